@@ -1,0 +1,34 @@
+"""jaxiter: a functional data loader for JAX. Every batch is a pure function of (key, epoch, step)."""
+
+from .augment import Affine as Affine
+from .augment import AffineParams as AffineParams
+from .augment import Brightness as Brightness
+from .augment import Cast as Cast
+from .augment import Chain as Chain
+from .augment import ChannelShift as ChannelShift
+from .augment import Map as Map
+from .augment import Normalize as Normalize
+from .augment import Rescale as Rescale
+from .augment import SamplewiseNormalize as SamplewiseNormalize
+from .augment import Statistics as Statistics
+from .augment import Transform as Transform
+from .augment import Whiten as Whiten
+from .augment import about_centre as about_centre
+from .augment import affine_warp as affine_warp
+from .augment import compose as compose
+from .augment import deterministic as deterministic
+from .augment import fit_statistics as fit_statistics
+from .augment import flip_matrix as flip_matrix
+from .augment import rotation_matrix as rotation_matrix
+from .augment import shear_matrix as shear_matrix
+from .augment import shift_matrix as shift_matrix
+from .augment import zoom_matrix as zoom_matrix
+from .host import Stream as Stream
+from .host import stream as stream
+from .loader import Explanation as Explanation
+from .loader import Loader as Loader
+from .loader import explain as explain
+from .loader import scan_epoch as scan_epoch
+from .sampler import permutation as permutation
+from .sampler import shuffled as shuffled
+from .sampler import train_validation_split as train_validation_split

@@ -1,0 +1,103 @@
+"""The key tree: which bits decide what. Every room draws from here and from nowhere else.
+
+    key - fold_in(LIBRARY) - fold_in(epoch) -+- ORDER                                 -> shuffle words
+                                             +- AUGMENT - example - tag of transform  -> a block of words
+                                             +- STEP - step                           -> step_key
+    key - fold_in(SPLIT)                                                              -> train / validation
+
+Draws are raw threefry words, made into floats by `uniforms`. `jax.random.uniform` and `bits` change with
+`jax_enable_x64`, `jax_threefry_partitionable` and the length of the block; these words do not.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.random import threefry_2x32
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, UInt32
+
+Key = Any  # a scalar jax.random.key, or a legacy uint32[2] PRNGKey
+Counter = Any  # a Python int, NumPy integer or scalar integer array, possibly traced
+
+# Large constants, so that a user's own fold_in(fold_in(key, epoch), step) never meets our keys.
+LIBRARY = 0xB7E15162
+SPLIT = 0x8AED2A6A
+ORDER, AUGMENT, STEP = 0xBF715880, 0x9CF4F3C7, 0x62E7160F
+
+# Raised whenever the same key would give another order or another draw; kept in a stream's saved state.
+STREAM_VERSION = 1
+
+
+def as_key(key: Key) -> Key:
+    """`key` as a typed threefry key, whatever the default implementation is; both spellings give one stream."""
+    dtype = getattr(key, "dtype", None)
+    if dtype is None:
+        raise TypeError(f"key is {key!r}; expected a PRNG key. Make one with jax.random.key(seed).")
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        if str(jax.random.key_impl(key)) != "threefry2x32":
+            raise TypeError(
+                f"key is of the implementation {jax.random.key_impl(key)}; expected threefry2x32. Under vmap other "
+                "keys are no per-example functions, so an image would depend on its neighbours. "
+                "Make one with jax.random.key(seed, impl='threefry2x32')."
+            )
+        if key.shape != ():
+            raise TypeError(f"key has shape {key.shape}; expected one key, of shape (). Use jax.vmap for several.")
+        return key
+    if dtype == np.uint32 and key.shape == (2,):
+        return jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
+    raise TypeError(
+        f"key has dtype {dtype} and shape {key.shape}; expected a scalar jax.random.key or a legacy threefry "
+        "PRNGKey, uint32[2]. Make one with jax.random.key(seed)."
+    )
+
+
+def like_given(key: Key, given: Key) -> Key:
+    """The typed `key` in the spelling of the key that the user gave."""
+    return key if jnp.issubdtype(given.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
+
+
+def check_counter(name: str, value: Counter) -> Any:
+    """A concrete `epoch`, `step` or `index` as np.uint32, a traced one cast to uint32; nothing wraps silently."""
+    if isinstance(value, jax.core.Tracer):
+        if not jnp.issubdtype(value.dtype, np.integer) or value.shape != ():
+            raise TypeError(f"{name} is a traced {value.dtype}{list(value.shape)}; expected an integer scalar.")
+        return value.astype(np.uint32)
+    is_scalar_array = isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0
+    if is_scalar_array and jnp.issubdtype(value.dtype, np.integer):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}; expected an integer.")
+    if not 0 <= value < 2**32:
+        raise ValueError(f"{name} is {value}; expected an integer in [0, 2**32).")
+    return np.uint32(value)
+
+
+def role_key(key: Key, epoch: Any, role: int) -> Key:
+    """The key of one role (ORDER, AUGMENT or STEP) in one epoch."""
+    path = jnp.stack([jnp.asarray(word, np.uint32) for word in (LIBRARY, epoch, role)])
+    # A scan compiles threefry once where three calls in a row compile it three times (60 ms each on CPU).
+    return jax.lax.scan(lambda parent, word: (jax.random.fold_in(parent, word), None), as_key(key), path)[0]
+
+
+def tag(text: str) -> int:
+    """32 bits that name a stream, the same in every process (Python's own `hash` is salted)."""
+    return int.from_bytes(blake2s(text.encode(), digest_size=4).digest(), "little")
+
+
+def words(key: Key, count: int) -> UInt32[Array, " count"]:
+    """`count` raw 32-bit words of a typed threefry key."""
+    return threefry_2x32(jax.random.key_data(key), jnp.arange(count, dtype=np.uint32))
+
+
+def uniforms(key: Key, count: int) -> Float[Array, " count"]:
+    """`count` float32 in [0, 1), multiples of 2**-24: the upper 24 bits of each raw word.
+
+    Word `i` depends on `count`, so each kind of transform draws one block of one fixed size.
+    """
+    return (words(key, count) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)

@@ -1,0 +1,221 @@
+"""Rotation, shift, shear, zoom and flips: one matrix, one resampling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._keys import uniforms
+from ._cast import AsFloat
+from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
+from ._range import between, centred_range, is_point, probability, shift_ranges, symmetric_range
+from ._transform import Transform, result_dtype
+from ._warp import check_sampling, warp
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Num
+
+_NUM_SLOTS = 8  # rotation, shift rows, shift cols, shear, zoom rows, zoom cols, horizontal flip, vertical flip
+
+
+class AffineParams(NamedTuple):
+    """What one example was given. Angles in radians, shift in pixels (rows, cols), zoom as magnification."""
+
+    theta: Float[Array, ""]
+    shift: Float[Array, 2]
+    shear: Float[Array, ""]
+    zoom: Float[Array, 2]
+    horizontal_flip: Bool[Array, ""]
+    vertical_flip: Bool[Array, ""]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Affine(Transform):
+    """A random affine change of the picture in one resampling, with different parameters for every image.
+
+    The picture is zoomed, sheared and rotated about its centre, then shifted, then flipped. An option that is 0
+    or False is off. A range given as an array is a leaf: traced, so that its value may change, be vmapped or
+    differentiated, without a compilation.
+
+    Args:
+        rotation: Degrees, counter-clockwise as displayed: r means [-r, r], a pair is taken as it is.
+        shift: Fractions of the height and of the width, positive moves down and right: r means +-r for both,
+            (rows, cols) one for each; each of the two may be a pair, taken as it is.
+        shear: Degrees by which upright lines lean to the right, inside (-90, 90): r means [-r, r], or a pair.
+        zoom: Magnification: r means [1 - r, 1 + r], a pair is taken as it is. Rows and columns draw apart.
+        horizontal_flip: Swap left and right: True for one half of the images, or a probability.
+        vertical_flip: Swap top and bottom, likewise.
+        fill_mode, cval, order: As in `affine_warp`.
+        whole_pixels: Round the shift to whole pixels. With neither rotation, shear nor zoom nothing is
+            interpolated then, and the image keeps its dtype.
+        keep_aspect: One zoom factor for rows and columns.
+        stream: Names the draws, see `Transform`.
+
+    Returns (apply):
+        Where pixels are only selected (order 0, flips, whole-pixel shifts) an image of the same dtype; else
+        float32, or the image's own float dtype.
+
+    Raises:
+        ValueError: For a range that is negative as a scalar, not finite or in falling order, a zoom that reaches 0,
+            a shear that reaches 90, a probability outside [0, 1], an unknown fill_mode or order.
+        TypeError: For anything but numbers, pairs and arrays.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> image = jnp.arange(6.0).reshape(2, 3, 1)
+        >>> flip = Affine(horizontal_flip=1.0)
+        >>> params = flip.sample(jax.random.key(0), image.shape)
+        >>> flip.apply(params, image)[..., 0].tolist()
+        [[2.0, 1.0, 0.0], [5.0, 4.0, 3.0]]
+    """
+
+    rotation: Any = 0.0
+    shift: Any = 0.0
+    shear: Any = 0.0
+    zoom: Any = 0.0
+    horizontal_flip: Any = False
+    vertical_flip: Any = False
+    fill_mode: str = "nearest"
+    cval: float = 0.0
+    order: int = 1
+    whole_pixels: bool = False
+    keep_aspect: bool = False
+    stream: str | None = None
+
+    kind: ClassVar[str] = "Affine"
+
+    def __post_init__(self) -> None:
+        check_sampling(self.fill_mode, self.order, self.cval)
+        checked = {
+            "rotation": symmetric_range("rotation", self.rotation),
+            "shift": shift_ranges("shift", self.shift),
+            "shear": symmetric_range("shear", self.shear, below=90.0),
+            "zoom": centred_range("zoom", self.zoom, above=0.0),
+            "horizontal_flip": probability("horizontal_flip", self.horizontal_flip),
+            "vertical_flip": probability("vertical_flip", self.vertical_flip),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        super().__post_init__()
+
+    def sample(self, key: Any, image_shape: Sequence[int]) -> AffineParams:
+        height, width = image_shape[0], image_shape[1]
+        drawn = uniforms(key, _NUM_SLOTS)
+        shift_rows, shift_cols = _both_shifts(self.shift)
+        shift = jnp.stack([between(shift_rows, drawn[1], scale=height), between(shift_cols, drawn[2], scale=width)])
+        zoom_rows = between(self.zoom, drawn[4], centre=1.0)
+        zoom_cols = zoom_rows if self.keep_aspect else between(self.zoom, drawn[5], centre=1.0)
+        return AffineParams(
+            theta=between(self.rotation, drawn[0], scale=np.pi / 180),
+            shift=jnp.round(shift) if self.whole_pixels else shift,
+            shear=between(self.shear, drawn[3], scale=np.pi / 180),
+            zoom=jnp.stack([zoom_rows, zoom_cols]),
+            horizontal_flip=drawn[6] < jnp.asarray(self.horizontal_flip, np.float32),
+            vertical_flip=drawn[7] < jnp.asarray(self.vertical_flip, np.float32),
+        )
+
+    def matrix(self, params: AffineParams, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
+        """The map of `params`, output to source in (row, col, 1), for an image of this shape.
+
+        Example:
+            >>> import jax
+            >>> aug = Affine(shift=((0.5, 0.5), (0, 0)))
+            >>> aug.matrix(aug.sample(jax.random.key(0), (4, 4, 1)), (4, 4, 1)).tolist()
+            [[1.0, 0.0, -2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+        """
+        height, width = image_shape[0], image_shape[1]
+        steps = []
+        if self._zooms:
+            steps.append(zoom_matrix(params.zoom[0], params.zoom[1]))
+        if self._shears:
+            steps.append(shear_matrix(params.shear))
+        if self._rotates:
+            steps.append(rotation_matrix(params.theta))
+        if self._shifts:
+            steps.append(shift_matrix(params.shift[0], params.shift[1]))
+        if self._flips:
+            steps.append(flip_matrix(params.horizontal_flip, params.vertical_flip))
+        return about_centre(compose(*steps), height, width)
+
+    def apply(self, params: AffineParams, image: Num[Array, "height width channels"]) -> Num[Array, ...]:
+        return resample([(self, params)], jnp.asarray(image))
+
+    def without_randomness(self) -> Transform:
+        """The options whose range is a single point; the random ones are off. It returns the same dtype."""
+        fixed = Affine(
+            rotation=self.rotation if is_point(self.rotation) else 0.0,
+            shift=tuple(part if is_point(part) else 0.0 for part in _both_shifts(self.shift)),
+            shear=self.shear if is_point(self.shear) else 0.0,
+            zoom=self.zoom if is_point(self.zoom) else (1.0, 1.0),
+            horizontal_flip=self.horizontal_flip if _equals(self.horizontal_flip, 1.0) else False,
+            vertical_flip=self.vertical_flip if _equals(self.vertical_flip, 1.0) else False,
+            fill_mode=self.fill_mode,
+            cval=self.cval,
+            order=self.order,
+            whole_pixels=self.whole_pixels,
+            stream=self.stream,
+        )
+        return AsFloat() if self.interpolates and not fixed.interpolates and fixed.is_identity else fixed
+
+    # Which options are on is static: an array always is.
+
+    @property
+    def _zooms(self) -> bool:
+        return not _equals(self.zoom, (1.0, 1.0))
+
+    @property
+    def _shears(self) -> bool:
+        return not _equals(self.shear, (0.0, 0.0))
+
+    @property
+    def _rotates(self) -> bool:
+        return not _equals(self.rotation, (0.0, 0.0))
+
+    @property
+    def _shifts(self) -> bool:
+        return not _equals(self.shift, ((0.0, 0.0), (0.0, 0.0)))
+
+    @property
+    def _flips(self) -> bool:
+        return not (_equals(self.horizontal_flip, 0.0) and _equals(self.vertical_flip, 0.0))
+
+    @property
+    def interpolates(self) -> bool:
+        """Whether a pixel may be mixed from several; if not, it is one of the image's own."""
+        if self.order == 0:
+            return False
+        return self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
+
+    @property
+    def is_identity(self) -> bool:
+        return not (self._rotates or self._shears or self._zooms or self._shifts or self._flips)
+
+    @property
+    def sampling(self) -> tuple[str, float, int]:
+        return self.fill_mode, self.cval, self.order
+
+
+def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any) -> Any:
+    """Several Affines of equal `sampling`, the first acting first, as one map and one resampling."""
+    steps = [(affine, params) for affine, params in steps if not affine.is_identity]
+    if not steps:
+        return image
+    fill_mode, cval, order = steps[0][0].sampling
+    matrix = compose(*(affine.matrix(params, image.shape) for affine, params in steps))
+    if not any(affine.interpolates for affine, _ in steps):
+        return warp(image, matrix, fill_mode, cval, order=0)
+    return warp(image, matrix, fill_mode, cval, order).astype(result_dtype(image.dtype))
+
+
+def _both_shifts(shift: Any) -> tuple[Any, Any]:
+    if isinstance(shift, tuple):
+        return shift
+    return (shift, shift) if shift.ndim == 0 else (shift[0], shift[1])
+
+
+def _equals(value: Any, other: Any) -> bool:
+    return type(value) is type(other) and bool(value == other)

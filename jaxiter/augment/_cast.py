@@ -1,0 +1,108 @@
+"""Steps that change the type of an image, or anything at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._transform import Params, Transform, result_dtype
+
+
+def round_to(dtype: Any, x: Any) -> Any:
+    """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by the nearest value."""
+    if x.dtype == dtype:
+        return x
+    if not jnp.issubdtype(dtype, np.integer) or not jnp.issubdtype(x.dtype, np.floating):
+        return x.astype(dtype)
+    bounds = np.iinfo(dtype)
+    rounded = jnp.trunc(x)  # not floor(x + 0.5): for 0.49999997 that sum is 1
+    rounded = rounded + jnp.where(jnp.abs(x - rounded) >= x.dtype.type(0.5), jnp.sign(x), x.dtype.type(0))
+    clipped = jnp.clip(rounded, x.dtype.type(bounds.min), x.dtype.type(bounds.max)).astype(dtype)
+    # float32 has no 2**31 - 1: the limit rounds up to 2**31, which does not fit, so the top is set apart.
+    return jnp.where(rounded >= x.dtype.type(bounds.max), np.asarray(bounds.max, dtype), clipped)
+
+
+@dataclass(frozen=True, eq=False)
+class Cast(Transform):
+    """The image as `dtype`, at the end of a chain: the only step that rounds or clips.
+
+    Integers are rounded half away from zero and then clipped to the range of `dtype`. Takes leaves of any rank.
+
+    Args:
+        dtype: Any real dtype, by name or as NumPy or JAX dtype.
+
+    Raises:
+        TypeError: If dtype is none. ValueError when applied, if `dtype` needs `jax_enable_x64` and it is off.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Cast("uint8").apply((), jnp.array([-3.0, 0.5, 300.0])).tolist()
+        [0, 1, 255]
+    """
+
+    dtype: Any
+
+    kind: ClassVar[str] = "Cast"
+    needs_image: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        try:
+            dtype = jnp.dtype(self.dtype)
+        except TypeError:
+            raise TypeError(f"dtype is {self.dtype!r}; expected a real dtype, for example 'uint8'.") from None
+        if not (jnp.issubdtype(dtype, np.integer) or jnp.issubdtype(dtype, np.floating) or dtype == np.bool_):
+            raise TypeError(f"dtype is {dtype}; expected a real dtype, for example 'uint8' or 'bfloat16'.")
+        object.__setattr__(self, "dtype", dtype)
+
+    def apply(self, params: Params, image: Any) -> Any:
+        if jax.dtypes.canonicalize_dtype(self.dtype) != self.dtype:
+            raise ValueError(f"Cast({self.dtype.name!r}) needs 64 bits; set jax_enable_x64, or cast to 32 bits.")
+        return round_to(self.dtype, jnp.asarray(image))
+
+
+@dataclass(frozen=True, eq=False)
+class AsFloat(Transform):
+    """Integers as float32, floats as they are: what is left of arithmetic whose numbers are gone."""
+
+    kind: ClassVar[str] = "AsFloat"
+    needs_image: ClassVar[bool] = False
+
+    def apply(self, params: Params, image: Any) -> Any:
+        return image.astype(result_dtype(image.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Map(Transform):
+    """`function(image)`, any function of one example that JAX can trace. Takes leaves of any rank.
+
+    It is static by identity: use a function of a module, not a lambda made anew each time, which would compile
+    anew each time.
+
+    Args:
+        function: Takes and returns one array, of any shape.
+
+    Raises:
+        TypeError: If function cannot be called.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Map(jnp.sqrt).apply((), jnp.array([4.0, 9.0])).tolist()
+        [2.0, 3.0]
+    """
+
+    function: Callable[[Any], Any]
+
+    kind: ClassVar[str] = "Map"
+    needs_image: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"function is {self.function!r}; expected a function of one image.")
+
+    def apply(self, params: Params, image: Any) -> Any:
+        return self.function(image)

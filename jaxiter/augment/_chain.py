@@ -1,0 +1,180 @@
+"""Several steps as one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._affine import Affine, resample
+from ._cast import Map
+from ._matrix import compose
+from ._transform import Params, Transform
+
+
+class Chain(Transform):
+    """Steps one after the other; `Chain()` is the identity and chains within chains are flattened.
+
+    Adjacent `Affine`s with equal fill_mode, cval and order are one resampling: the picture is interpolated once,
+    and borders are filled once, after the whole map.
+
+    Every step draws from its own key, told apart by its kind and by how many of its kind stand before it, so that
+    adding a step moves no draw of another kind.
+
+    Args:
+        *transforms: `Transform`s, or anything with `sample(key, image_shape)` and `apply(params, image)`.
+
+    Raises:
+        TypeError: For anything else.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxiter import Affine, Chain, Rescale
+        >>> chain = Chain(Affine(rotation=15, horizontal_flip=True), Rescale(1 / 255))
+        >>> image = jnp.zeros((8, 8, 3), jnp.uint8)
+        >>> chain.apply(chain.sample(jax.random.key(0), image.shape), image).dtype.name
+        'float32'
+    """
+
+    kind: ClassVar[str] = "Chain"
+
+    transforms: tuple[Transform, ...]
+
+    def __init__(self, *transforms: Any):
+        steps: list[Transform] = []
+        for step in transforms:
+            steps.extend(step.transforms if isinstance(step, Chain) else [_as_transform(step)])
+        object.__setattr__(self, "transforms", tuple(steps))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"A Chain cannot be changed; make another one with the {name} you want.")
+
+    def __repr__(self) -> str:
+        return f"Chain({', '.join(map(repr, self.transforms))})"
+
+    @property
+    def needs_image(self) -> bool:  # type: ignore[override]
+        return any(step.needs_image for step in self.transforms)
+
+    @property
+    def is_random(self) -> bool:
+        return any(step.is_random for step in self.transforms)
+
+    def sample(self, key: Any, image_shape: tuple[int, ...]) -> tuple[Params, ...]:
+        """One entry for each step."""
+        occurrences: Counter[str] = Counter()
+        params: list[Params] = []
+        for step in self.transforms:
+            drawn: Params = ()
+            if step.is_random:
+                own_key = jax.random.fold_in(key, np.uint32(step.stream_tag(occurrences[step.kind])))
+                drawn = step.sample(own_key, image_shape)
+            occurrences[step.kind] += 1
+            params.append(drawn)
+            image_shape = _shape_after(step, drawn, image_shape)
+        return tuple(params)
+
+    def apply(self, params: tuple[Params, ...], image: Any) -> Any:
+        image = jnp.asarray(image)
+        for sampling, pairs in groupby(zip(self.transforms, params, strict=True), _fuses_with):
+            if sampling is not None:
+                image = resample(list(pairs), image)  # type: ignore[arg-type]
+            else:
+                for step, drawn in pairs:
+                    image = step.apply(drawn, image)
+        return image
+
+    def matrix(self, params: tuple[Params, ...], image_shape: tuple[int, ...]) -> Any:
+        """The map of all `Affine`s together, output to source in (row, col, 1); boxes and points move by its inverse.
+
+        Example:
+            >>> Chain().matrix((), (4, 4, 1)).tolist()
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+        """
+        return compose(*_affine_matrices(self.transforms, params, image_shape))
+
+    def without_randomness(self) -> Chain:
+        steps = (step.without_randomness() for step in self.transforms)
+        return Chain(*(step for step in steps if step is not None))
+
+
+def deterministic(transform: Any) -> Transform:
+    """The same transform without its random steps, for evaluation.
+
+    A range that is a single point is not random and stays: `Affine(zoom=(1.2, 1.2), rotation=10)` still magnifies
+    and no longer turns. Where a random step turned integers into floats they still become floats, so that training
+    and evaluation see one dtype. A transform of your own is random if it defines `sample`.
+
+    Args:
+        transform: Any transform.
+
+    Returns:
+        A transform that draws nothing.
+
+    Example:
+        >>> from jaxiter import Affine, Chain, Normalize, deterministic
+        >>> deterministic(Chain(Affine(rotation=15, whole_pixels=True), Normalize(0.5, 0.25)))
+        Chain(AsFloat(), Normalize(mean=0.5, std=0.25))
+    """
+    return _as_transform(transform).without_randomness() or Chain()
+
+
+def is_transform(value: Any) -> bool:
+    return isinstance(value, Transform) or (
+        callable(getattr(value, "sample", None)) and callable(getattr(value, "apply", None))
+    )
+
+
+def _as_transform(step: Any) -> Transform:
+    if isinstance(step, Transform):
+        return step
+    if isinstance(step, type) or not is_transform(step):
+        remedy = "wrap a function in Map(function)" if callable(step) else "see jaxiter.Transform"
+        raise TypeError(
+            f"{step!r} is no transform; expected sample(key, image_shape) and apply(params, image): {remedy}."
+        )
+    return Foreign(step)
+
+
+@dataclass(frozen=True, eq=False)
+class Foreign(Transform):
+    """A user's object with `sample` and `apply` that is no `Transform`."""
+
+    inner: Any
+
+    def __post_init__(self) -> None:
+        owner = type(self.inner)
+        object.__setattr__(self, "kind", getattr(self.inner, "kind", f"{owner.__module__}.{owner.__qualname__}"))
+        object.__setattr__(self, "stream", getattr(self.inner, "stream", None))
+
+    def sample(self, key: Any, image_shape: tuple[int, ...]) -> Params:
+        return self.inner.sample(key, image_shape)
+
+    def apply(self, params: Params, image: Any) -> Any:
+        return self.inner.apply(params, image)
+
+
+def _fuses_with(pair: tuple[Transform, Params]) -> Any:
+    return pair[0].sampling if isinstance(pair[0], Affine) else None
+
+
+def _affine_matrices(steps: Any, params: Any, image_shape: tuple[int, ...]) -> Iterator[Any]:
+    for step, drawn in zip(steps, params, strict=True):
+        if isinstance(step, Affine):
+            yield step.matrix(drawn, image_shape)
+        image_shape = _shape_after(step, drawn, image_shape)
+
+
+def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Only functions and classes of the user's may change the shape."""
+    if type(step).__module__ == __name__.rpartition(".")[0] and not isinstance(step, (Map, Foreign)):
+        return image_shape
+    image = jax.ShapeDtypeStruct(image_shape, np.float32)
+    apply: Callable[..., Any] = step.apply
+    return tuple(jax.eval_shape(apply, params, image).shape)

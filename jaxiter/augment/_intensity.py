@@ -1,0 +1,102 @@
+"""Steps that change how bright an image is, by a number drawn for each image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import jax.numpy as jnp
+
+from .._keys import uniforms
+from ._cast import AsFloat
+from ._range import between, centred_range, is_point, symmetric_range
+from ._transform import Transform, arithmetic_dtype, result_dtype
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Num
+
+_NUM_SLOTS = 2  # the draw, and a spare so that the block is one whole pair of threefry words
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelShift(Transform):
+    """One number added to the whole image, all channels alike; nothing is clipped.
+
+    Args:
+        range: In units of the data: r means [-r, r], a pair is taken as it is, an array is traced.
+        stream: Names the draws, see `Transform`.
+
+    Returns (apply):
+        float32 for integers, else the image's own float dtype. Params are the number itself.
+
+    Raises:
+        ValueError: For a negative r, a range in falling order, NaN or infinity.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> shift = ChannelShift((20, 20))
+        >>> shift.apply(shift.sample(jax.random.key(0), (1, 2, 1)), jnp.zeros((1, 2, 1))).ravel().tolist()
+        [20.0, 20.0]
+    """
+
+    range: Any
+    stream: str | None = None
+
+    kind: ClassVar[str] = "ChannelShift"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "range", symmetric_range("range", self.range))
+        super().__post_init__()
+
+    def sample(self, key: Any, image_shape: tuple[int, ...]) -> Float[Array, ""]:
+        return between(self.range, uniforms(key, _NUM_SLOTS)[0])
+
+    def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
+        dtype = arithmetic_dtype(image.dtype)
+        return (image.astype(dtype) + jnp.asarray(params).astype(dtype)).astype(result_dtype(image.dtype))
+
+    def without_randomness(self) -> Transform:
+        return self if is_point(self.range) else AsFloat()
+
+
+@dataclass(frozen=True, eq=False)
+class Brightness(Transform):
+    """The image times a factor; it never clips or quantises, so factor 1 is the identity on any range.
+
+    Keras' brightness, which works in 8 bits, is in `jaxiter.keras`.
+
+    Args:
+        range: Factors: a pair is taken as it is, r means [1 - r, 1 + r], an array is traced.
+        stream: Names the draws, see `Transform`.
+
+    Returns (apply):
+        float32 for integers, else the image's own float dtype. Params are the factor itself.
+
+    Raises:
+        ValueError: For a negative factor, a range in falling order, NaN or infinity.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> bright = Brightness((0.8, 1.2))
+        >>> bool(0.8 <= bright.sample(jax.random.key(0), (1, 1, 1)) < 1.2)
+        True
+    """
+
+    range: Any
+    stream: str | None = None
+
+    kind: ClassVar[str] = "Brightness"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "range", centred_range("range", self.range, least=0.0))
+        super().__post_init__()
+
+    def sample(self, key: Any, image_shape: tuple[int, ...]) -> Float[Array, ""]:
+        return between(self.range, uniforms(key, _NUM_SLOTS)[0], centre=1.0)
+
+    def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
+        dtype = arithmetic_dtype(image.dtype)
+        return (image.astype(dtype) * jnp.asarray(params).astype(dtype)).astype(result_dtype(image.dtype))
+
+    def without_randomness(self) -> Transform:
+        return self if is_point(self.range) else AsFloat()

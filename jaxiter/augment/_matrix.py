@@ -1,0 +1,88 @@
+"""Affine maps of the image plane as 3x3 matrices, in one convention.
+
+A matrix maps *output* to *source*: `source = matrix @ (row, col, 1)` is where the pixel that will stand at
+(row, col) comes from. Pixel centres sit at integers, rows count downwards, angles are radians. `compose(a, b)`
+is first the picture change of `a`, then that of `b`.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+    Scalar = Float[Array, ""] | float
+
+
+def _matrix(rows: Any) -> Float[Array, "3 3"]:
+    return jnp.stack([jnp.stack([jnp.asarray(entry, np.float32) for entry in row]) for row in rows])
+
+
+def rotation_matrix(theta: Scalar) -> Float[Array, "3 3"]:
+    """Turns the picture by `theta` radians about (0, 0), counter-clockwise as displayed.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxiter import about_centre, affine_warp, rotation_matrix
+        >>> quarter = about_centre(rotation_matrix(np.pi / 2), 2, 2)
+        >>> image = np.array([[1, 2], [3, 4]])[..., None]
+        >>> affine_warp(image, quarter, order=0)[..., 0].tolist()
+        [[2, 4], [1, 3]]
+    """
+    cos, sin = jnp.cos(jnp.asarray(theta, np.float32)), jnp.sin(jnp.asarray(theta, np.float32))
+    return _matrix([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def shear_matrix(shear: Scalar) -> Float[Array, "3 3"]:
+    """Leans upright lines by `shear` radians: what lies above (0, 0) moves right, what lies below moves left."""
+    return _matrix([[1.0, 0.0, 0.0], [jnp.tan(jnp.asarray(shear, np.float32)), 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def zoom_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
+    """Magnifies about (0, 0): 2 makes the picture twice as tall (`rows`) or wide (`cols`)."""
+    one = jnp.float32(1.0)
+    rows, cols = jnp.asarray(rows, np.float32), jnp.asarray(cols, np.float32)
+    return _matrix([[one / rows, 0.0, 0.0], [0.0, one / cols, 0.0], [0.0, 0.0, 1.0]])
+
+
+def shift_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
+    """Moves the picture down by `rows` pixels and right by `cols`."""
+    rows, cols = jnp.asarray(rows, np.float32), jnp.asarray(cols, np.float32)
+    return _matrix([[1.0, 0.0, -rows], [0.0, 1.0, -cols], [0.0, 0.0, 1.0]])
+
+
+def flip_matrix(horizontal: Any, vertical: Any) -> Float[Array, "3 3"]:
+    """Mirrors about (0, 0): left and right if `horizontal`, top and bottom if `vertical`."""
+    one, minus = np.float32(1.0), np.float32(-1.0)
+    return _matrix(
+        [[jnp.where(vertical, minus, one), 0.0, 0.0], [0.0, jnp.where(horizontal, minus, one), 0.0], [0.0, 0.0, 1.0]]
+    )
+
+
+def about_centre(matrix: Float[Array, "3 3"], height: int, width: int) -> Float[Array, "3 3"]:
+    """The same map with the image centre in the place of (0, 0).
+
+    Pixel centres sit at integers, so the centre of `height` rows is `(height - 1) / 2`.
+    """
+    rows, cols = (height - 1) / 2, (width - 1) / 2
+    return compose(shift_matrix(-rows, -cols), matrix, shift_matrix(rows, cols))
+
+
+def compose(*matrices: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
+    """One map for several picture changes, the first named first; none is the identity.
+
+    Example:
+        >>> compose(shift_matrix(1, 0), shift_matrix(2, 5))[:2, 2].tolist()
+        [-3.0, -5.0]
+    """
+
+    def product(a: Any, b: Any) -> Any:
+        # Written out: matrix units may round to TF32, and products with 0 and 1 have to be exact.
+        return (jnp.asarray(a)[:, :, None] * jnp.asarray(b)[None, :, :]).sum(axis=1)
+
+    return reduce(product, matrices, jnp.eye(3, dtype=np.float32))

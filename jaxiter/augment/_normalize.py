@@ -1,0 +1,165 @@
+"""Steps without draws that bring an image to the scale a network wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._transform import Params, Transform, arithmetic_dtype, check_finite, is_array, result_dtype
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Num
+
+
+def _in_arithmetic(image: Any, function: Any, *parameters: Any) -> Any:
+    """`function(image, *parameters)` by the dtype rule: computed in float32 or float64, returned as result_dtype."""
+    dtype = arithmetic_dtype(image.dtype)
+    result = function(image.astype(dtype), *(jnp.asarray(parameter, dtype) for parameter in parameters))
+    return result.astype(result_dtype(image.dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale(Transform):
+    """The image times `factor`: `Rescale(1 / 255)` brings bytes to [0, 1].
+
+    Args:
+        factor: A number (static), or an array (traced) that broadcasts against (height, width, channels).
+
+    Raises:
+        ValueError: If factor holds NaN or infinity.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Rescale(0.5).apply((), jnp.full((1, 1, 1), 3, jnp.uint8)).item()
+        1.5
+    """
+
+    factor: Any
+
+    kind: ClassVar[str] = "Rescale"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_finite("factor", self.factor)
+
+    def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
+        return _in_arithmetic(image, jnp.multiply, self.factor)
+
+
+@dataclass(frozen=True, eq=False)
+class Normalize(Transform):
+    """`(image - mean) / std`, the same for every image; `fit_statistics` finds both.
+
+    Args:
+        mean: A number, one for each channel, or anything that broadcasts against (height, width, channels).
+            Numbers and tuples are static, arrays are traced: another mean then compiles nothing new.
+        std: Likewise, above 0.
+
+    Raises:
+        ValueError: If std reaches 0, or either holds NaN or infinity.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Normalize((1.0, 2.0), 2.0).apply((), jnp.array([[[3.0, 2.0]]])).tolist()
+        [[[1.0, 0.0]]]
+    """
+
+    mean: Any
+    std: Any = 1.0
+
+    kind: ClassVar[str] = "Normalize"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("mean", "std"):
+            check_finite(name, getattr(self, name))
+        if not isinstance(self.std, jax.core.Tracer) and np.min(np.asarray(self.std)) <= 0:
+            raise ValueError(f"std is {self.std!r}; expected numbers above 0. For constant channels use std + 1e-6.")
+
+    def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
+        return _in_arithmetic(image, lambda x, mean, std: (x - mean) / std, self.mean, self.std)
+
+
+@dataclass(frozen=True, eq=False)
+class SamplewiseNormalize(Transform):
+    """Each image by its own statistics, over all its pixels and channels.
+
+    Args:
+        center: Subtract the image's mean.
+        std: Divide by the image's population standard deviation plus `epsilon`.
+        epsilon: Keeps constant images finite.
+
+    Raises:
+        ValueError: If epsilon is not above 0.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> SamplewiseNormalize(epsilon=1e-9).apply((), jnp.array([[[1.0], [3.0]]])).ravel().tolist()
+        [-1.0, 1.0]
+    """
+
+    center: bool = True
+    std: bool = True
+    epsilon: float = 1e-6
+
+    kind: ClassVar[str] = "SamplewiseNormalize"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_finite("epsilon", self.epsilon)
+        if not is_array(self.epsilon) and self.epsilon <= 0:
+            raise ValueError(f"epsilon is {self.epsilon!r}; expected a number above 0.")
+
+    def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
+        def normalize(x: Any, epsilon: Any) -> Any:
+            centred = x - jnp.mean(x)
+            scale = jnp.sqrt(jnp.mean(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
+            return (centred if self.center else x) / scale
+
+        return _in_arithmetic(image, normalize, self.epsilon)
+
+
+@dataclass(frozen=True, eq=False)
+class Whiten(Transform):
+    """The flattened image times a matrix, for ZCA whitening: subtract the mean first.
+
+    `fit_statistics(images, zca=True)` gives `whitening`, for
+    `Chain(Normalize(statistics.mean), Whiten(statistics.whitening))`.
+
+    Args:
+        matrix: (n, n) with n = height * width * channels; the image is a row vector to its left.
+
+    Raises:
+        ValueError: If matrix is not square, holds NaN or infinity, or (when applied) does not fit the image.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Whiten(jnp.diag(jnp.array([1.0, 2.0]))).apply((), jnp.ones((1, 2, 1))).ravel().tolist()
+        [1.0, 2.0]
+    """
+
+    matrix: Any
+
+    kind: ClassVar[str] = "Whiten"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not is_array(self.matrix) or self.matrix.ndim != 2 or self.matrix.shape[0] != self.matrix.shape[1]:
+            raise ValueError(f"matrix has shape {np.shape(self.matrix)}; expected a square array.")
+        check_finite("matrix", self.matrix)
+
+    def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
+        if image.size != self.matrix.shape[0]:
+            raise ValueError(
+                f"matrix is {self.matrix.shape} and an image of shape {image.shape} has {image.size} numbers; expected "
+                "as many rows as numbers. Fit the matrix on images of this shape."
+            )
+
+        def whiten(x: Any, matrix: Any) -> Any:
+            return jnp.matmul(x.reshape(-1), matrix, precision="highest").reshape(x.shape)
+
+        return _in_arithmetic(image, whiten, self.matrix)

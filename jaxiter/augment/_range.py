@@ -1,0 +1,130 @@
+"""Ranges that users type, checked at the door, and the draws from them.
+
+A range is a pair of floats, or an array of shape () or (2,), which stays a leaf. An array's values are checked
+where they are there to be seen; a tracer's are not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._transform import check_finite, frozen_value, is_array
+
+
+def symmetric_range(name: str, value: Any, below: float | None = None) -> Any:
+    """r as (-r, r), a pair as it is. The size of both ends stays below `below`."""
+    value = _number_or_pair(name, value)
+    low, high = _extremes(value)
+    if _is_number(value):
+        if low < 0:
+            raise ValueError(f"{name} is {value!r}; expected 0 or more: r means [-r, r]. For one side pass a pair.")
+        low = -high
+    if below is not None and max(-low, high) >= below:
+        raise ValueError(f"{name} is {value!r}; expected numbers inside (-{below:g}, {below:g}).")
+    return value if is_array(value) else (low + 0.0, high + 0.0)
+
+
+def centred_range(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> Any:
+    """r as (1 - r, 1 + r), a pair as it is. Every factor lies above `above`, or is `least` at the least."""
+    value = _number_or_pair(name, value)
+    low, high = _extremes(value)
+    if _is_number(value):
+        if low < 0:
+            raise ValueError(f"{name} is {value!r}; expected 0 or more: r means [1 - r, 1 + r]. Else pass a pair.")
+        low, high = 1.0 - high, 1.0 + high
+    if above is not None and low <= above:
+        raise ValueError(f"{name} is {value!r}, which reaches {low:g}; expected factors above {above:g}.")
+    if least is not None and low < least:
+        raise ValueError(f"{name} is {value!r}, which reaches {low:g}; expected factors of at least {least:g}.")
+    return value if is_array(value) else (low, high)
+
+
+def shift_ranges(name: str, value: Any) -> Any:
+    """r for both axes, or (rows, cols) with a number or a pair each; an array of shape (), (2,) or (2, 2) likewise."""
+    value = _stacked(value)
+    if is_array(value) and value.ndim:
+        if value.shape not in ((2,), (2, 2)):
+            raise ValueError(f"{name} has shape {value.shape}; expected (), (2,) for (rows, cols), or two pairs.")
+        for axis in range(2):
+            symmetric_range(f"{name}[{axis}]", value[axis])
+        return value
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise ValueError(f"{name} is {value!r}; expected a fraction, or (rows, cols) with one for each.")
+        return tuple(symmetric_range(f"{name}[{axis}]", part) for axis, part in enumerate(value))
+    checked = symmetric_range(name, value)
+    return checked if is_array(checked) else (checked, checked)
+
+
+def probability(name: str, value: Any) -> Any:
+    """True as one half, False as 0, a number or scalar array as it is."""
+    if isinstance(value, (bool, np.bool_)):
+        return 0.5 if value else 0.0
+    value = frozen_value(value)
+    check_finite(name, value)
+    if not _is_number(value):
+        raise TypeError(f"{name} is {value!r}; expected True, False or one probability.")
+    low, high = _extremes(value)
+    if low < 0 or high > 1:
+        raise ValueError(f"{name} is {value!r}; expected True, False or a probability in [0, 1].")
+    return value if is_array(value) else float(value)
+
+
+def is_point(value: Any) -> bool:
+    """Whether a static range holds one number only."""
+    return not is_array(value) and value[0] == value[1]
+
+
+def between(bounds: Any, drawn: Any, *, scale: float = 1.0, centre: float = 0.0) -> Any:
+    """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r is centre +- r.
+
+    A range that is symmetric about 0 is a single product: no sum that a compiler might contract, so that whole-pixel
+    shifts are the same on every backend.
+    """
+    two_sided = np.float32(2) * drawn - np.float32(1)  # exact: drawn is a multiple of 2**-24
+    if not isinstance(bounds, tuple):
+        bounds = jnp.asarray(bounds, np.float32) * np.float32(scale)
+        if bounds.ndim:
+            return bounds[0] + (bounds[1] - bounds[0]) * drawn
+        return bounds * two_sided + np.float32(centre * scale) if centre else bounds * two_sided
+    low, high = bounds[0] * scale, bounds[1] * scale
+    if low == high:
+        return jnp.float32(low)
+    if low == -high:
+        return np.float32(high) * two_sided
+    return np.float32(low) + np.float32(high - low) * drawn
+
+
+def _number_or_pair(name: str, value: Any) -> Any:
+    value = _stacked(0.0 if value is False else value)
+    check_finite(name, value)
+    if is_array(value) and value.shape not in ((), (2,)):
+        raise ValueError(f"{name} has shape {value.shape}; expected () for a number or (2,) for (low, high).")
+    if isinstance(value, tuple) and (len(value) != 2 or any(isinstance(end, tuple) for end in value)):
+        raise ValueError(f"{name} is {value!r}; expected a number or a pair (low, high).")
+    if not _is_number(value) and not isinstance(value, jax.core.Tracer) and value[0] > value[1]:
+        raise ValueError(f"{name} is {value!r}; expected a pair (low, high) with low <= high.")
+    return value
+
+
+def _stacked(value: Any) -> Any:
+    """A sequence that holds an array as one array, anything else frozen."""
+    if isinstance(value, (list, tuple)) and any(is_array(item) for item in value):
+        return jnp.stack([jnp.asarray(item, np.float32) for item in value])
+    return frozen_value(value)
+
+
+def _is_number(value: Any) -> bool:
+    return value.ndim == 0 if is_array(value) else not isinstance(value, tuple)
+
+
+def _extremes(value: Any) -> tuple[float, float]:
+    """The least and the greatest number; NaN, which passes every comparison, for a tracer."""
+    if isinstance(value, jax.core.Tracer):
+        return float("nan"), float("nan")
+    numbers = np.asarray(value, np.float64)
+    return float(numbers.min()), float(numbers.max())

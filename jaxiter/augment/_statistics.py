@@ -1,0 +1,107 @@
+"""Mean, standard deviation and ZCA whitening of a data set, read in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+_BLOCK_BYTES = 2**25
+
+
+class Statistics(NamedTuple):
+    """What `Normalize` and `Whiten` need, all float32."""
+
+    mean: Float[np.ndarray, " channels"]
+    std: Float[np.ndarray, " channels"]
+    whitening: Float[np.ndarray, "pixels pixels"] | None
+
+
+def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max_bytes: int = 2**30) -> Statistics:
+    """Per-channel mean and population standard deviation, and on demand the ZCA whitening matrix.
+
+    Reads `images` in blocks of 32 MB, twice, in float64: a memmap larger than memory works.
+
+    Args:
+        images: (size, height, width, channels), an array or anything that slices like one (memmap, h5py).
+        zca: Also compute `whitening`, of images from which the mean is subtracted (not divided by std). With
+            n = height * width * channels this holds n * n numbers and takes time in n**3, or where there are fewer
+            images than that, min(size, n)**3.
+        epsilon: Added to the singular values of the data before dividing by them.
+        max_bytes: What the whitening may take in memory, see ValueError.
+
+    Returns:
+        Statistics(mean, std, whitening); whitening is None without zca.
+
+    Raises:
+        ValueError: For another rank, no images, pixels that are NaN or infinite, or a whitening beyond max_bytes,
+            with what it would cost.
+
+    Example:
+        >>> import numpy as np
+        >>> mean, std, _ = fit_statistics(np.array([[[[0, 10]]], [[[2, 10]]]], np.uint8))
+        >>> mean.tolist(), std.tolist()
+        ([1.0, 10.0], [1.0, 0.0])
+    """
+    shape = getattr(images, "shape", None)
+    if shape is None or len(shape) != 4 or 0 in shape:
+        raise ValueError(
+            f"images has shape {shape}; expected (size, height, width, channels) with at least one image. "
+            "For grey images pass images[..., None]."
+        )
+    if zca:
+        _check_cost(shape, max_bytes)
+    count = float(np.prod(shape[:3]))
+    total = np.zeros(shape[3])
+    for block in _blocks(images):
+        total += block.sum(axis=(0, 1, 2))
+    mean = total / count
+    if not np.isfinite(mean).all():
+        raise ValueError(f"images has channel means {mean.tolist()}; expected finite pixels.")
+    squares = np.zeros(shape[3])
+    for block in _blocks(images):
+        squares += np.square(block - mean).sum(axis=(0, 1, 2))
+    whitening = _whitening(images, mean, epsilon).astype(np.float32) if zca else None
+    return Statistics(mean.astype(np.float32), np.sqrt(squares / count).astype(np.float32), whitening)
+
+
+def _blocks(images: Any) -> Iterator[np.ndarray]:
+    step = max(1, _BLOCK_BYTES // (8 * int(np.prod(images.shape[1:]))))
+    for start in range(0, images.shape[0], step):
+        yield np.asarray(images[start : start + step]).astype(np.float64)
+
+
+def _check_cost(shape: tuple[int, ...], max_bytes: int) -> None:
+    features = int(np.prod(shape[1:]))
+    rank = min(features, shape[0])
+    # The result and its factors; and while a Gram matrix is formed, the data once if it is the smaller one.
+    needed = 8 * (2 * features**2 + (features * rank if rank < features else 0))
+    if needed > max_bytes:
+        raise ValueError(
+            f"zca=True for images of {features} numbers makes a {features} x {features} matrix: about "
+            f"{needed / 2**30:.1f} GiB of memory and {10 * rank**3 + features**2 * rank:.1e} operations; max_bytes "
+            f"allows {max_bytes / 2**30:.1f} GiB. Fit on smaller images, or pass max_bytes={needed}."
+        )
+
+
+def _whitening(images: Any, mean: np.ndarray, epsilon: float) -> np.ndarray:
+    """U diag(sqrt(size) / (s + epsilon)) U^T, with U and s of the thin SVD of the centred data, transposed."""
+    size, features = images.shape[0], int(np.prod(images.shape[1:]))
+    centred = ((block - mean).reshape(len(block), -1) for block in _blocks(images))
+    if size >= features:
+        gram = np.zeros((features, features))
+        for rows in centred:
+            gram += rows.T @ rows
+        eigenvalues, directions = np.linalg.eigh(gram)
+        singular = np.sqrt(np.maximum(eigenvalues, 0))
+    else:  # fewer images than numbers in one: the smaller Gram matrix has the same eigenvalues
+        data = np.concatenate(list(centred))
+        eigenvalues, left = np.linalg.eigh(data @ data.T)
+        singular = np.sqrt(np.maximum(eigenvalues, 0))
+        kept = singular > singular[-1] * np.finfo(np.float64).eps * features
+        singular, directions = singular[kept], data.T @ (left[:, kept] / singular[kept])
+    return (directions * (np.sqrt(size) / (singular + epsilon))) @ directions.T

@@ -1,0 +1,199 @@
+"""What a transform is: a frozen config with two functions, `sample` (draws) and `apply` (does not)."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._keys import tag
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Num
+
+Params = Any  # arrays drawn for one example, in a NamedTuple; () for a step that draws nothing
+
+
+class Transform:
+    """One step of what happens to an example: a config that is a pytree.
+
+    Subclass it as a frozen dataclass and write `apply`, and `sample` if the step is random:
+
+        @dataclass(frozen=True, eq=False)
+        class Noise(Transform):
+            scale: float
+
+            def sample(self, key, image_shape):
+                return self.scale * jax.random.normal(key, image_shape)
+
+            def apply(self, params, image):
+                return image + params
+
+    Arrays among the fields, and transforms, are leaves: they are copied when the transform is made, and under
+    `jit` they are traced, so that another value compiles nothing new. Everything else is static and compared by
+    value, type included; lists become tuples.
+
+    Two transforms of one leaf never share draws. `stream` names the draws of this step: steps of the same name
+    draw alike wherever they stand, and inserting a step elsewhere does not move them.
+    """
+
+    kind: ClassVar[str] = ""  # pinned for the built-in transforms, else module and qualified name
+    needs_image: ClassVar[bool] = True  # False: it takes leaves of any rank, not images alone
+    stream: str | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" not in cls.__dict__:
+            cls.kind = f"{cls.__module__}.{cls.__qualname__}"
+        jax.tree_util.register_pytree_with_keys(cls, cls._flatten_with_keys, cls._unflatten, cls._flatten)
+
+    def __post_init__(self) -> None:
+        """Lists become tuples and NumPy arrays are copied; a subclass that checks its fields calls this first."""
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, frozen_value(value))
+
+    def sample(self, key: Any, image_shape: tuple[int, ...]) -> Params:
+        """The random numbers of one example, drawn from `key` alone; () if the step has none."""
+        return ()
+
+    def apply(self, params: Params, image: Num[Array, "height width channels"]) -> Num[Array, ...]:
+        """The image after this step; draws nothing."""
+        raise NotImplementedError(f"{type(self).__qualname__} does not define apply(params, image).")
+
+    def without_randomness(self) -> Transform | None:
+        """This step for evaluation, see `deterministic`; None if nothing of it is left."""
+        return None if self.is_random else self
+
+    @property
+    def is_random(self) -> bool:
+        return type(self).sample is not Transform.sample
+
+    def stream_tag(self, occurrence: int) -> int:
+        """The 32 bits that set this step's draws apart; `occurrence` counts its kind within the chain of a leaf."""
+        return tag(f"kind/{self.kind}/{occurrence}" if self.stream is None else f"stream/{self.stream}")
+
+    # A pytree. Which fields are leaves is settled once and then kept, so that unflattening takes any leaf at all.
+
+    @property
+    def _leaf_names(self) -> tuple[str, ...]:
+        names = self.__dict__.get("_leaves")
+        if names is None:
+            names = tuple(name for name, value in vars(self).items() if _is_leaf(value))
+            object.__setattr__(self, "_leaves", names)
+        return names
+
+    def _flatten(self) -> tuple[tuple[Any, ...], Any]:
+        names = self._leaf_names
+        static = {name: value for name, value in vars(self).items() if name not in names and name != "_leaves"}
+        return tuple(vars(self)[name] for name in names), (names, tuple(static), _Static(tuple(static.values())))
+
+    def _flatten_with_keys(self) -> tuple[Any, Any]:
+        leaves, static = self._flatten()
+        return tuple(
+            (jax.tree_util.GetAttrKey(name), leaf) for name, leaf in zip(static[0], leaves, strict=True)
+        ), static
+
+    @classmethod
+    def _unflatten(cls, static: Any, leaves: Any) -> Self:
+        names, static_names, values = static
+        transform = object.__new__(cls)
+        fields = dict(zip(static_names, values.value, strict=True)) | dict(zip(names, leaves, strict=True))
+        for name, value in (fields | {"_leaves": names}).items():
+            object.__setattr__(transform, name, value)
+        return transform
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        if hash(self) != hash(other) or not operator.eq(jax.tree.structure(self), jax.tree.structure(other)):
+            return False
+        leaves = zip(jax.tree.leaves(self), jax.tree.leaves(other), strict=True)
+        return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in leaves)
+
+    def __hash__(self) -> int:
+        return hash(jax.tree.structure(self))
+
+
+class _Static:
+    """Static values, equal only if their types are too: True, 1 and 1.0 are equal in Python and differ in meaning."""
+
+    def __init__(self, value: tuple[Any, ...]):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Static) and self.value == other.value and _types(self.value) == _types(other.value)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+def _types(value: Any) -> Any:
+    return tuple(_types(item) for item in value) if type(value) is tuple else type(value)
+
+
+def is_array(value: Any) -> bool:
+    """Traced under `jit`: NumPy arrays, JAX arrays and tracers; a NumPy scalar is a number."""
+    return isinstance(value, (np.ndarray, jax.Array))
+
+
+def _is_leaf(value: Any) -> bool:
+    def is_inner(node: Any) -> bool:
+        return isinstance(node, Transform)
+
+    return any(is_array(leaf) or is_inner(leaf) for leaf in jax.tree.leaves(value, is_leaf=is_inner))
+
+
+def frozen_value(value: Any) -> Any:
+    """A field as it is kept: sequences as tuples, NumPy scalars as Python numbers, arrays as read-only copies."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        value = value.copy()
+        value.flags.writeable = False
+        return value
+    if type(value) in (list, tuple):
+        return tuple(frozen_value(item) for item in value)
+    return value
+
+
+# Checks at the door that several transforms share. Arrays are checked if their values are there to be seen.
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Numbers, tuples of numbers, and arrays without NaN or infinity; a tracer passes."""
+    if isinstance(value, tuple):
+        for item in value:
+            check_finite(name, item)
+    elif is_array(value):
+        if not jnp.issubdtype(value.dtype, np.number) or jnp.issubdtype(value.dtype, np.complexfloating):
+            raise TypeError(f"{name} is an array of {value.dtype}; expected real numbers.")
+        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value, np.float64))):
+            raise ValueError(f"{name} holds NaN or infinity: {value!r}; expected finite numbers.")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {value!r}; expected a number, a tuple of numbers or an array.")
+    elif not math.isfinite(value):
+        raise ValueError(f"{name} is {value!r}; expected a finite number.")
+
+
+def smallest(value: Any) -> float:
+    """The least of a number, a tuple or a concrete array; of a tracer, infinity, so that it passes any check."""
+    if isinstance(value, jax.core.Tracer):
+        return math.inf
+    return float(np.min(np.asarray(value, np.float64)))
+
+
+# The dtype rules, see docs/conventions.md.
+
+
+def arithmetic_dtype(dtype: Any) -> np.dtype:
+    """What arithmetic on an image of `dtype` is done in: float64 for float64, else float32."""
+    return np.dtype(np.float64) if dtype == np.float64 else np.dtype(np.float32)
+
+
+def result_dtype(dtype: Any) -> np.dtype:
+    """What arithmetic on an image of `dtype` returns: its own float dtype, or float32 for integers and bool."""
+    return jnp.dtype(dtype) if jnp.issubdtype(dtype, np.floating) else np.dtype(np.float32)

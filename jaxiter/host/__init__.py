@@ -1,0 +1,4 @@
+"""Threads, prefetch, files: everything with effects that is not Keras'."""
+
+from ._stream import Stream as Stream
+from ._stream import stream as stream

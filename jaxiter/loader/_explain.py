@@ -1,0 +1,76 @@
+"""What happened to one example, and why."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._keys import AUGMENT, Counter, Key, as_key, check_counter, role_key
+from ._data import is_resident, leaf_name, read_rows
+from ._loader import Loader
+
+
+class Explanation(NamedTuple):
+    """One example of one epoch. Every field has the structure of the data.
+
+    params: what was drawn, one entry for each step of the leaf's chain; None where a leaf has no transform.
+    matrix: the affine map of the leaf, 3x3, output to source in (row, col, 1); None likewise.
+    before: the example as it is stored. after: as it comes in a batch.
+    """
+
+    params: Any
+    matrix: Any
+    before: Any
+    after: Any
+
+
+def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explanation:
+    """What becomes of row `index` of the data in `epoch`, whichever batch it comes in.
+
+    Boxes and points move by the inverse of `matrix`.
+
+    Args:
+        loader: Its augmentation and data; batch size and order do not matter.
+        key, epoch: As for `Loader.batch`.
+        index: A row of the data (also where the loader has `rows`), not traced.
+
+    Raises:
+        ValueError: If index is no row of the data.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from jaxiter import Affine, Loader, explain
+        >>> loader = Loader(np.zeros((4, 8, 8, 1)), batch_size=2, augment=Affine(shift=((0.25, 0.25), 0)))
+        >>> explain(loader, jax.random.key(0), epoch=0, index=3).matrix.tolist()
+        [[1.0, 0.0, -2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    key, epoch, index = as_key(key), check_counter("epoch", epoch), int(check_counter("index", index))
+    paths, structure = jax.tree.flatten_with_path(loader.data)
+    num_examples = paths[0][1].shape[0]
+    if index >= num_examples:
+        raise ValueError(f"index is {index}; expected a row of the data, in [0, {num_examples}).")
+    before = [
+        leaf[index] if is_resident(leaf) else read_rows(leaf_name(path), leaf, np.array([index]))[0]
+        for path, leaf in paths
+    ]
+    before = [jnp.asarray(example) for example in before]
+    explained = _explain(loader._chains, key, epoch, np.uint32(index), before)
+    params, matrices, after = zip(*explained, strict=True)
+    return Explanation(*(jax.tree.unflatten(structure, leaves) for leaves in (params, matrices, before, after)))
+
+
+@jax.jit
+def _explain(chains: Any, key: Key, epoch: Any, index: Any, before: Any) -> Any:
+    own_key = jax.random.fold_in(role_key(key, epoch, AUGMENT), index)
+    explained = []
+    for chain, example in zip(chains, before, strict=True):
+        if chain is None:
+            explained.append((None, None, example))
+        else:
+            params = chain.sample(own_key, example.shape)
+            matrix = chain.matrix(params, example.shape) if example.ndim == 3 else None
+            explained.append((params, matrix, chain.apply(params, example)))
+    return explained

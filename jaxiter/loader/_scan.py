@@ -1,0 +1,75 @@
+"""A whole epoch as one compiled program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._keys import Counter, Key, as_key, check_counter
+from ._data import leaf_name
+from ._loader import Loader
+
+
+def scan_epoch(
+    step_fn: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    loader: Loader,
+    key: Key,
+    epoch: Counter,
+    *,
+    with_mask: bool = False,
+) -> tuple[Any, Any]:
+    """`lax.scan` of `step_fn` over the batches of one epoch; the same as a loop over `loader.batch`.
+
+    The program is compiled once for each step_fn, so define it once, outside the loop over epochs.
+
+    Args:
+        step_fn: `(carry, batch) -> (carry, out)`, traced; with_mask: the batch is `(batch, mask)`.
+        carry: A pytree of arrays, for example parameters and optimiser state.
+        loader: Its arrays are used where they are on the device; NumPy arrays are uploaded at every call, so use
+            `loader.to_device()` once.
+        key, epoch: As for `Loader.batch`; epoch may be traced.
+        with_mask: Give step_fn `loader.mask(step)` too, for remainder="pad".
+
+    Returns:
+        The last carry, and the outs of all steps stacked.
+
+    Raises:
+        ValueError: If remainder is "keep".
+        TypeError: If an array of the data is a memmap or another array-like, which would be read whole.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxiter import Loader, scan_epoch
+        >>> loader = Loader(jnp.arange(10), batch_size=5)
+        >>> total, sums = scan_epoch(lambda c, batch: (c + batch.sum(), batch.sum()), 0, loader, jax.random.key(0), 0)
+        >>> int(total), sums.shape
+        (45, (2,))
+    """
+    if loader.remainder == "keep":
+        raise ValueError(
+            "remainder='keep' makes the last batch short, and a scan needs batches of one shape. Use remainder='pad' "
+            "with with_mask=True, or 'drop'."
+        )
+    for path, leaf in jax.tree.leaves_with_path(loader.data):
+        if isinstance(leaf, np.memmap) or not isinstance(leaf, (np.ndarray, jax.Array)):
+            raise TypeError(
+                f"{leaf_name(path)} is a {type(leaf).__name__}, which a compiled program would have to read whole. If "
+                "it fits on the device use loader.to_device(); else loop over stream(loader, key)."
+            )
+    epoch = check_counter("epoch", epoch)
+    return _scan(step_fn, bool(with_mask), carry, loader, as_key(key), epoch)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _scan(step_fn: Any, with_mask: bool, carry: Any, loader: Loader, key: Key, epoch: Any) -> tuple[Any, Any]:
+    def body(carry: Any, step: Any) -> tuple[Any, Any]:
+        batch = loader.batch(key, epoch, step)
+        return step_fn(carry, (batch, loader.mask(step)) if with_mask else batch)
+
+    return jax.lax.scan(body, carry, jnp.arange(loader.num_steps, dtype=np.uint32))

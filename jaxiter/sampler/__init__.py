@@ -1,0 +1,6 @@
+"""Which example comes when: pure functions of (key, epoch, position)."""
+
+from ._shuffle import permutation as permutation
+from ._shuffle import shuffled as shuffled
+from ._split import Split as Split
+from ._split import train_validation_split as train_validation_split

@@ -1,0 +1,160 @@
+"""Which example comes when: swap-or-not, a keyed bijection of `range(size)` that is computed only where asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._keys import ORDER, Counter, Key, as_key, check_counter, role_key, words
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Int
+
+MAX_ROUNDS = 4 * 31 + 16
+# Whole epochs are made in blocks of these lengths, so that a new size compiles nothing new.
+_BLOCKS = (4096, 131072)
+
+
+def shuffled(key: Key, epoch: Counter, position: Int[Array, ...], size: int) -> Int[Array, ...]:
+    """Which example is shown at each position of an epoch.
+
+    For a fixed key and epoch this is a bijection of `range(size)`, computed only where asked: the cost grows
+    with the number of positions and not with `size`, no permutation is stored, and a new `size` compiles
+    nothing new.
+
+    Args:
+        key: Decides the order of every epoch.
+        epoch: An integer in [0, 2**32), may be traced; neighbouring epochs are independent.
+        position: Places in the epoch, integers in [0, size), of any shape. May be traced, and then unchecked.
+        size: Number of examples, a Python int in [1, 2**31).
+
+    Returns:
+        The example at each position, int32, with the shape of `position`.
+
+    Raises:
+        ValueError: If size or epoch is out of range, or a concrete position is.
+        TypeError: If key is no threefry key, or position, epoch or size is no integer.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> sorted(shuffled(jax.random.key(0), 0, jnp.arange(5), 5).tolist())
+        [0, 1, 2, 3, 4]
+
+    Reference:
+        Hoang, Morris and Rogaway, "An Enciphering Scheme Based on a Card Shuffle", CRYPTO 2012.
+    """
+    size = check_size(size)
+    return _shuffled(as_key(key), check_counter("epoch", epoch), _check_position(position, size), np.uint32(size))
+
+
+def permutation(key: Key, epoch: Counter, size: int) -> Int[Array, " size"]:
+    """The order of one whole epoch: `shuffled` at every position.
+
+    Args:
+        key: Decides the order of every epoch.
+        epoch: An integer in [0, 2**32), may be traced.
+        size: Number of examples, a Python int in [1, 2**31).
+
+    Returns:
+        int32[size], every number of `range(size)` once.
+
+    Raises:
+        ValueError, TypeError: As `shuffled`.
+
+    Example:
+        >>> import jax
+        >>> permutation(jax.random.key(0), 0, 8).tolist() == permutation(jax.random.key(0), 1, 8).tolist()
+        False
+    """
+    size = check_size(size)
+    key, epoch = as_key(key), check_counter("epoch", epoch)
+    if isinstance(epoch, jax.core.Tracer) or isinstance(key, jax.core.Tracer):
+        return _shuffled(key, epoch, jnp.arange(size, dtype=np.uint32), np.uint32(size))
+    block = next((length for length in _BLOCKS if size <= length), _BLOCKS[-1])
+    starts = range(0, size, block)
+    parts = [_shuffled_block(key, epoch, np.uint32(start), np.uint32(size), block) for start in starts]
+    order = np.empty(size, np.int32)
+    for start, part in zip(starts, parts, strict=True):
+        order[start : start + block] = np.asarray(part)[: size - start]
+    return jnp.asarray(order)
+
+
+def shuffle_positions(key: Key, epoch: Any, position: Any, size: Any) -> Int[Array, ...]:
+    """`shuffled` without its door, for programs that are being traced; `size` may be traced too."""
+    size = jnp.asarray(size, np.uint32)
+    num_rounds = 4 * _bit_length(size - np.uint32(1)) + 16
+    drawn = words(role_key(key, epoch, ORDER), 2 * MAX_ROUNDS).reshape(MAX_ROUNDS, 2)
+    constants, masks = _multiply_high(drawn[:, 0], size), drawn[:, 1]
+
+    def four_rounds(group: Any, x: Any) -> Any:
+        for offset in range(4):
+            constant, mask = constants[group * 4 + offset], masks[group * 4 + offset]
+            x = _swap_or_not(x, constant, mask, size)
+        return x
+
+    # The trip count is traced, so the number of rounds costs no compilation; four to a body beat one and eight.
+    x = jax.lax.fori_loop(0, num_rounds // 4, four_rounds, jnp.asarray(position).astype(np.uint32))
+    return x.astype(np.int32)
+
+
+def _swap_or_not(x: Any, constant: Any, mask: Any, size: Any) -> Any:
+    """One round: x or its partner (constant - x) mod size; both ask the same hash bit, so the map is a bijection."""
+    partner = constant - x
+    partner = jnp.where(constant < x, partner + size, partner)
+    bits = (jnp.maximum(x, partner) ^ mask) * np.uint32(0x85EBCA6B)  # multipliers of MurmurHash3's finaliser
+    bits = (bits ^ (bits >> np.uint32(15))) * np.uint32(0xC2B2AE35)
+    return jnp.where(bits >> np.uint32(31) != 0, partner, x)
+
+
+def _multiply_high(a: Any, b: Any) -> Any:
+    """The upper 32 bits of a 32 x 32 bit product: maps a word to [0, b) without a modulo's bias."""
+    low, shift = np.uint32(0xFFFF), np.uint32(16)
+    a_low, a_high, b_low, b_high = a & low, a >> shift, b & low, b >> shift
+    middle = a_high * b_low + ((a_low * b_low) >> shift)
+    carry = a_low * b_high + (middle & low)
+    return a_high * b_high + (middle >> shift) + (carry >> shift)
+
+
+def _bit_length(x: Any) -> Any:
+    """ceil(log2(x + 1)) of a uint32 scalar."""
+    return np.int32(32) - jax.lax.clz(x).astype(np.int32)
+
+
+@jax.jit
+def _shuffled(key: Key, epoch: Any, position: Any, size: Any) -> Any:
+    return shuffle_positions(key, epoch, position, size)
+
+
+def _shuffled_block_impl(key: Key, epoch: Any, start: Any, size: Any, length: int) -> Any:
+    # Positions past the end are computed at 0 and cut off afterwards.
+    position = start + jnp.arange(length, dtype=np.uint32)
+    return shuffle_positions(key, epoch, jnp.where(position < size, position, np.uint32(0)), size)
+
+
+_shuffled_block = jax.jit(_shuffled_block_impl, static_argnums=4)
+
+
+def check_size(size: int) -> int:
+    if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
+        raise TypeError(f"size is {size!r}; expected a Python int, the number of examples.")
+    if not 1 <= size < 2**31:
+        raise ValueError(f"size is {size}; expected at least 1 and less than 2**31 examples (rows are int32).")
+    return int(size)
+
+
+def _check_position(position: Any, size: int) -> Any:
+    if isinstance(position, jax.core.Tracer):
+        if not jnp.issubdtype(position.dtype, np.integer):
+            raise TypeError(f"position is a traced {position.dtype}; expected integers.")
+        return position
+    values = np.asarray(position)
+    if not np.issubdtype(values.dtype, np.integer):
+        raise TypeError(f"position has dtype {values.dtype}; expected integers, for example jnp.arange({size}).")
+    if values.size and (values.min() < 0 or values.max() >= size):
+        raise ValueError(
+            f"position runs from {values.min()} to {values.max()}; expected [0, {size}), the places of one epoch."
+        )
+    return values.astype(np.uint32)

@@ -1,0 +1,81 @@
+"""Cutting a data set in two, once, before training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .._keys import SPLIT, Key, as_key
+from ._shuffle import check_size, permutation
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+
+class Split(NamedTuple):
+    """Rows of the data, each half sorted."""
+
+    train: Int[np.ndarray, " train"]
+    validation: Int[np.ndarray, " validation"]
+
+
+def train_validation_split(key: Key, labels: Any, fraction: float, *, stratify: bool = True) -> Split:
+    """Rows for training and rows for validation, drawn by `key`.
+
+    Give each half to `Loader(data, rows=...)`: nothing is copied, and an image keeps its augmentation.
+
+    Args:
+        key: Decides which rows go where.
+        labels: One label for each example: integers, strings, anything `np.unique` takes; one-hot rows too.
+            With stratify=False only its length counts.
+        fraction: Validation's share, in (0, 1). Validation gets `round(fraction * len(labels))` rows.
+        stratify: Every class gives the same share, to within one row, and keeps a row for training.
+
+    Returns:
+        `(train, validation)`: sorted int32 arrays that hold every row once.
+
+    Raises:
+        ValueError: If fraction is not inside (0, 1), or a half would be empty.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> labels = np.repeat([0, 1], 10)
+        >>> train, validation = train_validation_split(jax.random.key(0), labels, 0.2)
+        >>> len(train), labels[validation].tolist()
+        (16, [0, 0, 1, 1])
+    """
+    labels = np.asarray(labels)
+    if labels.ndim == 0:
+        raise ValueError(f"labels is {labels!r}; expected one label for each example, an array of rank 1 or more.")
+    size = check_size(len(labels))
+    if isinstance(fraction, bool) or not 0 < fraction < 1:
+        raise ValueError(f"fraction is {fraction!r}; expected validation's share, inside (0, 1), for example 0.2.")
+    order = np.asarray(permutation(jax.random.fold_in(as_key(key), SPLIT), 0, size))
+    num_validation = round(fraction * size)
+    validation = _stratified(labels, order, fraction, num_validation) if stratify else order[:num_validation]
+    if not 0 < len(validation) < size:
+        raise ValueError(
+            f"fraction {fraction} of {size} examples leaves {size - len(validation)} for training and "
+            f"{len(validation)} for validation; expected at least one in each. Give more examples or another "
+            "fraction" + (", or pass stratify=False if labels are not classes." if stratify else ".")
+        )
+    held_out = np.zeros(size, bool)
+    held_out[validation] = True
+    return Split(np.flatnonzero(~held_out).astype(np.int32), np.flatnonzero(held_out).astype(np.int32))
+
+
+def _stratified(labels: np.ndarray, order: np.ndarray, fraction: float, num_validation: int) -> np.ndarray:
+    """Each class gives its share rounded down; the rows still missing come from the largest remainders."""
+    axis = 0 if labels.ndim > 1 else None
+    _, classes, counts = np.unique(labels, axis=axis, return_inverse=True, return_counts=True)
+    classes = classes.reshape(-1)
+    share = fraction * counts
+    quota = np.minimum(np.floor(share).astype(int), counts - 1)
+    by_remainder = np.argsort(quota - share, kind="stable")
+    by_remainder = by_remainder[quota[by_remainder] < counts[by_remainder] - 1]
+    quota[by_remainder[: max(0, num_validation - int(quota.sum()))]] += 1
+    grouped = order[np.argsort(classes[order], kind="stable")]  # by class, each class in the order drawn
+    starts = np.cumsum(counts) - counts
+    return np.concatenate([grouped[start : start + take] for start, take in zip(starts, quota, strict=True)])
