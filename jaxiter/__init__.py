@@ -24,6 +24,7 @@ from .augment import shear_matrix as shear_matrix
 from .augment import shift_matrix as shift_matrix
 from .augment import zoom_matrix as zoom_matrix
 from .host import Stream as Stream
+from .host import contact_sheet as contact_sheet
 from .host import stream as stream
 from .loader import Explanation as Explanation
 from .loader import Loader as Loader

@@ -1,4 +1,5 @@
 """Threads, prefetch, files: everything with effects that is not Keras'."""
 
+from ._preview import contact_sheet as contact_sheet
 from ._stream import Stream as Stream
 from ._stream import stream as stream

@@ -1,0 +1,123 @@
+"""`python -m jaxiter`: trains a small convolutional network on scanned digits, and shows what it was shown."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import Affine, Chain, Loader, Rescale, contact_sheet, deterministic, explain, stream, train_validation_split
+
+try:
+    import optax
+    from flax import nnx
+    from sklearn.datasets import load_digits
+except ImportError as error:
+    sys.exit(f"{error}. The demonstration needs the extra packages of jaxiter[demo]: pip install 'jaxiter[demo]'")
+
+
+class Network(nnx.Module):
+    """Two convolutions and two dense layers, for 8 x 8 pixels."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.first = nnx.Conv(1, 32, (3, 3), rngs=rngs)
+        self.second = nnx.Conv(32, 64, (3, 3), rngs=rngs)
+        self.hidden = nnx.Linear(4 * 4 * 64, 128, rngs=rngs)
+        self.output = nnx.Linear(128, 10, rngs=rngs)
+
+    def __call__(self, images: Any) -> Any:
+        features = nnx.max_pool(nnx.relu(self.second(nnx.relu(self.first(images)))), (2, 2), (2, 2))
+        return self.output(nnx.relu(self.hidden(features.reshape(len(images), -1))))
+
+
+@nnx.jit
+def train_step(model: Network, optimizer: nnx.Optimizer, images: Any, labels: Any) -> Any:
+    def loss_fn(model: Network) -> Any:
+        return optax.softmax_cross_entropy_with_integer_labels(model(images), labels).mean()
+
+    loss, grads = nnx.value_and_grad(loss_fn)(model)
+    optimizer.update(model, grads)
+    return loss
+
+
+@nnx.jit
+def count_correct(model: Network, images: Any, labels: Any, mask: Any) -> Any:
+    return ((model(images).argmax(-1) == labels) & mask).sum()
+
+
+def evaluate(model: Network, loader: Loader, key: Any) -> float:
+    """Share of the loader's examples that are classified rightly; padding does not count."""
+    batches = stream(loader, key, num_epochs=1, with_mask=True)
+    correct = sum(int(count_correct(model, images, labels, mask)) for (images, labels), mask in batches)
+    return correct / loader.size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m jaxiter", description=__doc__)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--picture", type=Path, default=Path("jaxiter-digits.png"), help="where to put the contact sheet")
+    options = parser.parse_args()
+    if options.epochs < 1:
+        parser.error(f"--epochs is {options.epochs}; expected at least 1")
+
+    digits = load_digits()
+    images, labels = digits.images.astype(np.uint8)[..., None], digits.target.astype(np.int32)
+    key = jax.random.key(options.seed)
+    train_rows, test_rows = train_validation_split(key, labels, 0.2)
+    augment = Chain(Affine(rotation=10, shift=0.1, zoom=0.1, fill_mode="constant"), Rescale(1 / 16))
+    train = Loader((images, labels), batch_size=64, augment=augment, rows=train_rows)
+    test = Loader(
+        (images, labels),
+        batch_size=256,
+        augment=deterministic(augment),
+        rows=test_rows,
+        shuffle=False,
+        remainder="pad",
+    )
+    print(f"{train.size} scanned digits to train on, {test.size} to test on, {jax.devices()[0].device_kind}")
+
+    model = Network(nnx.Rngs(options.seed))
+    schedule = optax.cosine_decay_schedule(2e-3, options.epochs * train.num_steps)
+    optimizer = nnx.Optimizer(model, optax.adam(schedule), wrt=nnx.Param)
+    print("epoch   loss   test accuracy   images/s   waiting for data")
+    with stream(train, key, num_epochs=options.epochs) as batches:
+        for epoch in range(options.epochs):
+            losses, waited, started = [], 0.0, time.perf_counter()
+            for _ in range(train.num_steps):
+                asked = time.perf_counter()
+                batch = jax.block_until_ready(next(batches))
+                waited += time.perf_counter() - asked
+                losses.append(train_step(model, optimizer, *batch))
+            loss = float(jnp.stack(losses).mean())
+            took = time.perf_counter() - started
+            rate, share = train.num_steps * train.batch_size / took, waited / took
+            note = "   (compiling)" if epoch == 0 else ""
+            print(
+                f"{epoch:5}  {loss:5.3f}   {evaluate(model, test, key):13.1%}   {rate:8,.0f}   {share:16.1%}{note}",
+                flush=True,
+            )
+
+    picture = options.picture.resolve()
+    _show_augmentation(train, key, num_epochs=3).save(picture)
+    print(f"test accuracy {evaluate(model, test, key):.2%}")
+    print(f"originals above their augmentations in three epochs: {picture}")
+
+
+def _show_augmentation(loader: Loader, key: Any, num_epochs: int) -> Any:
+    """Sixteen digits as they are stored, and below what each of the first epochs made of them."""
+    rows = [int(row) for row in np.asarray(loader.rows)[:16]]
+    explained = [[explain(loader, key, epoch, row) for row in rows] for epoch in range(num_epochs)]
+    before = np.stack([np.asarray(example.before[0]) / 16 for example in explained[0]])
+    after = [np.stack([np.asarray(example.after[0]) for example in examples]) for examples in explained]
+    return contact_sheet([before, *after], high=1.0, scale=8)
+
+
+if __name__ == "__main__":
+    main()
