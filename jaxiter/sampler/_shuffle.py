@@ -79,7 +79,7 @@ def permutation(key: Key, epoch: Counter, size: int) -> Int[Array, " size"]:
     order = np.empty(size, np.int32)
     for start, part in zip(starts, parts, strict=True):
         order[start : start + block] = np.asarray(part)[: size - start]
-    return jnp.asarray(order)
+    return jax.device_put(order)  # jnp.asarray would compile a program for every new size
 
 
 def shuffle_positions(key: Key, epoch: Any, position: Any, size: Any) -> Int[Array, ...]:
