@@ -1,0 +1,114 @@
+"""How many images a second does jaxiter deliver beside Keras and NumPy, and what memory does it hold?
+
+    python bench/run.py [--rounds N] [--quick] [--write]
+
+needs `pip install jaxiter[bench]`; `--write` puts the tables into bench/RESULTS.md.
+"""
+
+import os
+
+# Before NumPy is imported: one of the two left set may choose a kernel that this machine's BLAS is slow with.
+os.environ.pop("OPENBLAS_CORETYPE", None)
+os.environ.pop("OPENBLAS_L2_SIZE", None)
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import argparse
+import json
+from pathlib import Path
+
+import _memory
+from _contestants import (
+    AUGMENTED,
+    BATCH,
+    GATHERED,
+    JAX,
+    KERAS,
+    NUMPY,
+    ORDER,
+    SCAN,
+    STEPPED,
+    augmented,
+    gathered,
+    order_of_a_batch,
+    whole_order,
+)
+from _timing import Contestant, interleave, machine, markdown, table
+
+
+def run_all(rounds: int, quick: bool) -> str:
+    seconds = 0.1 if quick else 0.5
+    sections, rates = [], {}
+
+    def compete(title: str, name: str, contestants: list[Contestant], baseline: str | None) -> None:
+        interleave(contestants, rounds, seconds)
+        rates[name] = {contestant.name: contestant.images_per_second for contestant in contestants}
+        sections.append(f"## {title}\n\n{table(contestants, baseline)}")
+        print(f"\n{sections[-1]}", flush=True)
+
+    for load in AUGMENTED:
+        compete(f"{load}, the whole augmentation", load.name, augmented(load), KERAS)
+    for load in GATHERED:
+        compete(f"{load}, shuffle, gather and cast", load.name, gathered(load), NUMPY)
+    for size in (10**5, 10**6) if quick else (10**5, 10**6, 10**7):
+        compete(f"W5: order of {size:,} (an image is a position)", f"W5 {size}", whole_order(size), JAX)
+    compete("W5: 128 positions of an order of 100,000,000", "W5 batch", order_of_a_batch(10**8), None)
+    sections.append(f"## Memory\n\n{_memory.NOTE}\n\n{_memory.memory_table(__file__)}")
+    sections.append(f"## Targets\n\n{targets(rates)}")
+    print("\n" + "\n\n".join(sections[-2:]))
+    return "\n\n".join(sections)
+
+
+def targets(rates: dict[str, dict[str, float]]) -> str:
+    found = [
+        ("W1, Loader.batch over Keras", rates["W1"][BATCH] / rates["W1"][KERAS], 40),
+        ("W2, Loader.batch over Keras", rates["W2"][BATCH] / rates["W2"][KERAS], 14),
+        ("order of 1,000,000 over jax.random.permutation", rates["W5 1000000"][ORDER] / rates["W5 1000000"][JAX], 5),
+        *(
+            (f"{name}, scan_epoch over stepping, sum", rates[name][SCAN] / rates[name][STEPPED], 1 / 1.3)
+            for name in ("W1", "W2")
+        ),
+    ]
+    rows = [[what, f"{is_:.2f}", f"{aim:.2f}", "met" if is_ >= aim else "missed"] for what, is_, aim in found]
+    return markdown([["ratio of speeds", "measured", "at least", ""], *rows])
+
+
+def report(body: str, rounds: int) -> str:
+    return f"""# How fast jaxiter is, beside Keras and NumPy
+
+Written by `python bench/run.py --write`. {machine()}.
+
+Each table is one run of {rounds} rounds; in a round every contestant works for about half a second, one after the
+other. Medians over the rounds, with their range; every result is waited for, by batch or (stream, scan, stepping) by
+epoch. Compilation happens in the first call and is not in the rates. CPU time is that of all threads. Absolute
+figures move with the machine's other work: believe the ratios within a table. Data are uniform noise; what every
+contestant returns is checked for shape, dtype, range and mean.
+
+"No boundary" is `scan_epoch` without `jaxiter/loader/_boundary.py`: what XLA makes of a scan when it may fuse the
+augmentation into the step.
+
+{body}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, help="rounds of each work load (5)")
+    parser.add_argument("--quick", action="store_true", help="3 short rounds and no order of 10,000,000")
+    parser.add_argument("--write", action="store_true", help="write bench/RESULTS.md")
+    parser.add_argument("--memory", nargs=2, help=argparse.SUPPRESS)  # one case of the memory table, as JSON
+    arguments = parser.parse_args()
+    if arguments.memory:
+        case, load = (int(number) for number in arguments.memory)
+        print(json.dumps(_memory.measure(_memory.CASES[case], _memory.LOADS[load])))
+        return
+    if arguments.write and (arguments.quick or (arguments.rounds or 5) < 5):
+        parser.error("--write is for a full run: not with --quick, and with at least 5 rounds.")
+    rounds = arguments.rounds or (3 if arguments.quick else 5)
+    print(machine())
+    body = run_all(rounds, arguments.quick)
+    if arguments.write:
+        Path(__file__).with_name("RESULTS.md").write_text(report(body, rounds))
+
+
+if __name__ == "__main__":
+    main()
