@@ -70,14 +70,16 @@ class Chain(Transform):
         """One entry for each step."""
         occurrences: Counter[str] = Counter()
         params: list[Params] = []
-        for step in self.transforms:
+        last_random = max((place for place, step in enumerate(self.transforms) if step.is_random), default=-1)
+        for place, step in enumerate(self.transforms):
             drawn: Params = ()
             if step.is_random:
                 own_key = jax.random.fold_in(key, np.uint32(step.stream_tag(occurrences[step.kind])))
                 drawn = step.sample(own_key, image_shape)
             occurrences[step.kind] += 1
             params.append(drawn)
-            image_shape = _shape_after(step, drawn, image_shape)
+            if place < last_random:
+                image_shape = _shape_after(step, drawn, image_shape)
         return tuple(params)
 
     def apply(self, params: tuple[Params, ...], image: Any) -> Any:
@@ -165,7 +167,8 @@ def _fuses_with(pair: tuple[Transform, Params]) -> Any:
 
 
 def _affine_matrices(steps: Any, params: Any, image_shape: tuple[int, ...]) -> Iterator[Any]:
-    for step, drawn in zip(steps, params, strict=True):
+    last_affine = max((place for place, step in enumerate(steps) if isinstance(step, Affine)), default=-1)
+    for step, drawn in zip(steps[: last_affine + 1], params, strict=False):
         if isinstance(step, Affine):
             yield step.matrix(drawn, image_shape)
         image_shape = _shape_after(step, drawn, image_shape)

@@ -18,6 +18,8 @@ def isolated(function: Callable[[], Any]) -> Any:
     fold its predicate; the barrier hides that. Elsewhere a conditional may cost a host synchronisation.
     """
 
+    function = jax.jit(function)  # traced once for the three places where it stands
+
     def behind_conditional() -> Any:
         always = jax.lax.optimization_barrier(np.int32(0)) == 0
         shapes = jax.eval_shape(function)

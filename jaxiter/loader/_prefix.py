@@ -18,7 +18,7 @@ def chains_of(data: Any, augment: Any) -> tuple[Chain | None, ...]:
     if augment is None:
         return (None,) * len(paths)
     if is_transform(augment):
-        images = [path for path, leaf in paths if leaf.ndim == IMAGE_RANK]
+        images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
         if len(images) != 1:
             found = "no leaf" if not images else f"{len(images)} leaves"
             raise ValueError(
@@ -26,7 +26,7 @@ def chains_of(data: Any, augment: Any) -> tuple[Chain | None, ...]:
                 f"\n{_listing(paths)}\nSay which leaf it is for, as augment={_suggestion(paths, structure)}"
                 f"{_grey_remedy(paths)}."
             )
-        return tuple(Chain(augment) if leaf.ndim == IMAGE_RANK else None for _, leaf in paths)
+        return tuple(Chain(augment) if len(leaf.shape) == IMAGE_RANK else None for _, leaf in paths)
     return _spread(augment, paths, structure)
 
 
@@ -46,7 +46,7 @@ def _spread(augment: Any, paths: Any, structure: Any) -> tuple[Chain | None, ...
     for (path, leaf), place in zip(paths, places, strict=True):
         if not is_place(place):
             raise TypeError(f"{misfit}; got {place!r} for {leaf_name(path)}.")
-        if place is not None and Chain(place).needs_image and leaf.ndim != IMAGE_RANK:
+        if place is not None and Chain(place).needs_image and len(leaf.shape) != IMAGE_RANK:
             raise ValueError(
                 f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank 4, "
                 f"(size, height, width, channels){_grey_remedy([(path, leaf)])}."
@@ -59,7 +59,7 @@ def _listing(paths: Any) -> str:
 
 
 def _grey_remedy(paths: Any) -> str:
-    grey = [leaf_name(path) for path, leaf in paths if leaf.ndim == IMAGE_RANK - 1]
+    grey = [leaf_name(path) for path, leaf in paths if len(leaf.shape) == IMAGE_RANK - 1]
     return f"; if {grey[0]} holds grey pictures, give them a channel axis first: x[..., None]" if grey else ""
 
 
@@ -73,7 +73,7 @@ class _Word:
 
 def _suggestion(paths: Any, structure: Any) -> str:
     """A tree prefix to paste, `transform` at the first picture."""
-    ranks = [leaf.ndim for _, leaf in paths]
+    ranks = [len(leaf.shape) for _, leaf in paths]
     chosen = next((place for rank in (IMAGE_RANK, IMAGE_RANK - 1) for place, r in enumerate(ranks) if r == rank), 0)
     words = [_Word("transform" if place == chosen else "None") for place in range(len(ranks))]
     return repr(jax.tree.unflatten(structure, words))

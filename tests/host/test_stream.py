@@ -1,0 +1,275 @@
+"""The shell that counts and works ahead."""
+
+import gc
+import json
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxiter import Loader, scan_epoch, stream
+
+from ..data import assert_trees_close, assert_trees_equal, loader, pictures
+
+
+def stream_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("jaxiter")]
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 5, 100])
+@pytest.mark.parametrize("resident", [True, False])
+def test_a_stream_is_the_loaders_batches_in_order(key, prefetch, resident):
+    data = loader().to_device() if resident else loader()
+    expected = [batch for epoch in range(3) for batch in data.epoch(key, epoch)]
+    assert_trees_equal(list(stream(data, key, num_epochs=3, prefetch=prefetch)), expected)
+    assert not stream_threads()
+
+
+def test_it_resumes_from_every_position(key):
+    data = loader()
+    whole = list(stream(data, key, num_epochs=2))
+    for taken in range(len(whole) + 1):
+        first = stream(data, key, num_epochs=2)
+        for _ in range(taken):
+            next(first)
+        position = first.position
+        first.close()
+        assert position == divmod(taken, len(data))
+        assert_trees_equal(list(stream(data, key, start=position, num_epochs=2)), whole[taken:])
+
+
+def test_the_last_step_and_the_next_epoch_are_one_place(key):
+    data = loader()
+    a, b = (next(stream(data, key, start=start)) for start in [(1, len(data)), (2, 0)])
+    assert_trees_equal(a, b)
+    assert stream(data, key, start=(1, len(data))).position == (2, 0)
+
+
+def test_num_epochs_is_counted_from_zero_whatever_the_start(key):
+    data = loader()
+    assert len(list(stream(data, key, start=(2, 3), num_epochs=3))) == 2
+    assert list(stream(data, key, start=(3, 0), num_epochs=3)) == []
+    assert list(stream(data, key, num_epochs=0)) == []
+
+
+def test_it_never_ends_without_num_epochs(key):
+    with stream(loader(), key) as batches:
+        for _ in range(3 * 5 + 2):
+            next(batches)
+        assert batches.position == (3, 2)
+
+
+def test_positions_count_batches_handed_over_not_those_made_ahead(key):
+    with stream(loader(), key, prefetch=4) as batches:
+        assert batches.position == (0, 0)
+        next(batches)
+        assert batches.position == (0, 1)
+        assert type(batches.position) is tuple
+
+
+def test_state_round_trips_through_json(key):
+    data = loader()
+    with stream(data, key) as batches:
+        for _ in range(7):
+            next(batches)
+        state = json.loads(json.dumps(batches.get_state()))
+        expected = next(batches)
+    with stream(data, key) as again:
+        next(again)
+        again.set_state(state)
+        assert_trees_equal(next(again), expected)
+
+
+def test_a_state_of_another_stream_is_refused_by_field_and_changes_nothing(key):
+    with stream(loader(), key) as batches:
+        next(batches)
+        state = stream(loader(batch_size=5, shuffle=False), key).get_state()
+        with pytest.raises(ValueError, match=r"batch_size is 5, here 4; shuffle is False, here True"):
+            batches.set_state(state)
+        with pytest.raises(ValueError, match="state lacks step"):
+            batches.set_state({name: value for name, value in state.items() if name != "step"})
+        assert batches.position == (0, 1)
+
+
+def test_with_mask_comes_beside_the_batch(key):
+    data = loader(remainder="pad")
+    pairs = list(stream(data, key, num_epochs=1, with_mask=True))
+    assert sum(int(mask.sum()) for _, mask in pairs) == 23
+    assert_trees_equal([batch for batch, _ in pairs], list(data.epoch(key, 0)))
+
+
+def test_a_batch_that_is_kept_short_streams(key):
+    assert [len(y) for _, y in stream(loader(remainder="keep"), key, num_epochs=1)] == [4, 4, 4, 4, 4, 3]
+
+
+def test_scan_and_stream_show_the_same(key):
+    data = loader().to_device()
+    _, sums = scan_epoch(_labels, 0, data, key, 1)
+    assert [y.tolist() for _, y in stream(data, key, start=(1, 0), num_epochs=2)] == sums.tolist()
+
+
+def _labels(carry, batch):
+    return carry, batch[1]
+
+
+def test_closing_ends_the_thread_and_may_be_repeated(key):
+    batches = stream(loader(), key)
+    next(batches)
+    assert len(stream_threads()) == 1
+    batches.close()
+    batches.close()
+    assert not stream_threads()
+    with pytest.raises(ValueError, match=r"closed; it stopped at position \(0, 1\).*start=\(0, 1\)"):
+        next(batches)
+
+
+def test_leaving_the_with_block_by_an_error_ends_the_thread(key):
+    def use():
+        with stream(loader(), key) as batches:
+            raise KeyError(next(batches)[1].shape)
+
+    with pytest.raises(KeyError, match="4"):
+        use()
+    assert not stream_threads()
+
+
+def test_a_stream_that_is_dropped_ends_its_thread(key):
+    batches = stream(loader(), key)
+    next(batches)
+    del batches
+    gc.collect()
+    deadline = time.monotonic() + 30
+    while stream_threads() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not stream_threads()
+
+
+def test_an_exhausted_stream_stays_exhausted(key):
+    batches = stream(loader(), key, num_epochs=1)
+    assert len(list(batches)) == 5
+    assert not stream_threads()
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            next(batches)
+    assert batches.position == (1, 0)
+
+
+def test_two_streams_at_once_do_not_disturb_each_other(key):
+    data = loader()
+    with stream(data, key) as a, stream(data, jax.random.key(1)) as b:
+        for step in range(5):
+            assert_trees_equal(next(a), data.batch(key, 0, step))
+            assert_trees_equal(next(b), data.batch(jax.random.key(1), 0, step))
+
+
+class Faulty:
+    """An array whose row 9 cannot be read while `broken`."""
+
+    shape, dtype = (12, 2), np.dtype(np.float32)
+
+    def __init__(self):
+        self.broken, self.error = True, OSError("row 9 is gone")
+
+    def __getitem__(self, index):
+        if self.broken and 9 in index:
+            raise self.error
+        return np.stack([index, index], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2, 9])
+def test_an_error_of_the_source_comes_at_its_batch_and_loses_nothing(key, prefetch):
+    source = Faulty()
+    with stream(Loader(source, batch_size=4, shuffle=False), key, num_epochs=1, prefetch=prefetch) as batches:
+        assert next(batches)[0].tolist() == [0, 0]
+        assert next(batches)[0].tolist() == [4, 4]
+        with pytest.raises(OSError, match="row 9 is gone") as caught:
+            next(batches)
+        assert caught.value is source.error
+        assert batches.position == (0, 2)
+        source.broken = False
+        assert next(batches)[0].tolist() == [8, 8]
+        assert list(batches) == []
+
+
+def test_no_more_than_prefetch_batches_are_made_ahead(key):
+    read = []
+
+    class Counting(Faulty):
+        def __getitem__(self, index):
+            read.append(len(index))
+            return np.zeros((len(index), 2), np.float32)
+
+    class Long(Counting):
+        shape = (4000, 2)
+
+    with stream(Loader(Long(), batch_size=4), key, prefetch=3) as batches:
+        for taken in range(1, 20):
+            next(batches)
+            assert len(read) <= taken + 3
+
+
+def test_the_worker_follows_the_callers_settings(key):
+    data = Loader(np.arange(6, dtype=np.float64) + 1e-12, batch_size=3)
+    with jax.enable_x64(True):
+        expected = data.batch(key, 0, 0)
+        assert expected.dtype == np.float64
+        with stream(data, key) as batches:
+            assert_trees_equal(next(batches), expected)
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_sharded_batches_equal_unsharded_ones(key, resident):
+    data = loader(batch_size=8, size=30)
+    data = data.to_device() if resident else data
+    sharding = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), P("data"))
+    sharded = list(stream(data, key, num_epochs=2, sharding=sharding))
+    assert all(leaf.sharding == sharding for leaf in jax.tree.leaves(sharded))
+    assert_trees_close(sharded, list(stream(data, key, num_epochs=2)), tolerance=2e-5)
+
+
+def test_an_epoch_fits_in_a_stream_of_many_batches(key):
+    images, labels = pictures(size=500, shape=(2, 2, 1))
+    with stream(Loader((images, labels), batch_size=1), key, num_epochs=1, prefetch=8) as batches:
+        assert sorted(int(y[0]) for _, y in batches) == list(range(500))
+
+
+BAD_INPUT = {
+    "start": ({"start": 3}, TypeError, r"start is 3; expected \(epoch, step\)"),
+    "start step": ({"start": (0, 6)}, ValueError, r"start is \(0, 6\).*at most 5"),
+    "start negative": ({"start": (-1, 0)}, ValueError, r"start\[0\] is -1"),
+    "start float": ({"start": (0, 1.0)}, TypeError, r"start\[1\] is 1.0"),
+    "num_epochs": ({"num_epochs": -1}, ValueError, "num_epochs is -1"),
+    "prefetch": ({"prefetch": -1}, ValueError, "prefetch is -1"),
+    "prefetch None": ({"prefetch": None}, TypeError, "prefetch is None"),
+    "key": ({"key": 0}, TypeError, "key is 0; expected a PRNG key"),
+    "loader": ({"loader": [1, 2]}, TypeError, "loader is a list; expected a jaxiter.Loader"),
+    "sharding": ({"sharding": "data"}, ValueError, "sharding is 'data'"),
+}
+
+
+@pytest.mark.parametrize(("options", "error", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_refused_at_the_door(key, options, error, words):
+    arguments = {"loader": loader(), "key": key, **options}
+    with pytest.raises(error, match=words):
+        stream(arguments.pop("loader"), arguments.pop("key"), **arguments)
+
+
+def test_a_sharding_that_does_not_divide_the_batch_is_refused(key):
+    sharding = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), P("data"))
+    with pytest.raises(ValueError, match="does not divide batch_size 4"):
+        stream(loader(), key, sharding=sharding)
+    with pytest.raises(ValueError, match="remainder='pad'"):
+        stream(loader(remainder="keep", batch_size=8), key, sharding=sharding)
+
+
+def test_resident_batches_are_under_way_before_they_are_asked_for(key):
+    data = loader().to_device()
+    with stream(data, key, prefetch=2) as batches:
+        next(batches)
+        assert len(batches._pending) == 2
+        assert all(isinstance(leaf, jnp.ndarray) for leaf in jax.tree.leaves(batches._pending[0].result()))

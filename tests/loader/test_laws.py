@@ -1,0 +1,247 @@
+"""The promises of docs/conventions.md, as laws: what may change and leave a batch as it was."""
+
+import itertools
+import random
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxiter import Affine, Cast, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
+from jaxiter.loader import _loader as loader_module
+
+from ..data import AUGMENT, assert_trees_close, assert_trees_equal, by_label, loader, pictures
+
+
+def epoch_of(loader, key, epoch=0):
+    return by_label(loader.epoch(key, epoch))
+
+
+def test_every_epoch_shows_every_example_once(key):
+    data = loader(batch_size=5, remainder="keep")
+    for epoch in range(3):
+        shown = np.concatenate([np.asarray(labels) for _, labels in data.epoch(key, epoch)])
+        assert sorted(shown.tolist()) == list(range(23))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own(key):
+    data = loader(size=200, batch_size=200)
+    keys = [jax.random.key(seed) for seed in range(3)]
+    orders = [tuple(data.index(k, epoch, 0).tolist()) for k in keys for epoch in range(3)]
+    assert len(set(orders)) == 9
+
+
+def test_without_shuffle_the_order_is_that_of_the_data(key):
+    data = loader(shuffle=False)
+    assert data.index(key, 7, 2).tolist() == [8, 9, 10, 11]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 1},
+        {"batch_size": 23},
+        {"shuffle": False},
+        {"remainder": "keep"},
+        {"remainder": "pad", "batch_size": 7},
+        {"rows": np.array([3, 3, 20, 7, 0, 11])},
+    ],
+    ids=str,
+)
+def test_what_an_image_becomes_depends_on_key_epoch_and_row_alone(key, options):
+    expected = epoch_of(loader(remainder="keep"), key, epoch=2)
+    found = epoch_of(loader(**options), key, epoch=2)
+    assert len(found) >= 4
+    for label, image in found.items():
+        np.testing.assert_allclose(image, expected[label], rtol=0, atol=1e-6)
+
+
+def test_what_an_image_becomes_changes_with_the_epoch_the_key_and_the_row(key):
+    same_pixels = np.broadcast_to(pictures(1)[0], (23, 6, 5, 3))
+    data = Loader((same_pixels, np.arange(23)), batch_size=23, augment=AUGMENT, shuffle=False)
+    batches = [np.asarray(data.batch(k, epoch, 0)[0]) for k in (key, jax.random.key(1)) for epoch in (0, 1)]
+    images = np.concatenate(batches).reshape(4 * 23, -1)
+    for a, b in itertools.combinations(range(len(images)), 2):
+        assert np.abs(images[a] - images[b]).max() > 1e-3
+
+
+def test_neighbouring_seeds_and_epochs_share_no_augmentation():
+    same_pixels = np.broadcast_to(pictures(1)[0], (8, 6, 5, 3))
+    data = Loader((same_pixels, np.arange(8)), batch_size=8, augment=AUGMENT, shuffle=False)
+    batches = {(s, e): data.batch(jax.random.key(s), e, 0)[0] for s in range(3) for e in range(3)}
+    for a, b in itertools.combinations(batches.values(), 2):
+        assert float(jnp.abs(a - b).max()) > 1e-2
+
+
+def test_neighbouring_rows_at_neighbouring_epochs_share_no_augmentation(key):
+    same_pixels = np.broadcast_to(pictures(1)[0], (8, 6, 5, 3))
+    data = Loader((same_pixels, np.arange(8)), batch_size=8, augment=AUGMENT, shuffle=False)
+    now, then = data.batch(key, 0, 0)[0], data.batch(key, 1, 0)[0]
+    assert float(jnp.abs(now[1:] - then[:-1]).max(axis=(1, 2, 3)).min()) > 1e-3
+
+
+def test_labels_weights_and_extras_stay_with_their_image(key):
+    size = 31
+    images = np.arange(size, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 1), np.uint8)
+    data = {"image": images, "more": {"label": np.arange(size), "weight": np.arange(size, dtype=np.float32) * 0.5}}
+    aug = {"image": Affine(horizontal_flip=True), "more": None}
+    for remainder, rows in itertools.product(("drop", "pad", "keep"), (None, np.arange(3, 29, 2))):
+        shuffled = Loader(data, batch_size=4, augment=aug, remainder=remainder, rows=rows)
+        for batch in jax.device_get(list(shuffled.epoch(key, 5))):
+            assert (batch["image"][:, 0, 0, 0] == batch["more"]["label"]).all()
+            assert (batch["more"]["weight"] * 2 == batch["more"]["label"]).all()
+
+
+def memmap_of(array, path):
+    on_disk = np.memmap(path, array.dtype, "w+", shape=array.shape)
+    on_disk[:] = array
+    return on_disk
+
+
+class ArrayLike:
+    """What h5py and zarr offer, and no more: rising indices, nothing else."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, index):
+        assert isinstance(index, slice) or (np.diff(index) > 0).all()
+        return self._array[index]
+
+
+@pytest.mark.parametrize("remainder", ["drop", "pad", "keep"])
+def test_batches_are_the_same_wherever_the_arrays_live(key, tmp_path, remainder):
+    images, labels = pictures()
+    options = {"batch_size": 5, "augment": (AUGMENT, None), "remainder": remainder}
+    expected = list(Loader((images, labels), **options).epoch(key, 1))
+    sources = {
+        "device": (jnp.asarray(images), jnp.asarray(labels)),
+        "mixed": (images, jnp.asarray(labels)),
+        "memmap": (memmap_of(images, tmp_path / "images"), labels),
+        "array-like": (ArrayLike(images), ArrayLike(labels)),
+    }
+    for source in sources.values():
+        assert_trees_close(list(Loader(source, **options).epoch(key, 1)), expected)
+        assert_trees_close(list(Loader(source, **options).to_device().epoch(key, 1)), expected)
+
+
+def test_a_batch_is_the_same_under_jit_with_traced_epoch_and_step(key):
+    data = loader().to_device()
+    traced = jax.jit(lambda loader, key, epoch, step: loader.batch(key, epoch, step))
+    for epoch, step in [(0, 0), (3, 4), (2**32 - 1, 1)]:
+        assert_trees_close(traced(data, key, np.uint32(epoch), step), data.batch(key, epoch, step))
+
+
+def test_a_batch_is_the_same_under_vmap_over_steps(key):
+    data = loader().to_device()
+    many = jax.vmap(lambda step: data.batch(key, 1, step))(jnp.arange(5))
+    for step in range(5):
+        assert_trees_close(jax.tree.map(lambda leaf, s=step: leaf[s], many), data.batch(key, 1, step))
+
+
+def test_scanning_an_epoch_is_looping_over_it(key):
+    data = loader(remainder="pad").to_device()
+    _, (batches, masks) = scan_epoch(lambda carry, batch: (carry, batch), 0, data, key, 2, with_mask=True)
+    for step in range(len(data)):
+        assert_trees_close(jax.tree.map(lambda leaf, s=step: leaf[s], batches), data.batch(key, 2, step))
+        np.testing.assert_array_equal(masks[step], data.mask(step))
+
+
+def test_legacy_keys_and_typed_keys_give_one_stream(key):
+    data = loader()
+    assert_trees_equal(data.batch(jax.random.PRNGKey(0), 1, 2), data.batch(key, 1, 2))
+
+
+def test_the_order_of_calls_changes_nothing(key):
+    data = loader()
+    forwards = [data.batch(key, 0, step) for step in range(5)]
+    backwards = [data.batch(key, 0, step) for step in reversed(range(5))]
+    assert_trees_equal(forwards, backwards[::-1])
+
+
+def test_numpys_and_pythons_random_states_are_untouched(key):
+    before = (np.random.get_state()[1].tolist(), random.getstate())
+    list(stream(loader(), key, num_epochs=1))
+    explain(loader(), key, 0, 3)
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before
+
+
+def count_traces():
+    return loader_module._resident_batch._cache_size()
+
+
+def test_many_epochs_and_steps_trace_once(key):
+    before = count_traces()
+    data = loader(size=29, batch_size=3).to_device()  # a shape that no other test uses
+    for epoch, step in itertools.product(range(4), range(len(data))):
+        data.batch(key, epoch, step)
+    assert count_traces() == before + 1
+
+
+def test_equal_configs_and_other_array_values_share_a_trace(key):
+    before = count_traces()
+    images = jnp.asarray(pictures(13, (3, 3, 1))[0])
+
+    def show(rotation, mean):
+        aug = Chain(Affine(rotation=rotation), Normalize(np.full(1, mean, np.float32)))
+        return Loader(images, batch_size=2, augment=aug).batch(key, 0, 0)
+
+    batches = [show(11, mean) for mean in (1.0, 2.0, 3.0) for _ in range(2)]
+    assert count_traces() == before + 1
+    np.testing.assert_allclose(batches[0] - batches[-1], 2.0, atol=1e-4)
+    show(12, 1.0)
+    assert count_traces() == before + 2
+
+
+@pytest.mark.parametrize("resident", [True, False])
+def test_bytes_stay_bytes(key, resident):
+    """No array of the size of the data is made other than the data itself."""
+    size = 997
+    data = loader(size=size, batch_size=4).to_device()
+    rule = data._rule(np.uint32(0))
+    if resident:
+        text = loader_module._resident_batch.lower(data, key, np.uint32(0), np.uint32(0), rule).compile().as_text()
+        assert f"u8[{size},6,5,3]" in text
+        assert f"f32[{size}" not in text
+    else:
+        images, labels = pictures(size)
+        host = Loader((images, labels), batch_size=4, augment=AUGMENT)
+        host.batch(key, 0, 0)
+        assert host.data[0] is images
+        assert host.data[1] is labels
+
+
+def test_order_draws_and_selections_are_the_same_bits_under_every_flag(key):
+    data = Loader(
+        pictures(), batch_size=6, augment=Affine(shift=0.3, whole_pixels=True, horizontal_flip=True, vertical_flip=0.3)
+    )
+    expected = data.batch(key, 3, 1)
+    assert expected[0].dtype == np.uint8
+    with jax.enable_x64(True):
+        assert_trees_equal(data.batch(key, 3, 1), expected)
+    with jax.threefry_partitionable(not jax.config.jax_threefry_partitionable):
+        assert_trees_equal(data.batch(key, 3, 1), expected)
+    with jax.default_prng_impl("rbg"):
+        assert_trees_equal(data.batch(key, 3, 1), expected)
+
+
+def test_a_pinned_batch_has_not_changed(key):
+    """A failure here is a changed stream: a breaking change, for the changelog and STREAM_VERSION."""
+    data = Loader((np.arange(1000),), batch_size=8)
+    assert data.index(key, 0, 0).tolist() == PINNED_INDEX
+    image = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    turned = Loader(image, batch_size=1, augment=Chain(Affine(rotation=45), Cast("int16")))
+    assert turned.batch(key, 1, 0).ravel().tolist() == PINNED_IMAGE
+    assert jax.random.key_data(data.step_key(key, 2, 3)).tolist() == PINNED_STEP_KEY
+
+
+PINNED_INDEX = [992, 114, 184, 945, 415, 817, 317, 832]
+PINNED_IMAGE = [1, 1, 2, 4, 4, 4, 6, 7, 7]
+PINNED_STEP_KEY = [2184653226, 4169694973]
+
+
+def test_rescale_inside_a_chain_is_what_numpy_computes(key):
+    images, labels = pictures()
+    scaled, same = Loader((images, labels), batch_size=4, augment=Rescale(1 / 255)).batch(key, 0, 0)
+    np.testing.assert_allclose(scaled, images[np.asarray(same)] / 255, rtol=1e-6)

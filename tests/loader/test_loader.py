@@ -1,0 +1,370 @@
+"""The Loader as users meet it: shapes, remainders, masks, rows, pytree, and errors at the door."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxiter import Affine, Cast, Chain, Loader, Map, Normalize, Rescale, deterministic, explain, scan_epoch
+
+from ..data import AUGMENT, assert_trees_close, assert_trees_equal, loader, pictures
+
+
+def test_steps_and_sizes_are_counted():
+    assert (loader().size, loader().num_steps, len(loader())) == (23, 5, 5)
+    assert len(loader(remainder="pad")) == len(loader(remainder="keep")) == 6
+    assert len(loader(size=24, remainder="pad")) == 6
+    assert loader(rows=np.arange(9)).size == 9
+
+
+def test_a_batch_has_the_structure_and_dtypes_of_the_data(key):
+    images, labels = pictures()
+    data = {"x": images, "y": (labels.astype(np.int8), np.ones(23, bool)), "w": np.ones((23, 2), np.float16)}
+    batch = Loader(data, batch_size=4).batch(key, 0, 0)
+    assert jax.tree.map(lambda leaf: (leaf.dtype.name, leaf.shape), batch) == {
+        "x": ("uint8", (4, 6, 5, 3)),
+        "y": (("int8", (4,)), ("bool", (4,))),
+        "w": ("float16", (4, 2)),
+    }
+
+
+def test_pad_fills_the_last_batch_from_the_start_of_the_epoch(key):
+    data = loader(remainder="pad")
+    last, first = data.index(key, 1, 5), data.index(key, 1, 0)
+    assert data.mask(5).tolist() == [True, True, True, False]
+    assert last[3] == first[0]
+    assert data.mask(0).all()
+
+
+def test_pad_fills_a_batch_larger_than_the_data(key):
+    data = Loader(np.arange(3), batch_size=8, shuffle=False, remainder="pad")
+    assert data.batch(key, 0, 0).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+    assert data.mask(0).sum() == 3
+
+
+def test_keep_makes_the_last_batch_short(key):
+    data = loader(remainder="keep")
+    assert [len(labels) for _, labels in data.epoch(key, 0)] == [4, 4, 4, 4, 4, 3]
+    assert data.mask(5).tolist() == [True, True, True]
+
+
+def test_drop_leaves_out_other_examples_every_epoch(key):
+    data = loader()
+    shown = [set(np.concatenate([data.index(key, e, s) for s in range(5)]).tolist()) for e in range(6)]
+    assert all(len(rows) == 20 for rows in shown)
+    assert set.union(*shown) == set(range(23))
+
+
+def test_the_mask_may_be_traced():
+    data = loader(remainder="pad")
+    masks = jax.vmap(data.mask)(jnp.arange(6))
+    assert int(masks.sum()) == 23
+
+
+def test_a_padded_evaluation_counts_every_example_once(key):
+    test = loader(augment=deterministic(AUGMENT), shuffle=False, remainder="pad")
+    total = sum(
+        int(labels[mask].sum())
+        for (_, labels), mask in ((test.batch(key, 0, s), test.mask(s)) for s in range(len(test)))
+    )
+    assert total == sum(range(23))
+
+
+def test_rows_are_visited_and_keep_their_identity(key):
+    rows = np.array([20, 3, 11, 7])
+    data = loader(rows=rows, shuffle=False)
+    assert data.index(key, 0, 0).tolist() == rows.tolist()
+    assert data.batch(key, 0, 0)[1].tolist() == rows.tolist()
+    rows[:] = 0  # the loader holds its own
+    assert data.index(key, 0, 0).tolist() == [20, 3, 11, 7]
+
+
+def test_image_and_mask_move_together(key):
+    image = pictures(8, (8, 8, 1))[0]
+    data = {"image": image, "mask": image.copy(), "label": np.arange(8)}
+    geometry = Affine(rotation=40, shift=0.3, horizontal_flip=True, order=0)
+    aug = {"image": Chain(geometry, Rescale(0.5)), "mask": geometry, "label": None}
+    batch = Loader(data, batch_size=8, augment=aug).batch(key, 0, 0)
+    np.testing.assert_array_equal(batch["image"], batch["mask"].astype(np.float32) * 0.5)
+    assert batch["mask"].dtype == np.uint8
+
+
+def test_none_covers_a_whole_subtree(key):
+    images, labels = pictures()
+    data = (images, {"a": labels, "b": {"c": labels}})
+    batch = Loader(data, batch_size=4, augment=(Rescale(2.0), None)).batch(key, 0, 0)
+    assert batch[0].dtype == np.float32
+    assert_trees_equal(batch[1]["a"], batch[1]["b"]["c"])
+
+
+def test_map_and_cast_take_leaves_of_any_rank(key):
+    data = Loader(pictures(), batch_size=4, shuffle=False, augment=(None, Chain(Map(_one_hot), Cast("uint8"))))
+    assert data.batch(key, 0, 0)[1].tolist() == np.eye(23, dtype=np.uint8)[:4].tolist()
+
+
+def _one_hot(label):
+    return jax.nn.one_hot(label, 23, dtype=np.float32)
+
+
+def test_explain_shows_what_the_batch_holds(key):
+    data = loader(shuffle=False)
+    images, labels = data.batch(key, 3, 2)
+    for place, row in enumerate(labels.tolist()):
+        told = explain(data, key, 3, row)
+        np.testing.assert_allclose(told.after[0], images[place], rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(told.before[0], data.data[0][row])
+        assert told.params[1] is None
+        assert told.matrix[1] is None
+        assert int(told.after[1]) == row
+
+
+def test_explains_matrix_moves_points_as_the_picture_moves(key):
+    image = np.zeros((1, 33, 33, 1), np.float32)
+    image[0, 10, 20] = 1.0
+    aug = Chain(Affine(rotation=(30, 30)), Affine(shift=((0.2, 0.2), (-0.1, -0.1)), zoom=(1.5, 1.5)))
+    told = explain(Loader(image, batch_size=1, augment=aug), key, 0, 0)
+    row, col, _ = np.linalg.inv(told.matrix) @ [10, 20, 1]
+    found = np.unravel_index(np.argmax(told.after[..., 0]), (33, 33))
+    assert abs(found[0] - row) <= 1
+    assert abs(found[1] - col) <= 1
+
+
+def test_step_keys_differ_and_keep_the_spelling_of_the_key(key):
+    data = loader()
+    found = {tuple(jax.random.key_data(data.step_key(key, e, s)).tolist()) for e in range(3) for s in range(3)}
+    assert len(found) == 9
+    legacy = data.step_key(jax.random.PRNGKey(0), 1, 2)
+    assert legacy.dtype == np.uint32
+    assert legacy.tolist() == jax.random.key_data(data.step_key(key, 1, 2)).tolist()
+
+
+def test_a_users_own_folded_keys_never_meet_the_loaders(key):
+    data = loader()
+    own = {
+        tuple(jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, e), s)).tolist())
+        for e in range(5)
+        for s in range(5)
+    }
+    ours = {tuple(jax.random.key_data(data.step_key(key, e, s)).tolist()) for e in range(5) for s in range(5)}
+    assert not own & ours
+
+
+def test_a_loader_is_a_pytree_of_its_arrays_alone():
+    data = loader()
+    assert [leaf is mine for leaf, mine in zip(jax.tree.leaves(data), data.data, strict=True)] == [True, True]
+    assert len(jax.tree.leaves(loader(rows=np.arange(5)))) == 3
+    assert len(jax.tree.leaves(loader(augment=Normalize(np.ones(3))))) == 3
+
+
+def test_unflattening_takes_anything():
+    leaves, structure = jax.tree.flatten(loader(rows=np.arange(5)))
+    for fill in (object(), None, 0):
+        jax.tree.unflatten(structure, [fill] * len(leaves))
+    jax.vmap(lambda data, step: data.mask(step), in_axes=(None, 0))(loader(remainder="pad"), jnp.arange(3))
+
+
+def test_a_loader_passes_through_jit_grad_and_tree_map(key):
+    data = loader(augment=Chain(Affine(rotation=5), Normalize(np.zeros(3, np.float32)))).to_device()
+    doubled = jax.tree.map(lambda leaf: leaf, data)
+    assert_trees_close(doubled.batch(key, 0, 0), data.batch(key, 0, 0))
+
+    @jax.jit
+    def total(data):
+        return data.batch(key, 0, 1)[0].sum()
+
+    assert np.isfinite(float(total(data)))
+
+
+def test_int64_labels_come_out_as_jax_holds_them(key):
+    data = Loader(np.array([5, -7, 2**31 - 1]), batch_size=3, shuffle=False)
+    assert data.batch(key, 0, 0).dtype == np.int32
+    assert data.batch(key, 0, 0).tolist() == [5, -7, 2**31 - 1]
+    with jax.enable_x64(True):
+        wide = Loader(np.array([2**40, 1]), batch_size=2, shuffle=False)
+        assert wide.batch(key, 0, 0).tolist() == [2**40, 1]
+
+
+def test_changing_the_callers_array_changes_a_host_loader_and_no_device_loader(key):
+    images, labels = pictures()
+    data = Loader((images, labels), batch_size=23, shuffle=False)
+    resident = data.to_device()
+    images[:] = 0
+    assert data.batch(key, 0, 0)[0].max() == 0
+    assert resident.batch(key, 0, 0)[0].max() > 0
+
+
+def test_the_network_after_the_batch_does_not_pull_the_warp_into_itself(key):
+    """One conditional stands between them in the compiled program, however the step is given."""
+    data = loader().to_device()
+    programs = {
+        "static": jax.jit(lambda data: data.batch(key, 0, 1)[0].sum()).lower(data),
+        "traced": jax.jit(lambda data, step: data.batch(key, 0, step)[0].sum()).lower(data, 1),
+        "unsigned": jax.jit(lambda data, step: data.batch(key, 0, step)[0].sum()).lower(data, np.uint32(1)),
+        "mapped": jax.jit(jax.vmap(lambda data, step: data.batch(key, 0, step)[0].sum(), (None, 0))).lower(
+            data, np.arange(3)
+        ),
+    }
+    for name, program in programs.items():
+        assert program.compile().as_text().count("conditional(") == 1, name
+
+
+def test_scan_epoch_uploads_numpy_arrays(key):
+    data = loader()
+    total, _ = scan_epoch(_add_labels, jnp.int32(0), data, key, 0)
+    expected = sum(int(labels.sum()) for _, labels in data.epoch(key, 0))
+    assert int(total) == expected
+
+
+def _add_labels(total, batch):
+    return total + batch[1].sum(), None
+
+
+def test_scan_epoch_traces_its_step_once_over_epochs(key):
+    traces = []
+
+    def step(carry, batch):
+        traces.append(1)
+        return carry, batch[1].sum()
+
+    data = loader(size=26).to_device()
+    for epoch in range(3):
+        scan_epoch(step, 0, data, key, epoch)
+    assert len(traces) == 1
+
+
+IMAGES, LABELS = pictures()
+BAD_INPUT = {
+    "lengths differ": ((IMAGES, LABELS[:-1]), {}, ValueError, r"data\[1\]: 22.*one entry for each example"),
+    "no arrays": ((), {}, ValueError, "holds no arrays"),
+    "no examples": (IMAGES[:0], {}, ValueError, "no examples"),
+    "a list of labels": ((IMAGES, [1, 2]), {}, TypeError, r"data\[1\]\[0\] is a int"),
+    "a scalar": (np.array(3), {}, ValueError, "data is a scalar"),
+    "strings": ((IMAGES, np.array(["a"] * 23)), {}, TypeError, r"data\[1\] has dtype <U1.*np.unique"),
+    "objects": (np.array([None] * 3), {}, TypeError, "dtype object"),
+    "wide labels": ({"y": np.array([1, 2**31])}, {}, ValueError, r"data\['y'\] is int64 and holds 2147483648"),
+    "unsigned labels": (np.array([1, 2**63], np.uint64), {}, ValueError, "holds 9223372036854775808"),
+    "batch_size 0": (IMAGES, {"batch_size": 0}, ValueError, "batch_size is 0; expected at least 1"),
+    "batch_size 2.0": (IMAGES, {"batch_size": 2.0}, TypeError, "batch_size is 2.0"),
+    "batch_size True": (IMAGES, {"batch_size": True}, TypeError, "batch_size is True"),
+    "remainder": (IMAGES, {"remainder": "cut"}, ValueError, "'cut'; expected one of 'drop', 'pad', 'keep'"),
+    "shuffle key": (IMAGES, {"shuffle": 3}, TypeError, "shuffle is 3"),
+    "drop too few": (IMAGES, {"batch_size": 24}, ValueError, "23 examples and batch_size is 24.*'pad' or 'keep'"),
+    "rows out": (IMAGES, {"rows": [0, 23]}, ValueError, r"from 0 to 23; expected \[0, 23\)"),
+    "rows negative": (IMAGES, {"rows": [-1, 2]}, ValueError, "from -1 to 2"),
+    "rows empty": (IMAGES, {"rows": np.array([], int)}, ValueError, "rows is empty"),
+    "rows mask": (IMAGES, {"rows": LABELS > 3}, TypeError, "np.flatnonzero"),
+    "rows float": (IMAGES, {"rows": [0.5]}, TypeError, "float64"),
+    "grey": (IMAGES[..., 0], {"augment": AUGMENT}, ValueError, r"no leaf of rank 4(.|\n)*x\[..., None\]"),
+    "grey by prefix": (
+        (IMAGES[..., 0], LABELS),
+        {"augment": (AUGMENT, None)},
+        ValueError,
+        r"data\[0\] has shape \(23, 6, 5\)(.|\n)*x\[..., None\]",
+    ),
+    "two pictures": (
+        {"a": IMAGES, "b": IMAGES},
+        {"augment": AUGMENT},
+        ValueError,
+        r"2 leaves of rank 4(.|\n)*data\['b'\](.|\n)*augment=\{'a': transform, 'b': None\}",
+    ),
+    "prefix too long": ((IMAGES, LABELS), {"augment": (AUGMENT, None, None)}, ValueError, "augment does not fit"),
+    "prefix of names": (
+        {"x": IMAGES},
+        {"augment": {"image": AUGMENT}},
+        ValueError,
+        r"data\['x'\]: uint8\[23, 6, 5, 3\]",
+    ),
+    "no transform": (IMAGES, {"augment": 3}, TypeError, "expected a transform or None|Expected a transform or None"),
+    "a class": (IMAGES, {"augment": Affine}, TypeError, "no transform"),
+    "a function": ((IMAGES, LABELS), {"augment": (np.sqrt, None)}, TypeError, "transform or None"),
+}
+
+
+@pytest.mark.parametrize(("data", "options", "error", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_refused_at_the_door(data, options, error, words):
+    with pytest.raises(error, match=words):
+        Loader(data, **{"batch_size": 2, **options})
+
+
+def test_places_outside_the_stream_are_refused(key):
+    data = loader()
+    for call in (data.batch, data.index, data.step_key):
+        with pytest.raises(ValueError, match=r"step is 5; expected a step in \[0, 5\)"):
+            call(key, 0, 5)
+        with pytest.raises(ValueError, match="step is -1"):
+            call(key, 0, -1)
+        with pytest.raises(ValueError, match=r"epoch is -1; expected an integer in \[0, 2\*\*32\)"):
+            call(key, -1, 0)
+        with pytest.raises(ValueError, match="epoch is 4294967296"):
+            call(key, 2**32, 0)
+        with pytest.raises(TypeError, match=r"step is 1\.5; expected an integer"):
+            call(key, 0, 1.5)
+        with pytest.raises(TypeError, match="key is 7; expected a PRNG key"):
+            call(7, 0, 0)
+        with pytest.raises(TypeError, match=r"rbg.*expected threefry2x32"):
+            call(jax.random.key(0, impl="rbg"), 0, 0)
+        with pytest.raises(TypeError, match=r"shape \(4,\)"):
+            call(jax.random.PRNGKey(0, impl="rbg"), 0, 0)
+        with pytest.raises(TypeError, match=r"shape \(2,\); expected one key"):
+            call(jax.random.split(key), 0, 0)
+
+
+def test_keep_refuses_a_traced_step_and_a_scan_and_names_pad(key):
+    data = loader(remainder="keep").to_device()
+    with pytest.raises(ValueError, match="remainder='pad'"):
+        jax.jit(lambda step: data.batch(key, 0, step))(1)
+    with pytest.raises(ValueError, match="remainder='pad'"):
+        scan_epoch(_add_labels, 0, data, key, 0)
+
+
+def test_a_traced_step_over_arrays_on_the_host_is_refused(key):
+    data = loader()
+    with pytest.raises(TypeError, match="to_device"):
+        jax.jit(lambda step: data.batch(key, 0, step))(1)
+
+
+def test_a_scan_refuses_to_read_a_memmap_whole(key, tmp_path):
+    on_disk = np.memmap(tmp_path / "x", np.uint8, "w+", shape=(8, 2, 2, 1))
+    with pytest.raises(TypeError, match="to_device"):
+        scan_epoch(lambda carry, batch: (carry, None), 0, Loader(on_disk, batch_size=2), key, 0)
+
+
+def test_a_memmaps_wide_integers_are_refused_when_they_are_read(key, tmp_path):
+    on_disk = np.memmap(tmp_path / "y", np.int64, "w+", shape=(4,))
+    on_disk[:] = [0, 1, 2**40, 3]
+    data = Loader(on_disk, batch_size=2, shuffle=False)
+    assert data.batch(key, 0, 0).tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"data is int64 and holds 1099511627776"):
+        data.batch(key, 0, 1)
+
+
+def test_an_array_like_that_returns_too_few_rows_is_named(key):
+    class Short:
+        shape, dtype = (6, 2), np.dtype(np.float32)
+
+        def __getitem__(self, index):
+            return np.zeros((len(index) - 1, 2), np.float32)
+
+    with pytest.raises(ValueError, match=r"data returned shape \(2, 2\) for 3 rows"):
+        Loader(Short(), batch_size=3).batch(key, 0, 0)
+
+
+def test_iterating_a_loader_says_what_to_use():
+    with pytest.raises(TypeError, match="stream"):
+        iter(loader())
+
+
+def test_a_loader_cannot_be_changed():
+    with pytest.raises(AttributeError, match="another one with the batch_size"):
+        loader().batch_size = 3
+
+
+def test_explain_refuses_rows_that_are_not_there(key):
+    with pytest.raises(ValueError, match=r"index is 23; expected a row of the data, in \[0, 23\)"):
+        explain(loader(), key, 0, 23)
+
+
+def test_a_loader_prints_what_it_holds():
+    text = repr(loader())
+    assert "data[0]: uint8[23, 6, 5, 3]" in text
+    assert "batch_size=4" in text

@@ -1,0 +1,35 @@
+"""The README's Python runs as it stands, block after block, and its commands name what exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_python_block_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in blocks(page.read_text(), "python"):
+        exec(compile(block, page.name, "exec"), names)
+
+
+def test_the_two_commands_stand_in_the_readme():
+    commands = [line for block in blocks(README, "sh") for line in block.splitlines()]
+    assert len([line for line in commands if line.endswith("-m jaxiter")]) == 1
+    assert len([line for line in commands if line.endswith("-m pytest")]) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
