@@ -17,9 +17,14 @@ def round_to(dtype: Any, x: Any) -> Any:
     """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by the nearest value."""
     if x.dtype == dtype:
         return x
-    if not jnp.issubdtype(dtype, np.integer) or not jnp.issubdtype(x.dtype, np.floating):
+    if not jnp.issubdtype(dtype, np.integer) or x.dtype == np.bool_:
         return x.astype(dtype)
     bounds = np.iinfo(dtype)
+    if jnp.issubdtype(x.dtype, np.integer):
+        own = np.iinfo(x.dtype)
+        return jnp.clip(x, max(bounds.min, own.min), min(bounds.max, own.max)).astype(dtype)
+    if x.dtype.itemsize < 4:
+        x = x.astype(np.float32)  # float16 ends at 65,504, short of the limits below
     rounded = jnp.trunc(x)  # not floor(x + 0.5): for 0.49999997 that sum is 1
     rounded = rounded + jnp.where(jnp.abs(x - rounded) >= x.dtype.type(0.5), jnp.sign(x), x.dtype.type(0))
     clipped = jnp.clip(rounded, x.dtype.type(bounds.min), x.dtype.type(bounds.max)).astype(dtype)
@@ -31,7 +36,8 @@ def round_to(dtype: Any, x: Any) -> Any:
 class Cast(Transform):
     """The image as `dtype`, at the end of a chain: the only step that rounds or clips.
 
-    Integers are rounded half away from zero and then clipped to the range of `dtype`. Takes leaves of any rank.
+    To integers it rounds half away from zero and then clips to the range of `dtype`; integers of another type are
+    clipped too and never wrap. Takes leaves of any rank.
 
     Args:
         dtype: Any real dtype, by name or as NumPy or JAX dtype.
@@ -52,7 +58,7 @@ class Cast(Transform):
 
     def __post_init__(self) -> None:
         try:
-            dtype = jnp.dtype(self.dtype)
+            dtype = jnp.dtype("None" if self.dtype is None else self.dtype)  # NumPy takes None for float64
         except TypeError:
             raise TypeError(f"dtype is {self.dtype!r}; expected a real dtype, for example 'uint8'.") from None
         if not (jnp.issubdtype(dtype, np.integer) or jnp.issubdtype(dtype, np.floating) or dtype == np.bool_):

@@ -1,0 +1,111 @@
+"""Cast rounds half away from zero and then clips; Map applies a function."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxiter import Cast, Map
+
+
+def cast(dtype, values, of="float32"):
+    result = Cast(dtype).apply((), jnp.asarray(values, jnp.dtype(of)))
+    assert result.dtype == jnp.dtype(dtype)
+    return result.tolist()
+
+
+@pytest.mark.parametrize("of", ["float32", "float16", "bfloat16"])
+def test_halves_are_rounded_away_from_zero(of):
+    assert cast("int8", [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5], of) == [-3, -2, -1, 1, 2, 3]
+
+
+def test_values_just_below_a_half_are_rounded_towards_zero():
+    """floor(x + 0.5) is 1 here, since the sum rounds up."""
+    below = np.nextafter(np.float32(0.5), np.float32(0))
+    assert cast("int8", [below, -below, 8388607.0]) == [0, 0, 127]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32"])
+@pytest.mark.parametrize("of", ["float32", "float16", "bfloat16"])
+def test_values_beyond_the_range_are_clipped(dtype, of):
+    bounds = np.iinfo(dtype)
+    infinity = float("inf")
+    assert cast(dtype, [-infinity, infinity], of) == [bounds.min, bounds.max]
+    if of != "float16":
+        assert cast(dtype, [-1e20, 1e20], of) == [bounds.min, bounds.max]
+
+
+def test_the_ends_of_int32_are_reached_and_not_passed():
+    ends = [-(2.0**31), -(2.0**31) + 128, 2.0**31 - 128, 2.0**31, 3e9]
+    assert cast("int32", ends) == [-(2**31), -(2**31) + 128, 2**31 - 128, 2**31 - 1, 2**31 - 1]
+    assert cast("uint32", [2.0**32 - 256, 2.0**32, -1.0]) == [2**32 - 256, 2**32 - 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("of", "dtype", "values", "expected"),
+    [
+        ("int32", "uint8", [-1, 0, 255, 256, 70000], [0, 0, 255, 255, 255]),
+        ("int16", "int8", [-129, -128, 127, 128], [-128, -128, 127, 127]),
+        ("int8", "uint8", [-5, 5], [0, 5]),
+        ("int8", "uint32", [-5, 5], [0, 5]),
+        ("uint32", "int32", [7, 2**32 - 1], [7, 2**31 - 1]),
+        ("uint8", "int16", [0, 255], [0, 255]),
+        ("bool", "uint8", [False, True], [0, 1]),
+    ],
+)
+def test_integers_are_clipped_too_and_never_wrap(of, dtype, values, expected):
+    assert cast(dtype, values, of) == expected
+
+
+def test_casting_bytes_to_floats_and_back_is_exact():
+    image = np.arange(256, dtype=np.uint8)
+    for dtype in ("float32", "float16", "bfloat16", "int16", "uint16", "int32"):
+        assert cast("uint8", Cast(dtype).apply((), image), dtype) == list(range(256))
+
+
+def test_floats_become_the_nearest_value_of_a_shorter_float():
+    assert cast("bfloat16", [1.00390625, 3.0]) == [1.0, 3.0]
+    assert cast("float16", [1e-9, 0.1]) == [0.0, float(np.float16(0.1))]
+
+
+def test_the_same_dtype_changes_nothing():
+    image = jnp.array([0.1, -7.5, jnp.nan])
+    assert np.array_equal(Cast("float32").apply((), image), image, equal_nan=True)
+
+
+def test_the_dtype_may_be_named_in_any_way():
+    assert Cast("uint8") == Cast(np.uint8) == Cast(jnp.uint8) == Cast(np.dtype("uint8"))
+    assert Cast("bfloat16") == Cast(jnp.bfloat16)
+
+
+def test_a_leaf_of_any_rank_may_be_cast():
+    assert Cast("int32").apply((), jnp.float32(2.7)).item() == 3
+
+
+def test_64_bits_are_refused_where_jax_has_none():
+    for dtype in ("float64", "int64"):
+        with pytest.raises(ValueError, match=rf"Cast\('{dtype}'\) needs 64 bits; set jax_enable_x64"):
+            Cast(dtype).apply((), jnp.zeros(3))
+
+
+def test_64_bits_work_under_x64():
+    with jax.enable_x64(True):
+        assert Cast("float64").apply((), jnp.zeros(3, jnp.float32)).dtype == jnp.float64
+        largest = Cast("int64").apply((), jnp.array([1e30, -1e30, 2.5], jnp.float64))
+        assert largest.tolist() == [2**63 - 1, -(2**63), 3]
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "U5", "no such type", object, None, 8])
+def test_what_is_no_real_dtype_is_refused(dtype):
+    with pytest.raises(TypeError, match=r"dtype is .*; expected a real dtype, for example 'uint8'"):
+        Cast(dtype)
+
+
+def test_map_applies_its_function_whatever_the_shape():
+    assert Map(jnp.sum).apply((), jnp.arange(4)).item() == 6
+    assert Map(lambda image: image[:2]).apply((), jnp.zeros((4, 4, 1))).shape == (2, 4, 1)
+
+
+def test_map_of_what_cannot_be_called_is_refused():
+    with pytest.raises(TypeError, match="function is 3; expected a function of one image"):
+        Map(3)

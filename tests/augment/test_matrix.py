@@ -1,0 +1,111 @@
+"""Matrices map output to source in (row, col, 1): directions by eye, composition and inverses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxiter import (
+    about_centre,
+    affine_warp,
+    compose,
+    flip_matrix,
+    rotation_matrix,
+    shear_matrix,
+    shift_matrix,
+    zoom_matrix,
+)
+
+PICTURE = np.arange(12).reshape(3, 4)
+SQUARE = np.arange(16).reshape(4, 4)
+
+
+def moved(picture, matrix, **sampling):
+    height, width = picture.shape
+    warped = affine_warp(picture[..., None], about_centre(matrix, height, width), order=0, **sampling)
+    return np.asarray(warped)[..., 0]
+
+
+@pytest.mark.parametrize("turns", [-1, 1, 2, 3])
+def test_positive_rotation_is_counter_clockwise_as_displayed(turns):
+    assert np.array_equal(moved(SQUARE, rotation_matrix(turns * np.pi / 2)), np.rot90(SQUARE, turns))
+
+
+def test_positive_shifts_move_the_picture_down_and_to_the_right():
+    shifted = moved(PICTURE, shift_matrix(1, 2), fill_mode="constant", cval=-1)
+    assert shifted.tolist() == [[-1, -1, -1, -1], [-1, -1, 0, 1], [-1, -1, 4, 5]]
+
+
+def test_zoom_2_doubles_the_picture():
+    edges = np.array([[0, 0, 0, 0], [0, 1, 2, 0], [0, 3, 4, 0], [0, 0, 0, 0]])
+    assert moved(edges, zoom_matrix(2, 2)).tolist() == np.kron([[1, 2], [3, 4]], np.ones((2, 2))).tolist()
+    assert moved(edges, zoom_matrix(2, 1)).tolist() == [[0, 1, 2, 0], [0, 1, 2, 0], [0, 3, 4, 0], [0, 3, 4, 0]]
+    assert moved(edges, zoom_matrix(1, 2)).tolist() == [[0, 0, 0, 0], [1, 1, 2, 2], [3, 3, 4, 4], [0, 0, 0, 0]]
+
+
+def test_positive_shear_leans_the_top_to_the_right():
+    upright = np.zeros((3, 5), int)
+    upright[:, 2] = 1
+    leaning = moved(upright, shear_matrix(np.pi / 4), fill_mode="constant")
+    assert leaning.tolist() == [[0, 0, 0, 1, 0], [0, 0, 1, 0, 0], [0, 1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(("horizontal", "vertical", "axes"), [(1, 0, 1), (0, 1, 0), (1, 1, (0, 1)), (0, 0, ())])
+def test_flips_are_numpys(horizontal, vertical, axes):
+    assert np.array_equal(moved(PICTURE, flip_matrix(bool(horizontal), bool(vertical))), np.flip(PICTURE, axes))
+
+
+def test_compose_acts_in_the_order_named():
+    """A flip and then a step to the right is not a step to the right and then a flip."""
+    flip, step = flip_matrix(True, False), shift_matrix(0, 1)
+    outside = {"fill_mode": "constant", "cval": -1}
+    flipped_first = moved(moved(SQUARE, flip), step, **outside)
+    assert flipped_first[0].tolist() == [-1, 3, 2, 1]
+    assert np.array_equal(moved(SQUARE, compose(flip, step), **outside), flipped_first)
+    assert moved(SQUARE, compose(step, flip), **outside)[0].tolist() == [2, 1, 0, -1]
+
+
+def test_composing_nothing_is_the_identity_and_composing_is_associative():
+    assert np.array_equal(compose(), np.eye(3))
+    a, b, c = rotation_matrix(0.3), zoom_matrix(2, 3), shift_matrix(4, 5)
+    assert np.allclose(compose(a, b, c), compose(a, compose(b, c)), atol=1e-6)
+    assert np.allclose(compose(a, b, c), np.asarray(a) @ np.asarray(b) @ np.asarray(c), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "inverse"),
+    [
+        (rotation_matrix(0.7), rotation_matrix(-0.7)),
+        (shear_matrix(0.4), shear_matrix(-0.4)),
+        (zoom_matrix(2, 0.5), zoom_matrix(0.5, 2)),
+        (shift_matrix(3, -8), shift_matrix(-3, 8)),
+        (flip_matrix(True, False), flip_matrix(True, False)),
+    ],
+)
+def test_every_step_is_undone_by_its_opposite(matrix, inverse):
+    assert np.allclose(compose(matrix, inverse), np.eye(3), atol=1e-6)
+    assert np.allclose(about_centre(inverse, 31, 8), np.linalg.inv(np.asarray(about_centre(matrix, 31, 8))), atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (4, 7), (225, 224)])
+def test_about_centre_keeps_the_centre_in_place(height, width):
+    centre = np.array([(height - 1) / 2, (width - 1) / 2, 1])
+    for matrix in (rotation_matrix(1.0), zoom_matrix(3, 0.2), shear_matrix(0.5), flip_matrix(True, True)):
+        assert np.allclose(about_centre(matrix, height, width) @ centre, centre, atol=1e-4)
+
+
+def test_about_centre_does_not_change_a_shift():
+    assert np.array_equal(about_centre(shift_matrix(2, -3), 5, 9), shift_matrix(2, -3))
+
+
+def test_builders_give_float32_under_strict_promotion_x64_jit_and_vmap():
+    everything = jax.jit(
+        lambda x: compose(
+            rotation_matrix(x), shear_matrix(x), zoom_matrix(x, x), shift_matrix(x, x), flip_matrix(x > 1, True)
+        )
+    )
+    assert everything(0.5).dtype == jnp.float32
+    mapped = jax.vmap(everything)(jnp.array([0.5, 2.0]))
+    assert np.allclose(mapped[0], everything(0.5), atol=1e-6)
+    with jax.enable_x64(True):
+        assert everything(0.5).dtype == jnp.float32

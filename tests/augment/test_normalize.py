@@ -1,0 +1,110 @@
+"""Rescale, Normalize, SamplewiseNormalize and Whiten against NumPy in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxiter import Normalize, Rescale, SamplewiseNormalize, Whiten
+
+RANDOM = np.random.default_rng(0)
+BYTES = RANDOM.integers(0, 256, (6, 5, 3)).astype(np.uint8)
+EXACT = BYTES.astype(np.float64)
+MEAN, STD = np.array([100.0, 120.0, 90.0]), np.array([50.0, 60.0, 70.0])
+MATRIX = RANDOM.normal(0, 0.1, (90, 90))
+
+
+def samplewise(x, center=True, std=True, epsilon=1e-6):
+    return (x - x.mean() if center else x) / (x.std() + epsilon if std else 1)
+
+
+CASES = {
+    "rescale": (Rescale(1 / 255), EXACT / 255),
+    "rescale by channel": (Rescale(np.array([1.0, 2.0, 3.0])), EXACT * [1, 2, 3]),
+    "normalize": (Normalize(100, 50), (EXACT - 100) / 50),
+    "normalize by tuples": (Normalize(tuple(MEAN), tuple(STD)), (EXACT - MEAN) / STD),
+    "normalize by arrays": (Normalize(MEAN, STD), (EXACT - MEAN) / STD),
+    "normalize by a mean image": (Normalize(EXACT / 2), EXACT / 2),
+    "samplewise": (SamplewiseNormalize(), samplewise(EXACT)),
+    "samplewise centred": (SamplewiseNormalize(std=False), samplewise(EXACT, std=False)),
+    "samplewise scaled": (SamplewiseNormalize(center=False), samplewise(EXACT, center=False)),
+    "samplewise off": (SamplewiseNormalize(center=False, std=False), EXACT),
+    "samplewise with a large epsilon": (SamplewiseNormalize(epsilon=10.0), samplewise(EXACT, epsilon=10)),
+    "whiten": (Whiten(MATRIX), (EXACT.ravel() @ MATRIX).reshape(EXACT.shape)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bytes_become_the_float32_that_numpy_finds(case):
+    transform, expected = CASES[case]
+    found = transform.apply((), jnp.asarray(BYTES))
+    assert found.dtype == jnp.float32
+    assert np.allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_floats_keep_their_dtype_and_are_rounded_once(case, dtype):
+    transform, _ = CASES[case]
+    image = jnp.asarray(BYTES).astype(dtype)
+    found = transform.apply((), image)
+    assert found.dtype == jnp.dtype(dtype)
+    expected = transform.apply((), image.astype(jnp.float32)).astype(dtype)
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_float64_is_computed_in_float64(case):
+    transform, expected = CASES[case]
+    with jax.enable_x64(True):
+        found = np.asarray(transform.apply((), jnp.asarray(EXACT)))
+    assert found.dtype == np.float64
+    assert np.allclose(found, expected, rtol=1e-12, atol=1e-11)
+
+
+def test_a_constant_image_is_normalised_to_zero_and_stays_finite():
+    found = SamplewiseNormalize().apply((), jnp.full((4, 4, 1), 200, jnp.uint8))
+    assert (np.asarray(found) == 0).all()
+
+
+def test_samplewise_statistics_of_a_bright_image_do_not_cancel():
+    """mean(x**2) - mean(x)**2 in float32 loses everything here."""
+    image = np.float32(10_000) + RANDOM.normal(0, 1, (32, 32, 3)).astype(np.float32)
+    found = np.asarray(SamplewiseNormalize().apply((), image))
+    assert abs(found.mean()) < 0.01
+    assert abs(found.std() - 1) < 0.01
+
+
+def test_whitening_takes_the_image_as_a_row_to_the_left_of_the_matrix():
+    """A matrix that is not symmetric tells the two sides apart."""
+    matrix = np.array([[0.0, 1.0], [0.0, 0.0]])
+    assert Whiten(matrix).apply((), jnp.array([[[3.0], [5.0]]])).ravel().tolist() == [0.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Rescale(float("nan")), ValueError, "factor is nan; expected a finite number"),
+        (lambda: Rescale(np.array([1, np.inf])), ValueError, "factor holds NaN or infinity"),
+        (lambda: Rescale("1/255"), TypeError, "factor is '1/255'; expected a number"),
+        (lambda: Rescale(True), TypeError, "factor is True; expected a number"),
+        (lambda: Normalize(0.5, 0), ValueError, r"std is 0; expected numbers above 0.*std \+ 1e-6"),
+        (lambda: Normalize(0.5, (1, -1)), ValueError, r"std is \(1, -1\); expected numbers above 0"),
+        (lambda: Normalize(0.5, np.array([1.0, 0.0])), ValueError, "std is .*; expected numbers above 0"),
+        (lambda: Normalize((0.5, float("nan"))), ValueError, "mean is nan; expected a finite number"),
+        (lambda: Normalize(None), TypeError, "mean is None; expected a number"),
+        (lambda: SamplewiseNormalize(epsilon=0), ValueError, "epsilon is 0; expected a number above 0"),
+        (lambda: SamplewiseNormalize(epsilon=float("inf")), ValueError, "epsilon is inf; expected a finite number"),
+        (lambda: Whiten(np.zeros((2, 3))), ValueError, r"matrix has shape \(2, 3\); expected a square array"),
+        (lambda: Whiten(np.full((2, 2), np.nan)), ValueError, "matrix holds NaN or infinity"),
+        (lambda: Whiten(None), ValueError, r"matrix has shape \(\); expected a square array"),
+    ],
+)
+def test_bad_input_is_refused_by_name_and_value(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_whitening_of_another_image_shape_is_refused():
+    with pytest.raises(ValueError, match=r"matrix is \(90, 90\) and an image of shape \(4, 4, 3\) has 48 numbers"):
+        Whiten(MATRIX).apply((), jnp.zeros((4, 4, 3)))
