@@ -26,6 +26,8 @@ from .augment import zoom_matrix as zoom_matrix
 from .host import Stream as Stream
 from .host import contact_sheet as contact_sheet
 from .host import stream as stream
+from .keras import ImageDataGenerator as ImageDataGenerator
+from .keras import NumpyArrayIterator as NumpyArrayIterator
 from .loader import Explanation as Explanation
 from .loader import Loader as Loader
 from .loader import explain as explain

@@ -1,0 +1,180 @@
+"""What a generator is set to, at the moment of a call: a static part, and numbers that may change freely."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..augment._warp import check_sampling
+from ._brightness import CHANNELS, check_channels
+from ._params import shifts, whole_steps
+
+# How a shift is drawn: anywhere within its range, in whole steps, or one of so many values.
+ANYWHERE, WHOLE_STEPS = "anywhere", "whole steps"
+ShiftKind = str | int
+
+
+class Config(NamedTuple):
+    """What a program is compiled for."""
+
+    tx: ShiftKind
+    ty: ShiftKind
+    affine: bool
+    flips: bool
+    channel_shift: bool
+    brightness_axis: int | None  # the axis of the channels in an image; None: no brightness
+    samplewise_center: bool
+    samplewise_std: bool
+    fill_mode: str
+    order: int
+    channels_first: bool
+    dtype: np.dtype
+
+    @property
+    def arithmetic(self) -> np.dtype:
+        """What is computed in: float64 where float32 cannot hold the numbers."""
+        narrow = np.can_cast(self.dtype, np.float32) or self.dtype == np.float16
+        return np.dtype(np.float32 if narrow else np.float64)
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything happens to an image beside what `Statistics` holds."""
+        transforms = self.affine or self.flips or self.channel_shift or self.brightness_axis is not None
+        return transforms or self.samplewise_center or self.samplewise_std
+
+    @property
+    def row_axis(self) -> int:
+        return 1 if self.channels_first else 0
+
+
+class Ranges(NamedTuple):
+    """What the draws are made from: traced, so that another range compiles nothing new."""
+
+    theta: np.float32  # degrees
+    tx: Any  # pixels; for whole steps their number, for a choice all values
+    ty: Any
+    shear: np.float32
+    zoom: np.ndarray  # low, high
+    flips: np.ndarray  # probability: horizontal, vertical
+    channel_shift: np.float32
+    brightness: np.ndarray  # low, high
+    cval: np.float32
+
+
+class Statistics(NamedTuple):
+    """What standardize needs beside the image; None: that step is off."""
+
+    rescale: np.ndarray | None
+    mean: np.ndarray | None
+    scale: np.ndarray | None  # std + 1e-6
+    whitening: np.ndarray | None
+
+
+def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[Config, Ranges]:
+    """The generator's attributes for images of one shape and dtype, without standardize's."""
+    rows, cols = image_shape[generator.row_axis - 1], image_shape[generator.col_axis - 1]
+    tx_kind, tx = _shift(generator.height_shift_range, rows)
+    ty_kind, ty = _shift(generator.width_shift_range, cols)
+    zoom = (generator.zoom_range[0], generator.zoom_range[1])
+    flips = (generator.horizontal_flip, generator.vertical_flip)
+    shifted = shifts(generator.height_shift_range) or shifts(generator.width_shift_range)
+    affine = bool(generator.rotation_range or generator.shear_range or shifted or zoom != (1, 1))
+    if affine:
+        check_sampling(generator.fill_mode, generator.interpolation_order, generator.cval)
+    brightness = generator.brightness_range
+    config = Config(
+        tx=tx_kind,
+        ty=ty_kind,
+        affine=affine,
+        flips=any(map(bool, flips)),
+        channel_shift=bool(generator.channel_shift_range != 0),
+        brightness_axis=None if brightness is None else brightness_axis(generator, image_shape),
+        samplewise_center=False,
+        samplewise_std=False,
+        fill_mode=generator.fill_mode if affine else "nearest",
+        order=int(generator.interpolation_order) if affine else 0,
+        channels_first=generator.channel_axis == 1,
+        dtype=np.dtype(dtype),
+    )
+    ranges = Ranges(
+        theta=np.float32(generator.rotation_range or 0),
+        tx=tx,
+        ty=ty,
+        shear=np.float32(generator.shear_range or 0),
+        zoom=np.array(zoom, np.float32),
+        flips=np.array([0.5 if flip else 0.0 for flip in flips], np.float32),
+        channel_shift=np.float32(generator.channel_shift_range),
+        brightness=np.array(brightness if brightness is not None else (1, 1), np.float32),
+        cval=np.float32(generator.cval if affine else 0),
+    )
+    return config, ranges
+
+
+def with_standardize(config: Config, generator: Any, image_shape: tuple[int, ...]) -> tuple[Config, Statistics]:
+    """The configuration with the steps of standardize, and what they need; a missing statistic is warned of."""
+    config = config._replace(
+        samplewise_center=bool(generator.samplewise_center),
+        samplewise_std=bool(generator.samplewise_std_normalization),
+    )
+    number = config.arithmetic
+    fitted = {name: fitted_statistic(generator, name) for name in FEATUREWISE}
+    for name in ("mean", "std"):
+        shape = np.shape(fitted[name]) if fitted[name] is not None else ()
+        if np.broadcast_shapes(shape, image_shape) != tuple(image_shape):
+            raise ValueError(f"{name} has shape {shape}; expected one that broadcasts to an image's {image_shape}.")
+    std = fitted["std"]
+    return config, Statistics(
+        rescale=np.asarray(generator.rescale, number) if generator.rescale else None,
+        mean=None if fitted["mean"] is None else np.asarray(fitted["mean"], number),
+        scale=None if std is None else np.asarray(std + 1e-6, number),
+        whitening=None
+        if fitted["zca_whitening_matrix"] is None
+        else np.asarray(fitted["zca_whitening_matrix"], number),
+    )
+
+
+NO_STATISTICS = Statistics(None, None, None, None)
+
+FEATUREWISE = {
+    "mean": "featurewise_center",
+    "std": "featurewise_std_normalization",
+    "zca_whitening_matrix": "zca_whitening",
+}
+
+
+def fitted_statistic(generator: Any, name: str) -> Any:
+    """`generator.mean`, `.std` or `.zca_whitening_matrix`; None if it is not asked for, or unfitted: that warns."""
+    flag = FEATUREWISE[name]
+    if not getattr(generator, flag):
+        return None
+    value = getattr(generator, name)
+    if value is None:
+        warnings.warn(
+            f"The generator's `{flag}` is on, but it has not been fitted, so this step is left out. Fit it first by "
+            "calling `.fit(images)`.",
+            stacklevel=2,
+        )
+    return value
+
+
+def brightness_axis(generator: Any, image_shape: tuple[int, ...]) -> int:
+    """The axis that brightness takes for the channels: the generator's own, or else the last, as in Keras."""
+    own = generator.channel_axis - 1
+    axis = own if image_shape[own] in CHANNELS else 2
+    check_channels(image_shape[axis])
+    return axis
+
+
+def _shift(bounds: Any, size: int) -> tuple[ShiftKind, Any]:
+    if not shifts(bounds):
+        return ANYWHERE, np.float32(0)
+    steps = whole_steps(bounds)
+    if steps is not None:
+        return WHOLE_STEPS, np.float32(steps)
+    unit = size if np.max(bounds) < 1 else 1
+    values = np.asarray(bounds, np.float64) * unit
+    if values.ndim > 1:
+        raise ValueError(f"a shift range is {bounds!r}; expected a number, or a sequence of numbers to choose from.")
+    return (values.size if values.ndim else ANYWHERE), values.astype(np.float32)

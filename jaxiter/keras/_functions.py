@@ -1,0 +1,173 @@
+"""One image changed by parameters that the caller gives."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..augment import affine_warp
+from ._brightness import blend, check_channels
+from ._matrix import affine_matrix
+
+
+class _Affine(NamedTuple):
+    theta: Any
+    tx: Any
+    ty: Any
+    shear: Any
+    zx: Any
+    zy: Any
+
+
+def apply_affine_transform(
+    x: np.ndarray,
+    theta: float = 0,
+    tx: float = 0,
+    ty: float = 0,
+    shear: float = 0,
+    zx: float = 1,
+    zy: float = 1,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: str = "nearest",
+    cval: float = 0.0,
+    order: int = 1,
+) -> np.ndarray:
+    """The image turned, shifted, sheared and zoomed in one resampling, with its dtype kept.
+
+    Args:
+        x: One image of rank 3. It is not changed.
+        theta, shear: Degrees.
+        tx, ty: Pixels. tx moves along columns and ty along rows: a tx of 1 moves the picture left by one.
+        zx, zy: Zoom; below 1 the picture grows.
+        row_axis, col_axis, channel_axis: Where each axis is; channels first by default.
+        fill_mode, cval, order: As in `jaxiter.affine_warp`.
+
+    Returns:
+        A new array, or `x` itself if all parameters are those of the identity.
+
+    Raises:
+        ValueError: For axes that are not 0, 1 and 2, channels in the middle, another rank, and if anything is
+            resampled for an unknown fill_mode or order.
+
+    Example:
+        >>> x = np.arange(3.0)[None, None, :]
+        >>> apply_affine_transform(x, tx=1).ravel().tolist()
+        [1.0, 2.0, 2.0]
+    """
+    _check_axes(row_axis, col_axis, channel_axis)
+    if x.ndim != 3:
+        raise ValueError(f"x has shape {x.shape}; input arrays must be multi-channel 2D images, of rank 3.")
+    if channel_axis == 1:
+        raise ValueError("channel_axis is 1; channels are allowed on the first and the last axis, 0 or 2.")
+    if is_identity(theta, tx, ty, shear, zx, zy):
+        return x
+    params = _Affine(np.deg2rad(theta), tx, ty, np.deg2rad(shear), zx, zy)
+    rows, cols = x.shape[row_axis], x.shape[col_axis]
+    upper = affine_matrix(np, params, rows, cols, exchanged=col_axis > row_axis)
+    matrix: Any = np.array([*upper, (0, 0, 1)], np.float32)
+    axes = (row_axis, col_axis, channel_axis)
+    image: Any = _resampled_as(np.transpose(x, axes))
+    with numbers(image.dtype):
+        warped = np.asarray(affine_warp(image, matrix, fill_mode=fill_mode, cval=cval, order=order))
+    if warped.dtype != x.dtype:
+        warped = _rounded(warped, x.dtype)
+    return np.ascontiguousarray(np.transpose(warped, np.argsort(axes)))
+
+
+def apply_channel_shift(x: np.ndarray, intensity: float, channel_axis: int = 0) -> np.ndarray:
+    """The image with one number added to all channels, kept within its own least and greatest value.
+
+    Example:
+        >>> apply_channel_shift(np.array([[[1.0, 2.0, 3.0]]]), 1.5).ravel().tolist()
+        [2.5, 3.0, 3.0]
+    """
+    return np.clip(x + intensity, np.min(x), np.max(x))
+
+
+def apply_brightness_shift(x: np.ndarray, brightness: float, scale: bool = True) -> np.ndarray:
+    """The image times a factor as Pillow does it: in whole numbers 0 to 255, cut off above and below.
+
+    Args:
+        x: One image, channels last: 1, 3 or 4; alpha is kept.
+        brightness: The factor; 1 is no change, apart from the whole numbers.
+        scale: Stretch the values to 0 ... 255 first. False: only if they do not lie there, and back again.
+
+    Returns:
+        float32; float64 for a float64 image that was stretched and brought back.
+
+    Raises:
+        ValueError: For another number of channels.
+
+    Example:
+        >>> apply_brightness_shift(np.array([[[10.0], [200.7]]]), 1.5, scale=False).ravel().tolist()
+        [15.0, 255.0]
+    """
+    return brighten(np.asarray(x), brightness, scale=scale)
+
+
+def brighten(
+    x: np.ndarray, brightness: float, *, scale: bool, channel_axis: int = 2, resampled: bool = False
+) -> np.ndarray:
+    check_channels(x.shape[channel_axis])
+    result = blend(np, x, np.float32(brightness), scale=scale, channel_axis=channel_axis, resampled=resampled)
+    if scale or not result.stretched:
+        return result.levels
+    return result.levels / 255 * (result.high - result.low) + result.low
+
+
+def flip_axis(x: np.ndarray, axis: int) -> np.ndarray:
+    """The array in reverse along `axis`.
+
+    Example:
+        >>> flip_axis(np.array([[1, 2, 3]]), -1).tolist()
+        [[3, 2, 1]]
+    """
+    return np.flip(np.asarray(x), axis)
+
+
+def transform_matrix_offset_center(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The same 3x3 map with (x / 2 - 0.5, y / 2 - 0.5) as its origin.
+
+    Example:
+        >>> transform_matrix_offset_center(np.diag([2.0, 2.0, 1.0]), 3, 5).tolist()
+        [[2.0, 0.0, -1.0], [0.0, 2.0, -2.0], [0.0, 0.0, 1.0]]
+    """
+    offset, reset = np.eye(3), np.eye(3)
+    offset[:2, 2] = float(x) / 2 - 0.5, float(y) / 2 - 0.5
+    reset[:2, 2] = -offset[:2, 2]
+    return offset @ matrix @ reset
+
+
+def is_identity(theta: Any, tx: Any, ty: Any, shear: Any, zx: Any, zy: Any) -> bool:
+    return bool(theta == 0 and tx == 0 and ty == 0 and shear == 0 and zx == 1 and zy == 1)
+
+
+def _check_axes(row_axis: int, col_axis: int, channel_axis: int) -> None:
+    axes = {row_axis, col_axis, channel_axis}
+    if len(axes) != 3:
+        raise ValueError(
+            f"row_axis, col_axis and channel_axis are {row_axis}, {col_axis} and {channel_axis}; they must be distinct."
+        )
+    if axes != {0, 1, 2}:
+        raise ValueError(f"Invalid axis: {sorted(axes - {0, 1, 2})}; expected 0, 1 and 2 for an image of rank 3.")
+
+
+def numbers(dtype: Any) -> AbstractContextManager[Any]:
+    """64 bits for as long as a program needs them; the user's own setting stays as it is."""
+    return jax.enable_x64(True) if np.dtype(dtype).itemsize > 4 else nullcontext()
+
+
+def _resampled_as(image: np.ndarray) -> np.ndarray:
+    """Integers that float32 cannot hold are resampled in float64."""
+    exact = image.dtype.kind == "f" or np.can_cast(image.dtype, np.float32)
+    return image if exact else image.astype(np.float64)
+
+
+def _rounded(warped: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Half away from zero, as SciPy rounds."""
+    return (np.sign(warped) * np.floor(np.abs(warped) + 0.5)).astype(dtype)

@@ -1,0 +1,179 @@
+"""Pictures as arrays, as Pillow images, and as files."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import warnings
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ._brightness import check_channels
+
+DATA_FORMATS = ("channels_last", "channels_first")
+
+
+def check_data_format(data_format: Any) -> None:
+    if data_format not in DATA_FORMATS:
+        raise ValueError(f"data_format is {data_format!r}; expected 'channels_last' or 'channels_first'.")
+
+
+def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None) -> Image.Image:
+    """A Pillow image of an array.
+
+    Args:
+        x: (height, width, channels), or as data_format says; 1, 3 or 4 channels. It is not changed.
+        data_format: "channels_last", the default, or "channels_first".
+        scale: Stretch the values to 0 ... 255. False: they are cut off to whole numbers.
+        dtype: What is computed in; float32 by default.
+
+    Returns:
+        An image of mode L (I if a number is above 255), RGB or RGBA.
+
+    Raises:
+        ValueError: For another rank, data_format or number of channels.
+
+    Example:
+        >>> array_to_img(np.zeros((4, 6, 3))).size
+        (6, 4)
+    """
+    data_format = "channels_last" if data_format is None else data_format
+    check_data_format(data_format)
+    x = np.asarray(x, dtype=np.float32 if dtype is None else dtype)
+    if x.ndim != 3:
+        raise ValueError(f"x has shape {x.shape}; expected an array of rank 3, one image.")
+    if data_format == "channels_first":
+        x = x.transpose(1, 2, 0)
+    check_channels(x.shape[2])
+    if scale:
+        x = x - np.min(x)
+        top = np.max(x)
+        x = (x / top if top != 0 else x) * 255
+    if x.shape[2] > 1:
+        return Image.fromarray(x.astype("uint8"))
+    wide = np.max(x) > 255
+    return Image.fromarray(x[:, :, 0].astype("int32" if wide else "uint8"))
+
+
+def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> np.ndarray:
+    """An array of rank 3 of a Pillow image, or of an array of rank 2 or 3.
+
+    Args:
+        img: The picture; an array is (height, width) or (height, width, channels).
+        data_format: Where the channels go: "channels_last", the default, or "channels_first".
+        dtype: float32 by default.
+
+    Raises:
+        ValueError: For another rank or data_format.
+
+    Example:
+        >>> img_to_array(Image.new("L", (6, 4)), data_format="channels_first").shape
+        (1, 4, 6)
+    """
+    data_format = "channels_last" if data_format is None else data_format
+    check_data_format(data_format)
+    x = np.asarray(img, dtype=np.float32 if dtype is None else dtype)
+    if x.ndim not in (2, 3):
+        raise ValueError(f"Unsupported image shape: {x.shape}; expected (height, width) or (height, width, channels).")
+    if x.ndim == 2:
+        x = x[:, :, None]
+    return x.transpose(2, 0, 1) if data_format == "channels_first" else x
+
+
+def save_img(
+    path: Any, x: Any, data_format: str | None = None, file_format: str | None = None, scale: bool = True, **kwargs: Any
+) -> None:
+    """Nothing; the array is written as a picture file.
+
+    Args:
+        path: A path, or an open file; then file_format says what to write.
+        x, data_format, scale: As for `array_to_img`.
+        file_format: For example "png"; by default what the end of the path says.
+        **kwargs: Passed on to Pillow.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> save_img(file, np.zeros((4, 6, 1)), file_format="png")
+        >>> load_img(file).size
+        (6, 4)
+    """
+    if file_format is None and isinstance(path, (str, pathlib.Path)):
+        file_format = pathlib.Path(path).suffix[1:].lower()
+    if file_format and file_format.lower() == "jpg":
+        file_format = "jpeg"
+    img = array_to_img(x, data_format=data_format, scale=scale)
+    if img.mode == "RGBA" and file_format and file_format.lower() == "jpeg":
+        warnings.warn("x is RGBA and JPEG has no alpha channel; it is written as RGB.", stacklevel=2)
+        img = img.convert("RGB")
+    img.save(path, format=file_format or None, **kwargs)
+
+
+def load_img(
+    path: Any,
+    color_mode: str = "rgb",
+    target_size: tuple[int, int] | None = None,
+    interpolation: str = "nearest",
+    keep_aspect_ratio: bool = False,
+    *,
+    grayscale: bool = False,
+) -> Image.Image:
+    """A Pillow image read from a file, which is closed again.
+
+    Args:
+        path: str, bytes, Path, or a BytesIO.
+        color_mode: "rgb", "rgba" or "grayscale"; the last keeps 16 and 32 bits.
+        target_size: (height, width) to resize to.
+        interpolation: "nearest", "bilinear", "bicubic", "hamming", "box" or "lanczos", used if the size differs.
+        keep_aspect_ratio: Cut out the largest middle part of the wanted proportions, instead of distorting.
+        grayscale: Deprecated, means color_mode="grayscale".
+
+    Raises:
+        TypeError: If path is something else. ValueError for an unknown color_mode or interpolation.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> save_img(file, np.zeros((4, 6, 1)), file_format="png")
+        >>> load_img(file, target_size=(8, 8)).size
+        (8, 8)
+    """
+    if grayscale:
+        warnings.warn("grayscale is deprecated; pass color_mode='grayscale'.", stacklevel=2)
+        color_mode = "grayscale"
+    img = _opened(path)
+    if color_mode == "grayscale":
+        img = img if img.mode in ("L", "I;16", "I") else img.convert("L")
+    elif color_mode in ("rgb", "rgba"):
+        img = img if img.mode == color_mode.upper() else img.convert(color_mode.upper())
+    else:
+        raise ValueError(f"color_mode is {color_mode!r}; expected 'grayscale', 'rgb' or 'rgba'.")
+    if target_size is None or img.size == (target_size[1], target_size[0]):
+        return img
+    if interpolation not in _INTERPOLATIONS:
+        raise ValueError(f"interpolation is {interpolation!r}; expected one of {', '.join(_INTERPOLATIONS)}.")
+    box = _middle(img.size, target_size) if keep_aspect_ratio else None
+    return img.resize((target_size[1], target_size[0]), _INTERPOLATIONS[interpolation], box=box)
+
+
+_INTERPOLATIONS = {
+    name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
+}
+
+
+def _opened(path: Any) -> Image.Image:
+    if isinstance(path, io.BytesIO):
+        return Image.open(path)
+    if not isinstance(path, (str, bytes, pathlib.Path)):
+        raise TypeError(f"path is a {type(path).__name__}; expected str, bytes, pathlib.Path or io.BytesIO.")
+    with open(os.fspath(path), "rb") as file:
+        return Image.open(io.BytesIO(file.read()))
+
+
+def _middle(size: tuple[int, int], target_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    (width, height), (target_height, target_width) = size, target_size
+    crop_height = min(height, width * target_height // target_width)
+    crop_width = min(width, height * target_width // target_height)
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return left, top, left + crop_width, top + crop_height

@@ -1,0 +1,152 @@
+"""Which examples make up the next batch, counted as Keras counts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from .._keys import Key
+from ..sampler import permutation
+from ._seed import seed_key
+
+
+class Iterator:
+    """An endless iterator over batches of examples; a subclass says what a batch of given examples is.
+
+    Epochs follow each other without an end, the last batch of each is short, and `it[i]` is batch `i` of the present
+    order. Threads may share one iterator: every example is handed out once in an epoch.
+
+    Args:
+        n: Number of examples.
+        batch_size: Examples in a batch.
+        shuffle: Show every epoch in an order of its own.
+        seed: Decides the orders: an integer, a JAX key, or None for another one every time.
+        workers, use_multiprocessing, max_queue_size: Kept for Keras 3, which asks for them; they do nothing here.
+
+    Raises:
+        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64).
+
+    Example:
+        >>> class Squares(Iterator):
+        ...     def _get_batches_of_transformed_samples(self, index_array):
+        ...         return index_array**2
+        >>> squares = Squares(5, batch_size=2, shuffle=False, seed=None)
+        >>> len(squares), [next(squares).tolist() for _ in range(4)]
+        (3, [[0, 1], [4, 9], [16], [0, 1]])
+    """
+
+    white_list_formats: ClassVar[tuple[str, ...]] = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        shuffle: bool,
+        seed: Any,
+        *,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
+    ):
+        self._keyed: tuple[Any, Key] = (seed, seed_key(seed))
+        self.n = n
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.workers = workers
+        self.use_multiprocessing = use_multiprocessing
+        self.max_queue_size = max_queue_size
+        self.batch_index = 0
+        self.total_batches_seen = 0
+        # Reentrant, so that whoever holds it may still ask for a batch or end an epoch.
+        self.lock = threading.RLock()
+        self.index_array: np.ndarray | None = None
+        self.index_generator = self._flow_index()
+        self._epoch = -1
+        self._taken = threading.local()
+
+    def __len__(self) -> int:
+        return (self.n + self.batch_size - 1) // self.batch_size
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        with self.lock:
+            index_array = next(self.index_generator)
+            epoch = self._epoch
+        return self._batch_in_epoch(index_array, epoch)
+
+    def next(self) -> Any:
+        """The next batch, as `next(it)` gives it."""
+        return self.__next__()
+
+    def __getitem__(self, idx: int) -> Any:
+        if idx >= len(self):
+            raise ValueError(f"Asked for batch {idx} of an iterator of length {len(self)}; expected at most the last.")
+        with self.lock:
+            self.total_batches_seen += 1
+            if self.index_array is None:
+                self._set_index_array()
+            order, epoch = self._order, self._epoch
+        return self._batch_in_epoch(order[self.batch_size * idx : self.batch_size * (idx + 1)], epoch)
+
+    def reset(self) -> None:
+        """Nothing; the next batch starts a new epoch, in a new order."""
+        self.batch_index = 0
+
+    def on_epoch_end(self) -> None:
+        """Nothing; a new epoch with a new order begins, at the position where the iterator stands."""
+        with self.lock:
+            self._set_index_array()
+
+    def _set_index_array(self) -> None:
+        self._epoch += 1
+        self.index_array = np.arange(self.n)
+        if self.shuffle and self.n:
+            self.index_array = np.asarray(permutation(self._key, self._epoch, self.n)).astype(np.intp)
+
+    def _flow_index(self) -> Generator[np.ndarray, None, None]:
+        self.reset()
+        while True:
+            if self.batch_index == 0:
+                self._set_index_array()
+            start = (self.batch_index * self.batch_size) % self.n if self.n else 0
+            stop = start + self.batch_size
+            self.batch_index = self.batch_index + 1 if stop < self.n else 0
+            self.total_batches_seen += 1
+            yield self._order[start:stop]
+
+    def _get_batches_of_transformed_samples(self, index_array: np.ndarray) -> Any:
+        """The batch of the examples at `index_array`; a subclass writes it."""
+        raise NotImplementedError(
+            f"{type(self).__qualname__} does not define _get_batches_of_transformed_samples(index_array), the batch "
+            "of the examples at the places of an integer array."
+        )
+
+    @property
+    def _order(self) -> np.ndarray:
+        assert self.index_array is not None
+        return self.index_array
+
+    @property
+    def _key(self) -> Key:
+        """The key of `seed`, which may be set anew at any time; that of None stays the same."""
+        if self._keyed[0] is not self.seed:
+            self._keyed = (self.seed, seed_key(self.seed))
+        return self._keyed[1]
+
+    def _batch_in_epoch(self, index_array: np.ndarray, epoch: int) -> Any:
+        # By the time that a batch is made, another thread may have begun the next epoch.
+        self._taken.epoch = epoch
+        try:
+            return self._get_batches_of_transformed_samples(index_array)
+        finally:
+            del self._taken.epoch
+
+    def _epoch_of_batch(self) -> int:
+        """The epoch of the batch that this thread is making; outside of one, the present epoch."""
+        return max(0, getattr(self._taken, "epoch", self._epoch))

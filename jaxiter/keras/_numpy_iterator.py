@@ -1,0 +1,203 @@
+"""Batches of an array, with whatever belongs to its images."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._batch import Place, transformed
+from ._brightness import CHANNELS
+from ._image import array_to_img
+from ._iterator import Iterator
+
+OUTPUTS = ("numpy", "jax")
+SUBSETS = ("training", "validation")
+
+
+class NumpyArrayIterator(Iterator):
+    """An endless iterator over augmented batches of images, with labels and weights.
+
+    The array stays as it is (uint8, a memmap); rows are cast when a batch is made. What becomes of an image depends
+    on the seed, the epoch and its row in the array, and not on the batch size, the order or the subset.
+
+    Args:
+        x: Images of rank 4, or (images, others): another array or a list of arrays that are cut into batches too.
+        y: Labels, any array; None: batches hold images alone.
+        image_data_generator: Its get_random_transform, apply_transform and standardize make the batches. Its
+            attributes are read anew for every batch.
+        batch_size, shuffle, seed: As for `Iterator`.
+        sample_weight: One for each image.
+        data_format: "channels_last", the default, or "channels_first".
+        save_to_dir: An existing folder for pictures of every batch, named {prefix}_{index}_{number}.{format}.
+        save_prefix, save_format: See save_to_dir.
+        subset: "validation": the generator's validation_split, from the start of the arrays; "training": the rest.
+        ignore_class_split: Do not ask for the same labels in both subsets.
+        dtype: Of the batches; float32 by default.
+        output: "numpy", or "jax": the images stay on the device.
+
+    Raises:
+        ValueError: For arrays of different length, images of another rank, an unknown subset or output, or subsets
+            with different labels.
+
+    Example:
+        >>> from jaxiter.keras import ImageDataGenerator
+        >>> images, labels = np.zeros((5, 8, 8, 3), np.uint8), np.arange(5)
+        >>> it = NumpyArrayIterator(images, labels, ImageDataGenerator(rotation_range=10), batch_size=4, seed=0)
+        >>> x, y = next(it)
+        >>> x.shape, x.dtype.name, y.tolist()
+        ((4, 8, 8, 3), 'float32', [0, 1, 2, 3])
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        y: Any,
+        image_data_generator: Any,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        sample_weight: Any = None,
+        seed: Any = None,
+        data_format: str | None = None,
+        save_to_dir: Any = None,
+        save_prefix: str = "",
+        save_format: str = "png",
+        subset: str | None = None,
+        ignore_class_split: bool = False,
+        dtype: Any = None,
+        *,
+        output: str = "numpy",
+    ):
+        self.data_format = "channels_last" if data_format is None else data_format
+        self.dtype = "float32" if dtype is None else dtype
+        x, x_misc = _images_and_others(x)
+        _check_length("y` (labels)", x, y)
+        _check_length("sample_weight`", x, sample_weight)
+        rows = slice(0, len(x))
+        if subset is not None:
+            _check_subset(subset)
+            cut = int(len(x) * (image_data_generator._validation_split or 0))
+            _check_classes(y, cut, ignore_class_split)
+            rows = slice(0, cut) if subset == "validation" else slice(cut, len(x))
+        self._set_source(x, rows)
+        _check_images(self.data_format, self._shape)
+        if output not in OUTPUTS:
+            raise ValueError(f"output is {output!r}; expected 'numpy' or 'jax'.")
+        self.x_misc = [other[rows] for other in x_misc]
+        self.y = None if y is None else np.asarray(y[rows])
+        # Keras leaves the weights of a subset uncut, so that they belong to other images.
+        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight[rows])
+        self.image_data_generator = image_data_generator
+        self.save_to_dir = save_to_dir
+        self.save_prefix = save_prefix
+        self.save_format = save_format
+        self.output = output
+        self._first_row = rows.start
+        self._file_numbers = np.random.RandomState()
+        super().__init__(self._shape[0], batch_size, shuffle, seed)
+
+    @property
+    def x(self) -> np.ndarray:
+        """The images in `dtype`, converted when they are asked for; setting them replaces the array."""
+        return np.asarray(self._source[self._rows], dtype=self.dtype)
+
+    @x.setter
+    def x(self, images: Any) -> None:
+        images = as_array(images)
+        self._set_source(images, slice(0, len(images)))
+
+    def _set_source(self, source: Any, rows: slice) -> None:
+        self._source, self._rows = source, rows
+        self._shape = (rows.stop - rows.start, *source.shape[1:])
+
+    def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
+        index = np.asarray(index_array).astype(np.intp)
+        place = Place(self._key, self._epoch_of_batch(), index + self._first_row)
+        length = max(len(index), min(self.batch_size, self.n))
+        images = transformed(self.image_data_generator, self._read(index), self.dtype, place, length)
+        if self.output == "numpy":
+            images = np.array(images) if isinstance(images, jax.Array) else images
+        else:
+            images = jax.numpy.asarray(images)
+        if self.save_to_dir:
+            self._save(np.asarray(images), index)
+        part = [images, *(other[index] for other in self.x_misc)] if self.x_misc else images
+        if self.y is None:
+            return part
+        if self.sample_weight is None:
+            return part, self.y[index]
+        return part, self.y[index], self.sample_weight[index]
+
+    def _read(self, index: np.ndarray) -> np.ndarray:
+        rows = index + self._rows.start
+        if isinstance(self._source, np.ndarray):
+            return np.take(self._source, rows, axis=0)
+        # Files that are read like arrays want rising rows, each once.
+        unique, inverse = np.unique(rows, return_inverse=True)
+        return np.asarray(self._source[unique])[inverse]
+
+    def _save(self, images: np.ndarray, index: np.ndarray) -> None:
+        for image, position in zip(images, index, strict=True):
+            number = self._file_numbers.randint(10000)
+            name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
+            array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
+
+
+def as_array(images: Any) -> Any:
+    """NumPy arrays, and what is read like one from a file, as they are; anything else as a NumPy array."""
+    is_array = isinstance(images, np.ndarray)
+    is_file = not isinstance(images, jax.Array) and all(hasattr(images, name) for name in ("shape", "dtype"))
+    return images if is_array or (is_file and hasattr(images, "__getitem__")) else np.asarray(images)
+
+
+def _images_and_others(x: Any) -> tuple[Any, list[np.ndarray]]:
+    if not isinstance(x, (tuple, list)):
+        return as_array(x), []
+    others = [np.asarray(other) for other in (x[1] if isinstance(x[1], list) else [x[1]])]
+    images = as_array(x[0])
+    for other in others:
+        if len(other) != len(images):
+            raise ValueError(
+                "All of the arrays in `x` should have the same length. "
+                f"Got len(x[0]) = {len(images)} and another array of length {len(other)}."
+            )
+    return images, others
+
+
+def _check_length(name: str, x: Any, values: Any) -> None:
+    if values is not None and len(x) != len(values):
+        raise ValueError(
+            f"`x` (images tensor) and `{name} should have the same length. "
+            f"Got shapes {np.shape(x)} and {np.shape(values)}."
+        )
+
+
+def _check_subset(subset: str) -> None:
+    if subset not in SUBSETS:
+        raise ValueError(f"subset is {subset!r}; expected 'training' or 'validation'.")
+
+
+def _check_classes(y: Any, cut: int, ignore_class_split: bool) -> None:
+    if y is None or ignore_class_split:
+        return
+    if not np.array_equal(np.unique(y[:cut]), np.unique(y[cut:])):
+        raise ValueError(
+            "Training and validation subsets have different number of classes after the split: the first "
+            f"{cut} labels are not of the same kinds as the others. If the arrays are sorted by label, shuffle them; "
+            "if labels are no classes, pass ignore_class_split=True."
+        )
+
+
+def _check_images(data_format: str, shape: tuple[int, ...]) -> None:
+    if len(shape) != 4:
+        raise ValueError(f"x has shape {shape}; images for NumpyArrayIterator should have rank 4.")
+    axis = 3 if data_format == "channels_last" else 1
+    if shape[axis] not in CHANNELS:
+        warnings.warn(
+            f'data_format is "{data_format}", so axis {axis} of x should hold 1, 3 or 4 channels; x has shape {shape} '
+            f"({shape[axis]} channels).",
+            stacklevel=4,
+        )

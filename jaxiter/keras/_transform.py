@@ -1,0 +1,176 @@
+"""A whole batch in one compiled program: draws, resampling, and all that comes after."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._keys import AUGMENT, Key, role_key, tag, uniforms
+from ..augment._cast import round_to
+from ..augment._warp import warp
+from ..loader._boundary import isolated
+from ._brightness import blend
+from ._config import WHOLE_STEPS, Config, Ranges, ShiftKind, Statistics
+from ._matrix import affine_matrix, flipped
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Num
+
+# theta, tx, sign of tx, ty, sign of ty, shear, zx, zy, horizontal flip, vertical flip, channel shift, brightness
+_NUM_SLOTS = 12
+_TAG = tag("kind/keras.ImageDataGenerator/0")
+
+
+class Params(NamedTuple):
+    """What one image was given, or one row for each image of a batch; theta and shear in radians, flips 0 or 1."""
+
+    theta: Float[Array, ...]
+    tx: Float[Array, ...]
+    ty: Float[Array, ...]
+    shear: Float[Array, ...]
+    zx: Float[Array, ...]
+    zy: Float[Array, ...]
+    flip_horizontal: Float[Array, ...]
+    flip_vertical: Float[Array, ...]
+    channel_shift_intensity: Float[Array, ...]
+    brightness: Float[Array, ...]
+
+
+@partial(jax.jit, static_argnums=0)
+def random_batch(
+    config: Config, ranges: Ranges, statistics: Statistics, key: Key, epoch: Any, index: Any, images: Any
+) -> Num[Array, "batch ..."]:
+    """The images after a random transform each, and standardize; what an image draws follows from its index."""
+    params = _sample_each(config, ranges, key, epoch, index, np.uint32(0))
+    return _changed(config, params, ranges.cval, statistics, images)
+
+
+@partial(jax.jit, static_argnums=0)
+def given_batch(config: Config, params: Params, cval: Any, statistics: Statistics, images: Any) -> Any:
+    """The images after the transforms that `params` gives, and standardize."""
+    return _changed(config, params, cval, statistics, images)
+
+
+@partial(jax.jit, static_argnums=0)
+def sample_one(config: Config, ranges: Ranges, key: Key, epoch: Any, index: Any, call: Any) -> Params:
+    """What `random_batch` gives to one image; `call` 1, 2 ... are further draws for the same image."""
+    params = _sample_each(config, ranges, key, epoch, index[None], call)
+    return jax.tree.map(lambda values: values[0], params)
+
+
+def _sample_each(config: Config, ranges: Ranges, key: Key, epoch: Any, index: Any, call: Any) -> Params:
+    parent = role_key(key, epoch, AUGMENT)
+    own_tag = np.uint32(_TAG) + call
+
+    def sample_example(row: Any) -> Params:
+        return _sample(config, ranges, jax.random.fold_in(jax.random.fold_in(parent, row), own_tag))
+
+    return jax.vmap(sample_example)(index)
+
+
+def _sample(config: Config, ranges: Ranges, key: Key) -> Params:
+    drawn = uniforms(key, _NUM_SLOTS)
+    zoom = ranges.zoom[0] + (ranges.zoom[1] - ranges.zoom[0]) * drawn[6:8]
+    low, high = ranges.brightness[0], ranges.brightness[1]
+    flips = (drawn[8:10] < ranges.flips).astype(np.float32)
+    return Params(
+        theta=jnp.deg2rad(_two_sided(ranges.theta, drawn[0])),
+        tx=_sample_shift(config.tx, ranges.tx, drawn[1], drawn[2]),
+        ty=_sample_shift(config.ty, ranges.ty, drawn[3], drawn[4]),
+        shear=jnp.deg2rad(_two_sided(ranges.shear, drawn[5])),
+        zx=zoom[0],
+        zy=zoom[1],
+        flip_horizontal=flips[0],
+        flip_vertical=flips[1],
+        channel_shift_intensity=_two_sided(ranges.channel_shift, drawn[10]),
+        brightness=low + (high - low) * drawn[11],
+    )
+
+
+def _two_sided(bound: Any, drawn: Any) -> Any:
+    return bound * (np.float32(2) * drawn - np.float32(1))
+
+
+def _sample_shift(kind: ShiftKind, bounds: Any, drawn: Any, drawn_sign: Any) -> Any:
+    sign = jnp.where(drawn_sign < np.float32(0.5), np.float32(-1), np.float32(1))
+    if kind == WHOLE_STEPS:
+        return sign * jnp.floor(drawn * bounds)
+    if isinstance(kind, int):
+        place = jnp.floor(drawn * np.float32(kind)).astype(np.int32)
+        return sign * jnp.asarray(bounds).at[place].get(mode="promise_in_bounds")
+    return _two_sided(bounds, drawn)
+
+
+def _changed(config: Config, params: Params, cval: Any, statistics: Statistics, images: Any) -> Any:
+    images = jnp.asarray(images)
+    if config.affine:
+        # Reductions over the picture follow, into which the compiler would otherwise pull the resampling.
+        images = isolated(lambda: jax.vmap(partial(_resampled, config, cval=cval))(params, images))
+    elif config.flips:
+        images = jax.vmap(partial(_mirrored, config))(params, images)
+    images = images.astype(config.arithmetic)
+    images = jax.vmap(partial(_intensities, config))(params, images)
+    images = jax.vmap(partial(_standardized, config, statistics))(images)
+    if statistics.whitening is not None:
+        flat = images.reshape(images.shape[0], -1)
+        images = jnp.matmul(flat, statistics.whitening, precision="highest").reshape(images.shape)
+    return images.astype(config.dtype)
+
+
+def _resampled(config: Config, params: Params, image: Any, cval: Any) -> Any:
+    """One affine map, the flips in it: what lies between, a channel shift, is the same on either side of a flip."""
+    image = jnp.moveaxis(image, 0, -1) if config.channels_first else image
+    # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
+    if config.order == 0 or config.arithmetic == np.float64:
+        image = image.astype(config.arithmetic)
+    rows, cols = image.shape[0], image.shape[1]
+    in_row, in_col = affine_matrix(jnp, params, rows, cols)
+    if config.flips:
+        in_row, in_col = (flipped(row, params, rows, cols) for row in (in_row, in_col))
+    matrix = jnp.array([in_row, in_col, (0, 0, 1)], np.float32)
+    image = warp(image, matrix, config.fill_mode, cval, config.order)
+    image = round_to(config.dtype, image).astype(config.arithmetic)
+    return jnp.moveaxis(image, -1, 0) if config.channels_first else image
+
+
+def _mirrored(config: Config, params: Params, image: Any) -> Any:
+    for axis, flip in ((config.row_axis + 1, params.flip_horizontal), (config.row_axis, params.flip_vertical)):
+        image = jnp.where(flip > 0, jnp.flip(image, axis), image)
+    return image
+
+
+def _intensities(config: Config, params: Params, image: Any) -> Any:
+    if config.channel_shift:
+        low, high = jnp.min(image), jnp.max(image)
+        image = jnp.clip(image + params.channel_shift_intensity.astype(image.dtype), low, high)
+    if config.brightness_axis is not None:
+        result = blend(
+            jnp,
+            image,
+            params.brightness,
+            scale=False,
+            channel_axis=config.brightness_axis,
+            resampled=config.affine,
+        )
+        levels = result.levels.astype(image.dtype)
+        image = jnp.where(result.stretched, levels / 255 * (result.high - result.low) + result.low, levels)
+    return image
+
+
+def _standardized(config: Config, statistics: Statistics, image: Any) -> Any:
+    """One image after standardize's steps but the last, which is one product for the whole batch."""
+    if statistics.rescale is not None:
+        image = image * statistics.rescale
+    if config.samplewise_center:
+        image = image - jnp.mean(image)
+    if config.samplewise_std:
+        image = image / (jnp.std(image) + 1e-6)
+    if statistics.mean is not None:
+        image = image - statistics.mean
+    if statistics.scale is not None:
+        image = image / statistics.scale
+    return image
