@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.random import threefry_2x32
+
+from ._threefry import threefry
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, UInt32
@@ -81,8 +82,12 @@ def check_counter(name: str, value: Counter) -> Any:
 def role_key(key: Key, epoch: Any, role: int) -> Key:
     """The key of one role (ORDER, AUGMENT or STEP) in one epoch."""
     path = jnp.stack([jnp.asarray(word, np.uint32) for word in (LIBRARY, epoch, role)])
-    # A scan compiles threefry once where three calls in a row compile it three times (60 ms each on CPU).
-    return jax.lax.scan(lambda parent, word: (jax.random.fold_in(parent, word), None), as_key(key), path)[0]
+
+    def fold_in(parent: Any, word: Any) -> tuple[Any, None]:  # as jax.random.fold_in
+        return jnp.stack(threefry((parent[0], parent[1]), np.uint32(0), word)), None
+
+    # A scan compiles the rounds once; three in a row would be compiled three times.
+    return jax.random.wrap_key_data(jax.lax.scan(fold_in, _key_data(key), path)[0], impl="threefry2x32")
 
 
 def tag(text: str) -> int:
@@ -91,8 +96,13 @@ def tag(text: str) -> int:
 
 
 def words(key: Key, count: int) -> UInt32[Array, " count"]:
-    """`count` raw 32-bit words of a typed threefry key."""
-    return threefry_2x32(jax.random.key_data(key), jnp.arange(count, dtype=np.uint32))
+    """`count` raw 32-bit words of a threefry key; `count` is even."""
+    data, counters = _key_data(key), jnp.arange(count, dtype=np.uint32)
+    return jnp.concatenate(threefry((data[0], data[1]), counters[: count // 2], counters[count // 2 :]))
+
+
+def _key_data(key: Key) -> UInt32[Array, 2]:
+    return jax.random.key_data(as_key(key))
 
 
 def uniforms(key: Key, count: int) -> Float[Array, " count"]:

@@ -12,28 +12,11 @@ PUBLIC = sorted(
     name for name in vars(jaxiter) if not name.startswith("_") and not inspect.ismodule(vars(jaxiter)[name])
 )
 PROMISED = [
-    "shuffled",
-    "permutation",
-    "train_validation_split",
-    "Affine",
-    "ChannelShift",
-    "Brightness",
-    "Rescale",
-    "Normalize",
-    "Whiten",
-    "SamplewiseNormalize",
-    "Cast",
-    "Map",
-    "Chain",
-    "deterministic",
-    "affine_warp",
-    "fit_statistics",
-    "Loader",
-    "scan_epoch",
-    "stream",
-    "explain",
-    "ImageDataGenerator",
-    "NumpyArrayIterator",
+    *("shuffled", "permutation", "train_validation_split"),
+    *("Affine", "ChannelShift", "Brightness", "Rescale", "Normalize", "Whiten", "SamplewiseNormalize", "Cast", "Map"),
+    *("Chain", "deterministic", "affine_warp", "fit_statistics"),
+    *("Loader", "scan_epoch", "stream", "explain"),
+    *("ImageDataGenerator", "NumpyArrayIterator"),
 ]
 
 IMPORT = """

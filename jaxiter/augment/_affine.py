@@ -146,7 +146,7 @@ class Affine(Transform):
 
     def without_randomness(self) -> Transform:
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""
-        fixed = Affine(
+        options: dict[str, Any] = dict(
             rotation=self.rotation if is_point(self.rotation) else 0.0,
             shift=tuple(part if is_point(part) else 0.0 for part in _both_shifts(self.shift)),
             shear=self.shear if is_point(self.shear) else 0.0,
@@ -159,7 +159,10 @@ class Affine(Transform):
             whole_pixels=self.whole_pixels,
             stream=self.stream,
         )
-        return AsFloat() if self.interpolates and not fixed.interpolates and fixed.is_identity else fixed
+        fixed = Affine(**options)
+        if not self.interpolates or fixed.interpolates:
+            return fixed
+        return AsFloat() if fixed.is_identity else FloatAffine(**options)
 
     # Which options are on is static: an array always is.
 
@@ -197,6 +200,17 @@ class Affine(Transform):
     @property
     def sampling(self) -> tuple[str, float, int]:
         return self.fill_mode, self.cval, self.order
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FloatAffine(Affine):
+    """An Affine whose options that interpolate were random and are gone: what is left still returns floats."""
+
+    kind: ClassVar[str] = "Affine"
+
+    @property
+    def interpolates(self) -> bool:
+        return True
 
 
 def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any) -> Any:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._transform import Params, Transform, result_dtype
+from ._transform import Params, Transform, in_arithmetic
 
 
 def round_to(dtype: Any, x: Any) -> Any:
@@ -79,7 +79,7 @@ class AsFloat(Transform):
     needs_image: ClassVar[bool] = False
 
     def apply(self, params: Params, image: Any) -> Any:
-        return image.astype(result_dtype(image.dtype))
+        return in_arithmetic(image, lambda x: x)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._keys import as_key
 from ._affine import Affine, resample
 from ._cast import Map
 from ._matrix import compose
@@ -68,6 +69,7 @@ class Chain(Transform):
 
     def sample(self, key: Any, image_shape: tuple[int, ...]) -> tuple[Params, ...]:
         """One entry for each step."""
+        key = as_key(key)
         occurrences: Counter[str] = Counter()
         params: list[Params] = []
         last_random = max((place for place, step in enumerate(self.transforms) if step.is_random), default=-1)
@@ -176,7 +178,7 @@ def _affine_matrices(steps: Any, params: Any, image_shape: tuple[int, ...]) -> I
 
 def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Only functions and classes of the user's may change the shape."""
-    if type(step).__module__ == __name__.rpartition(".")[0] and not isinstance(step, (Map, Foreign)):
+    if type(step).__module__.rpartition(".")[0] == __name__.rpartition(".")[0] and not isinstance(step, (Map, Foreign)):
         return image_shape
     image = jax.ShapeDtypeStruct(image_shape, np.float32)
     apply: Callable[..., Any] = step.apply

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .._keys import uniforms
 from ._cast import AsFloat
 from ._range import between, centred_range, is_point, symmetric_range
-from ._transform import Transform, arithmetic_dtype, result_dtype
+from ._transform import Transform, in_arithmetic
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
@@ -52,8 +52,7 @@ class ChannelShift(Transform):
         return between(self.range, uniforms(key, _NUM_SLOTS)[0])
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
-        dtype = arithmetic_dtype(image.dtype)
-        return (image.astype(dtype) + jnp.asarray(params).astype(dtype)).astype(result_dtype(image.dtype))
+        return in_arithmetic(image, jnp.add, params)
 
     def without_randomness(self) -> Transform:
         return self if is_point(self.range) else AsFloat()
@@ -95,8 +94,7 @@ class Brightness(Transform):
         return between(self.range, uniforms(key, _NUM_SLOTS)[0], centre=1.0)
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
-        dtype = arithmetic_dtype(image.dtype)
-        return (image.astype(dtype) * jnp.asarray(params).astype(dtype)).astype(result_dtype(image.dtype))
+        return in_arithmetic(image, jnp.multiply, params)
 
     def without_randomness(self) -> Transform:
         return self if is_point(self.range) else AsFloat()

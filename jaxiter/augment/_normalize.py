@@ -9,17 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._transform import Params, Transform, arithmetic_dtype, check_finite, is_array, result_dtype
+from ._transform import Params, Transform, check_finite, in_arithmetic, is_array
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
-
-
-def _in_arithmetic(image: Any, function: Any, *parameters: Any) -> Any:
-    """`function(image, *parameters)` by the dtype rule: computed in float32 or float64, returned as result_dtype."""
-    dtype = arithmetic_dtype(image.dtype)
-    result = function(image.astype(dtype), *(jnp.asarray(parameter, dtype) for parameter in parameters))
-    return result.astype(result_dtype(image.dtype))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +40,7 @@ class Rescale(Transform):
         check_finite("factor", self.factor)
 
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
-        return _in_arithmetic(image, jnp.multiply, self.factor)
+        return in_arithmetic(image, jnp.multiply, self.factor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +74,7 @@ class Normalize(Transform):
             raise ValueError(f"std is {self.std!r}; expected numbers above 0. For constant channels use std + 1e-6.")
 
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
-        return _in_arithmetic(image, lambda x, mean, std: (x - mean) / std, self.mean, self.std)
+        return in_arithmetic(image, lambda x, mean, std: (x - mean) / std, self.mean, self.std)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +113,7 @@ class SamplewiseNormalize(Transform):
             scale = jnp.sqrt(jnp.mean(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
             return (centred if self.center else x) / scale
 
-        return _in_arithmetic(image, normalize, self.epsilon)
+        return in_arithmetic(image, normalize, self.epsilon)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,4 +155,4 @@ class Whiten(Transform):
         def whiten(x: Any, matrix: Any) -> Any:
             return jnp.matmul(x.reshape(-1), matrix, precision="highest").reshape(x.shape)
 
-        return _in_arithmetic(image, whiten, self.matrix)
+        return in_arithmetic(image, whiten, self.matrix)

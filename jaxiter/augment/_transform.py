@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
@@ -76,33 +77,36 @@ class Transform:
         """The 32 bits that set this step's draws apart; `occurrence` counts its kind within the chain of a leaf."""
         return tag(f"kind/{self.kind}/{occurrence}" if self.stream is None else f"stream/{self.stream}")
 
-    # A pytree. Which fields are leaves is settled once and then kept, so that unflattening takes any leaf at all.
+    # A pytree. Which fields are leaves is settled once and then kept, so that unflattening takes any leaf at all, and
+    # so that a transform that goes through jit again is recognised by identity.
 
     @property
-    def _leaf_names(self) -> tuple[str, ...]:
-        names = self.__dict__.get("_leaves")
-        if names is None:
-            names = tuple(name for name, value in vars(self).items() if _is_leaf(value))
-            object.__setattr__(self, "_leaves", names)
-        return names
+    def _structure(self) -> _Structure:
+        structure = self.__dict__.get("_kept_structure")
+        if structure is None:
+            leaf_names = tuple(name for name, value in vars(self).items() if _is_leaf(value))
+            static = {name: value for name, value in vars(self).items() if name not in leaf_names}
+            structure = _Structure(leaf_names, tuple(static), tuple(static.values()))
+            object.__setattr__(self, "_kept_structure", structure)
+        return structure
 
-    def _flatten(self) -> tuple[tuple[Any, ...], Any]:
-        names = self._leaf_names
-        static = {name: value for name, value in vars(self).items() if name not in names and name != "_leaves"}
-        return tuple(vars(self)[name] for name in names), (names, tuple(static), _Static(tuple(static.values())))
+    def _flatten(self) -> tuple[tuple[Any, ...], _Structure]:
+        structure = self._structure
+        return tuple(vars(self)[name] for name in structure.leaf_names), structure
 
-    def _flatten_with_keys(self) -> tuple[Any, Any]:
-        leaves, static = self._flatten()
+    def _flatten_with_keys(self) -> tuple[Any, _Structure]:
+        leaves, structure = self._flatten()
+        names = structure.leaf_names
         return tuple(
-            (jax.tree_util.GetAttrKey(name), leaf) for name, leaf in zip(static[0], leaves, strict=True)
-        ), static
+            (jax.tree_util.GetAttrKey(name), leaf) for name, leaf in zip(names, leaves, strict=True)
+        ), structure
 
     @classmethod
-    def _unflatten(cls, static: Any, leaves: Any) -> Self:
-        names, static_names, values = static
+    def _unflatten(cls, structure: _Structure, leaves: Any) -> Self:
         transform = object.__new__(cls)
-        fields = dict(zip(static_names, values.value, strict=True)) | dict(zip(names, leaves, strict=True))
-        for name, value in (fields | {"_leaves": names}).items():
+        fields = dict(zip(structure.static_names, structure.static_values, strict=True))
+        fields |= dict(zip(structure.leaf_names, leaves, strict=True))
+        for name, value in (fields | {"_kept_structure": structure}).items():
             object.__setattr__(transform, name, value)
         return transform
 
@@ -118,17 +122,21 @@ class Transform:
         return hash(jax.tree.structure(self))
 
 
-class _Static:
-    """Static values, equal only if their types are too: True, 1 and 1.0 are equal in Python and differ in meaning."""
+class _Structure:
+    """The static part of a transform; equal only if the types of its values are equal too.
 
-    def __init__(self, value: tuple[Any, ...]):
-        self.value = value
+    True, 1 and 1.0 are equal in Python, and differ in meaning.
+    """
+
+    def __init__(self, leaf_names: tuple[str, ...], static_names: tuple[str, ...], static_values: tuple[Any, ...]):
+        self.leaf_names, self.static_names, self.static_values = leaf_names, static_names, static_values
+        self._compared = leaf_names, static_names, static_values, _types(static_values)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Static) and self.value == other.value and _types(self.value) == _types(other.value)
+        return self is other or (isinstance(other, _Structure) and self._compared == other._compared)
 
     def __hash__(self) -> int:
-        return hash(self.value)
+        return hash(self._compared)
 
 
 def _types(value: Any) -> Any:
@@ -197,3 +205,11 @@ def arithmetic_dtype(dtype: Any) -> np.dtype:
 def result_dtype(dtype: Any) -> np.dtype:
     """What arithmetic on an image of `dtype` returns: its own float dtype, or float32 for integers and bool."""
     return jnp.dtype(dtype) if jnp.issubdtype(dtype, np.floating) else np.dtype(np.float32)
+
+
+def in_arithmetic(image: Any, function: Callable[..., Any], *parameters: Any) -> Any:
+    """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic."""
+    image = jnp.asarray(image)
+    dtype = arithmetic_dtype(image.dtype)
+    result = function(image.astype(dtype), *(jnp.asarray(parameter).astype(dtype) for parameter in parameters))
+    return result.astype(result_dtype(image.dtype))

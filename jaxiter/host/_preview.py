@@ -48,13 +48,11 @@ def contact_sheet(
         )
     if not low < high:
         raise ValueError(f"low is {low} and high is {high}; expected low < high.")
-    columns, height, width, channels = shape
+    columns, height, width, _ = shape
     stacked = np.stack([np.asarray(row, np.float32) for row in rows])
     levels = np.clip((stacked - low) / (high - low) * 255, 0, 255).round().astype(np.uint8)
     tiles = levels.repeat(scale, axis=2).repeat(scale, axis=3)
-    sheet = np.full(
-        (len(rows) * (height * scale + gap) + gap, columns * (width * scale + gap) + gap, 3), 255, np.uint8
-    )
+    sheet = np.full((len(rows) * (height * scale + gap) + gap, columns * (width * scale + gap) + gap, 3), 255, np.uint8)
     for row, column in np.ndindex(len(rows), columns):
         top, left = gap + row * (height * scale + gap), gap + column * (width * scale + gap)
         sheet[top : top + height * scale, left : left + width * scale] = tiles[row, column]

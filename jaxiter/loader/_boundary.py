@@ -13,7 +13,7 @@ import numpy as np
 def isolated(function: Callable[[], Any]) -> Any:
     """`function()`, on CPU behind a conditional that is always true.
 
-    XLA:CPU fuses the warp into whatever reads the batch and computes it again there, up to five times slower (see
+    XLA:CPU fuses the warp into whatever reads the batch and computes it again there, ten times slower or worse (see
     bench/RESULTS.md). `optimization_barrier` does not stop it and a conditional does, as long as the compiler cannot
     fold its predicate; the barrier hides that. Elsewhere a conditional may cost a host synchronisation.
     """

@@ -191,12 +191,13 @@ class Loader:
         leaves = jax.tree.leaves(self.data)
         if all(is_resident(leaf) for leaf in leaves):
             return _resident_batch(self, key, epoch, step, rule)
-        if any(isinstance(argument, jax.core.Tracer) for argument in (key, epoch, step)):
+        index = _index(key, self.rows, epoch, step, np.uint32(self.size), rule)
+        if isinstance(index, jax.core.Tracer):
             raise TypeError(
-                "the loader's arrays are on the host, where a traced key, epoch or step cannot reach them. Put them on "
-                "the device first, loader = loader.to_device(), and pass the loader to jit as an argument."
+                "the loader's arrays are on the host, where a program that is being traced (jit, scan, vmap) cannot "
+                "read them. Put them on the device first, loader = loader.to_device(), and pass the loader to jit as "
+                "an argument."
             )
-        index = self.index(key, epoch, step)
         on_host = np.asarray(index)
         names = [leaf_name(path) for path, _ in jax.tree.leaves_with_path(self.data)]
         sources = tuple(leaf if is_resident(leaf) else None for leaf in leaves)
@@ -334,8 +335,19 @@ def _upload(leaf: Any, sharding: Any) -> Any:
     values = np.asarray(leaf[:])
     check_fits("data", values)
     values = values.astype(jax.dtypes.canonicalize_dtype(values.dtype), copy=False)
-    # A copy, never an alias: the caller may go on writing to a NumPy array.
-    return jnp.array(values) if sharding is None else jax.device_put(values, sharding, may_alias=False)
+    # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is
+    # aligned as its own memory (in spite of may_alias=False), and `jnp.array` holds a third one for a while; so
+    # the copy is made here, aligned, and handed over.
+    return jax.device_put(_aligned_copy(values), sharding)
+
+
+def _aligned_copy(values: np.ndarray) -> np.ndarray:
+    alignment = 64  # bytes; what XLA:CPU asks of memory that it takes over
+    buffer = np.empty(values.nbytes + alignment, np.uint8)
+    start = -buffer.ctypes.data % alignment
+    copy = buffer[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
+    np.copyto(copy, values)
+    return copy
 
 
 def _check_rows(rows: Any, num_examples: int) -> Any:

@@ -71,7 +71,7 @@ def permutation(key: Key, epoch: Counter, size: int) -> Int[Array, " size"]:
     """
     size = check_size(size)
     key, epoch = as_key(key), check_counter("epoch", epoch)
-    if isinstance(epoch, jax.core.Tracer) or isinstance(key, jax.core.Tracer):
+    if _is_being_traced(key, epoch):
         return _shuffled(key, epoch, jnp.arange(size, dtype=np.uint32), np.uint32(size))
     block = next((length for length in _BLOCKS if size <= length), _BLOCKS[-1])
     starts = range(0, size, block)
@@ -135,6 +135,11 @@ def _shuffled_block_impl(key: Key, epoch: Any, start: Any, size: Any, length: in
 
 
 _shuffled_block = jax.jit(_shuffled_block_impl, static_argnums=4)
+
+
+def _is_being_traced(key: Key, epoch: Any) -> bool:
+    """Also true for concrete arguments under a user's `jit`, where the results are tracers all the same."""
+    return any(isinstance(x, jax.core.Tracer) for x in (key, epoch, jax.random.key_data(key)))
 
 
 def check_size(size: int) -> int:
