@@ -62,7 +62,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m jaxiter", description=__doc__)
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--picture", type=Path, default=Path("jaxiter-digits.png"), help="where to put the contact sheet")
+    parser.add_argument(
+        "--picture", type=Path, default=Path("jaxiter-digits.png"), help="where to put the contact sheet"
+    )
     options = parser.parse_args()
     if options.epochs < 1:
         parser.error(f"--epochs is {options.epochs}; expected at least 1")

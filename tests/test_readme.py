@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -18,8 +19,9 @@ def blocks(text, language):
 def test_every_python_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    for block in blocks(page.read_text(), "python"):
-        exec(compile(block, page.name, "exec"), names)
+    with jax.numpy_dtype_promotion("standard"):  # as a user has it; Optax needs it
+        for block in blocks(page.read_text(), "python"):
+            exec(compile(block, page.name, "exec"), names)
 
 
 def test_the_two_commands_stand_in_the_readme():
