@@ -146,7 +146,7 @@ class Affine(Transform):
 
     def without_randomness(self) -> Transform:
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""
-        options: dict[str, Any] = dict(
+        fixed = Affine(
             rotation=self.rotation if is_point(self.rotation) else 0.0,
             shift=tuple(part if is_point(part) else 0.0 for part in _both_shifts(self.shift)),
             shear=self.shear if is_point(self.shear) else 0.0,
@@ -159,10 +159,9 @@ class Affine(Transform):
             whole_pixels=self.whole_pixels,
             stream=self.stream,
         )
-        fixed = Affine(**options)
         if not self.interpolates or fixed.interpolates:
             return fixed
-        return AsFloat() if fixed.is_identity else FloatAffine(**options)
+        return AsFloat() if fixed.is_identity else FloatAffine(**vars(fixed))
 
     # Which options are on is static: an array always is.
 

@@ -78,7 +78,7 @@ def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order)
     for name, matrix, result in zip(MATRICES, matrices, found, strict=True):
         tolerance = 2e-4 if name == "far away" else 1e-4  # 10,000 pixels away a coordinate is known to 2**-14
         smooth = ~near_a_jump(matrix, shape, fill_mode, order, tolerance)
-        assert smooth.mean() > 0.5, name
+        assert smooth.mean() > 0.5 or min(shape[:2]) == 1, name  # one row: every pixel lies on its border
         difference = np.abs(result - by_scipy(image, matrix, **sampling))[smooth]
         assert difference.max(initial=0) <= tolerance, name
 

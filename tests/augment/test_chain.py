@@ -1,0 +1,309 @@
+"""Chain: steps in turn, adjacent Affines as one resampling, and draws that no insertion moves."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxiter import (
+    Affine,
+    Brightness,
+    Cast,
+    Chain,
+    ChannelShift,
+    Map,
+    Normalize,
+    Rescale,
+    Transform,
+    affine_warp,
+    compose,
+    deterministic,
+)
+
+SHAPE = (10, 14, 3)
+BYTES = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
+TURN = Affine(rotation=30)
+
+
+@dataclass(frozen=True, eq=False)
+class Noise(Transform):
+    """A user's random step, as the docstring of Transform shows it."""
+
+    scale: float
+
+    def sample(self, key, image_shape):
+        return self.scale * jax.random.normal(key, image_shape)
+
+    def apply(self, params, image):
+        return image + params
+
+
+@dataclass(frozen=True, eq=False)
+class Invert(Transform):
+    def apply(self, params, image):
+        return 255 - image
+
+
+class Ducks:
+    """No Transform at all, only the two functions."""
+
+    def sample(self, key, image_shape):
+        return jax.random.uniform(key, (), minval=10.0, maxval=20.0)
+
+    def apply(self, params, image):
+        return image + params
+
+
+def sample(transform, seed=0, shape=SHAPE):
+    return transform.sample(jax.random.key(seed), shape)
+
+
+def run(transform, image, seed=0):
+    return transform.apply(sample(transform, seed, image.shape), image)
+
+
+# Structure.
+
+
+@pytest.mark.parametrize("empty", [Chain(), Chain(Chain(), Chain(Chain()))])
+def test_an_empty_chain_is_the_identity(empty):
+    assert sample(empty) == ()
+    assert empty == Chain()
+    result = run(empty, BYTES)
+    assert result.dtype == np.uint8
+    assert np.array_equal(result, BYTES)
+
+
+def test_chains_flatten():
+    a, b, c = Rescale(2.0), Brightness(0.1), Normalize(1.0)
+    assert Chain(a, Chain(b, Chain(c))) == Chain(Chain(a, b), c) == Chain(a, b, c)
+    assert Chain(a, Chain(b, c)).transforms == (a, b, c)
+
+
+def test_steps_act_in_the_order_named():
+    image = jnp.ones(SHAPE)
+    assert (np.asarray(run(Chain(Rescale(2.0), Normalize(1.0)), image)) == 1).all()
+    assert (np.asarray(run(Chain(Normalize(1.0), Rescale(2.0)), image)) == 0).all()
+
+
+def test_a_chain_is_its_steps_one_by_one():
+    chain = Chain(Brightness(0.5), TURN, ChannelShift(10), Cast("uint8"))
+    params = sample(chain)
+    image = BYTES
+    for step, drawn in zip(chain.transforms, params, strict=True):
+        image = step.apply(drawn, jnp.asarray(image))
+    found = np.asarray(chain.apply(params, BYTES)).astype(int)
+    assert np.abs(found - np.asarray(image)).max() <= 1
+
+
+def test_only_the_cast_at_the_end_rounds():
+    chain = Chain(Rescale(0.1), Rescale(10.0), Cast("uint8"))
+    assert np.array_equal(run(chain, BYTES), BYTES)
+
+
+# Fusing.
+
+
+def test_adjacent_affines_are_one_resampling_along_the_product_of_their_matrices():
+    steps = Affine(rotation=40, fill_mode="reflect"), Affine(zoom=0.4, shift=0.2, fill_mode="reflect")
+    chain = Chain(*steps)
+    params = sample(chain)
+    matrix = compose(*(step.matrix(drawn, SHAPE) for step, drawn in zip(steps, params, strict=True)))
+    expected = affine_warp(BYTES.astype(np.float32), matrix, fill_mode="reflect")
+    assert np.allclose(chain.apply(params, BYTES), expected, atol=1e-3)
+    assert np.allclose(chain.matrix(params, SHAPE), matrix, atol=1e-6)
+    second = steps[1].apply(params[1], steps[0].apply(params[0], BYTES))
+    assert np.abs(np.asarray(second) - expected).max() > 10  # two resamplings blur
+
+
+def test_turning_and_turning_back_is_the_identity_where_fused():
+    there, back = Affine(rotation=(33, 33)), Affine(rotation=(-33, -33))
+    assert np.allclose(run(Chain(there, back), BYTES), BYTES, atol=0.01)
+    apart = run(Chain(there, Rescale(1.0), back), BYTES)
+    assert np.abs(np.asarray(apart) - BYTES).max() > 10
+
+
+@pytest.mark.parametrize("other", [{"fill_mode": "wrap"}, {"cval": 1.0}, {"order": 0}])
+def test_affines_of_other_sampling_do_not_fuse(other):
+    there, back = Affine(rotation=(33, 33)), Affine(rotation=(-33, -33), **other)
+    chain = Chain(there, back)
+    params = sample(chain)
+    expected = back.apply(params[1], there.apply(params[0], BYTES))
+    assert np.allclose(chain.apply(params, BYTES), expected, atol=1e-3)
+    assert np.abs(np.asarray(expected) - BYTES).max() > 10
+
+
+def test_flips_fused_with_whole_pixel_shifts_still_keep_bytes():
+    chain = Chain(Affine(horizontal_flip=1.0), Affine(shift=((0.2, 0.2), 0), whole_pixels=True))
+    result = run(chain, BYTES)
+    assert result.dtype == np.uint8
+    assert np.array_equal(result[2:], BYTES[:-2, ::-1])
+
+
+def test_affines_that_are_off_drop_out_of_the_fusion():
+    chain = Chain(Affine(fill_mode="nearest"), Affine(horizontal_flip=1.0))
+    assert np.array_equal(run(chain, BYTES), BYTES[:, ::-1])
+
+
+# Draws.
+
+
+def assert_same_draws(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_inserting_another_kind_moves_no_draw():
+    alone = sample(Chain(TURN, ChannelShift(5)))
+    for chain, places in [
+        (Chain(Brightness(0.2), TURN, ChannelShift(5)), (1, 2)),
+        (Chain(TURN, Noise(1.0), Rescale(2.0), ChannelShift(5)), (0, 3)),
+        (Chain(ChannelShift(5), TURN), (1, 0)),
+    ]:
+        drawn = sample(chain)
+        assert_same_draws(alone, tuple(drawn[place] for place in places))
+
+
+def test_two_of_a_kind_draw_apart_and_the_first_as_if_alone():
+    first, second = sample(Chain(TURN, TURN))
+    assert float(first.theta) != float(second.theta)
+    assert_same_draws((first,), sample(Chain(TURN)))
+    thetas = jax.vmap(lambda key: Chain(TURN, TURN).sample(key, SHAPE))(jax.random.split(jax.random.key(0), 2000))
+    assert abs(np.corrcoef(thetas[0].theta, thetas[1].theta)[0, 1]) < 5 / np.sqrt(2000)
+
+
+def test_kinds_of_the_same_block_length_draw_apart():
+    shift, bright = sample(Chain(ChannelShift((0, 1)), Brightness((0, 1))))
+    assert float(shift) != float(bright)
+
+
+def test_steps_of_one_stream_draw_alike_wherever_they_stand():
+    named = Affine(rotation=30, stream="pose")
+    drawn = sample(Chain(TURN, named, Brightness(0.1), named))
+    assert_same_draws(drawn[1], drawn[3])
+    assert_same_draws((drawn[1],), sample(Chain(named)))
+    assert float(drawn[0].theta) != float(drawn[1].theta)
+    other = sample(Chain(Affine(rotation=30, stream="other")))[0]
+    assert float(other.theta) != float(drawn[1].theta)
+
+
+def test_a_stream_is_not_the_kind_of_the_same_name():
+    assert float(sample(Chain(Affine(rotation=30, stream="Affine")))[0].theta) != float(sample(Chain(TURN))[0].theta)
+
+
+def test_a_chain_accepts_both_spellings_of_a_key():
+    legacy = Chain(TURN).sample(jax.random.PRNGKey(0), SHAPE)
+    assert_same_draws(legacy, sample(Chain(TURN)))
+
+
+# Steps of the user's own.
+
+
+@pytest.mark.parametrize("own", [Noise(2.0), Ducks()])
+def test_a_users_random_step_works_under_jit_and_vmap(own):
+    chain = Chain(Affine(horizontal_flip=1.0), Cast("float32"), own)
+    keys = jax.random.split(jax.random.key(0), 3)
+    images = np.stack([BYTES] * 3)
+    batch = jax.jit(jax.vmap(lambda key, image: chain.apply(chain.sample(key, SHAPE), image)))(keys, images)
+    for key, result in zip(keys, batch, strict=True):
+        expected = chain.apply(chain.sample(key, SHAPE), BYTES)
+        assert np.allclose(result, expected, atol=1e-4)
+        difference = np.asarray(result) - BYTES[:, ::-1]
+        assert 0 < np.abs(difference).max() < 25
+    assert not np.allclose(batch[0], batch[1])
+
+
+def test_a_users_step_without_draws_needs_apply_only():
+    chain = Chain(Invert(), Cast("uint8"))
+    assert sample(chain) == ((), ())
+    assert np.array_equal(run(chain, BYTES), 255 - BYTES)
+
+
+def test_a_step_that_changes_the_shape_is_seen_by_the_steps_after_it():
+    crop = Map(lambda image: image[:4, :6])
+    chain = Chain(crop, Affine(shift=((0.5, 0.5), (0.5, 0.5))), Noise(1.0))
+    _, affine, noise = sample(chain)
+    assert affine.shift.tolist() == [2.0, 3.0]
+    assert noise.shape == (4, 6, 3)
+    assert run(chain, BYTES).shape == (4, 6, 3)
+    assert chain.matrix(sample(chain), SHAPE)[:2, 2].tolist() == [-2.0, -3.0]
+
+
+def test_what_is_no_transform_is_refused_with_a_remedy():
+    with pytest.raises(TypeError, match=r"is no transform; expected sample.*wrap a function in Map\(function\)"):
+        Chain(TURN, np.sqrt)
+    with pytest.raises(TypeError, match=r"3 is no transform; .* see jaxiter.Transform"):
+        Chain(3)
+    with pytest.raises(TypeError, match="is no transform"):
+        Chain(Affine)
+
+
+def test_a_chain_cannot_be_changed():
+    with pytest.raises(AttributeError, match="A Chain cannot be changed"):
+        Chain(TURN).transforms = ()
+
+
+# For evaluation.
+
+
+def test_deterministic_drops_random_steps_and_keeps_the_rest():
+    chain = Chain(Brightness(0.2), Rescale(1 / 255), Noise(1.0), Ducks(), Normalize(0.5), Cast("float16"))
+    fixed = deterministic(chain)
+    assert np.allclose(
+        run(fixed, BYTES), run(Chain(Rescale(1 / 255), Normalize(0.5), Cast("float16")), BYTES), atol=1e-6
+    )
+    first, second = run(fixed, BYTES, seed=0), run(fixed, BYTES, seed=1)
+    assert np.array_equal(first, second)
+
+
+def test_deterministic_keeps_what_is_a_single_point():
+    aug = Affine(zoom=(1.5, 1.5), rotation=10, shift=((0.1, 0.1), 0.2), horizontal_flip=1.0, vertical_flip=True)
+    expected = Affine(zoom=(1.5, 1.5), shift=((0.1, 0.1), 0), horizontal_flip=1.0)
+    assert np.array_equal(run(deterministic(aug), BYTES), run(expected, BYTES))
+    assert np.array_equal(run(deterministic(ChannelShift((7, 7))), BYTES), BYTES + np.float32(7))
+    assert np.array_equal(run(deterministic(Brightness((2, 2))), BYTES), BYTES * np.float32(2))
+
+
+def test_a_flip_that_outlives_a_rotation_only_selects_pixels():
+    fixed = deterministic(Affine(rotation=10, horizontal_flip=1.0))
+    assert np.array_equal(run(fixed, BYTES), BYTES[:, ::-1].astype(np.float32))
+    assert deterministic(fixed) == fixed
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(rotation=10),
+        Affine(horizontal_flip=True),
+        Affine(shift=0.2, whole_pixels=True),
+        Affine(rotation=10, order=0),
+        Affine(rotation=np.array(10.0)),
+        Affine(rotation=10, horizontal_flip=1.0),
+        ChannelShift(5),
+        Brightness(0.2),
+        Chain(),
+        Chain(Affine(vertical_flip=True), Brightness(0.1)),
+        Cast("int16"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16])
+def test_training_and_evaluation_see_one_dtype(transform, dtype):
+    image = BYTES.astype(dtype)
+    assert run(deterministic(transform), image).dtype == run(transform, image).dtype
+
+
+@pytest.mark.parametrize("nothing", [Chain(), Noise(1.0), Ducks(), Chain(Noise(1.0), Chain(Ducks()))])
+def test_what_is_random_and_nothing_else_leaves_an_empty_chain(nothing):
+    assert deterministic(nothing) == Chain()
+
+
+def test_deterministic_is_idempotent():
+    once = deterministic(Chain(Affine(zoom=(2, 2), rotation=5), Brightness(0.1), Rescale(2.0)))
+    assert deterministic(once) == once
+
+
+def test_deterministic_of_what_is_no_transform_is_refused():
+    with pytest.raises(TypeError, match="None is no transform"):
+        deterministic(None)

@@ -1,0 +1,142 @@
+"""One walk over every built-in transform: shape, dtype, jit, vmap, params, and what stands outside."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxiter
+from jaxiter import (
+    Affine,
+    Brightness,
+    Cast,
+    Chain,
+    ChannelShift,
+    Map,
+    Normalize,
+    Rescale,
+    SamplewiseNormalize,
+    Transform,
+    Whiten,
+    deterministic,
+)
+
+SHAPE = (6, 7, 2)
+FEATURES = int(np.prod(SHAPE))
+BATCH = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.uint8)
+KEYS = jax.random.split(jax.random.key(0), 3)
+
+TRANSFORMS = {
+    "Affine": Affine(rotation=20, shift=0.2, shear=10, zoom=0.2, horizontal_flip=True, vertical_flip=True),
+    "Affine of order 0": Affine(rotation=20, shift=0.2, order=0, fill_mode="wrap"),
+    "Affine of arrays": Affine(rotation=np.array([-5.0, 20.0]), shift=(np.array(0.1), 0.2), fill_mode="constant"),
+    "Affine that selects": Affine(shift=0.4, whole_pixels=True, horizontal_flip=0.3, fill_mode="reflect"),
+    "ChannelShift": ChannelShift(20),
+    "Brightness": Brightness((0.5, 1.5)),
+    "Rescale": Rescale(1 / 255),
+    "Normalize": Normalize((100.0, 120.0), np.array([50.0, 60.0])),
+    "SamplewiseNormalize": SamplewiseNormalize(),
+    "Whiten": Whiten(np.random.default_rng(1).normal(0, 0.1, (FEATURES, FEATURES))),
+    "Cast": Cast("int16"),
+    "Map": Map(jnp.flipud),
+    "Chain": Chain(Affine(rotation=20), Affine(zoom=0.1), Brightness(0.2), Rescale(0.5), Cast("uint8")),
+    "Chain()": Chain(),
+    "deterministic": deterministic(Chain(Affine(rotation=20, vertical_flip=1.0), Brightness(0.2), Normalize(100.0))),
+}
+KEEPS = {"Affine of order 0", "Affine that selects", "Map", "Chain()"}
+CASTS = {"Cast": "int16", "Chain": "uint8"}
+
+
+def run(transform, key, image):
+    return transform.apply(transform.sample(key, image.shape), image)
+
+
+def test_every_public_transform_takes_part_in_this_walk():
+    public = {value for value in vars(jaxiter).values() if isinstance(value, type) and issubclass(value, Transform)}
+    assert public - {Transform} <= {type(transform) for transform in TRANSFORMS.values()}
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_the_shape_is_kept_and_the_dtype_follows_the_rule(name, dtype):
+    image = jnp.asarray(BATCH[0]).astype(dtype)
+    result = jax.eval_shape(lambda key: run(TRANSFORMS[name], key, image), KEYS[0])
+    own_float = dtype if jnp.issubdtype(jnp.dtype(dtype), np.floating) else "float32"
+    expected = CASTS.get(name, dtype if name in KEEPS else own_float)
+    assert result.shape == SHAPE
+    assert result.dtype == jnp.dtype(expected)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_jit_and_vmap_equal_a_loop(name):
+    """Half a level of 255, where a cast may round a tie the other way; 1e-4 else."""
+    transform = TRANSFORMS[name]
+    batch = jax.jit(jax.vmap(lambda key, image: run(transform, key, image)))(KEYS, BATCH)
+    for key, image, result in zip(KEYS, BATCH, batch, strict=True):
+        alone = run(transform, key, jnp.asarray(image))
+        assert alone.dtype == result.dtype
+        difference = np.abs(np.asarray(alone, np.float32) - np.asarray(result, np.float32))
+        assert difference.max() <= (1 if name in CASTS else 1e-3)
+        assert np.mean(difference > 1e-3) < 0.02
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_numpy_and_jax_images_give_the_same(name):
+    params = TRANSFORMS[name].sample(KEYS[0], SHAPE)
+    of_numpy, of_jax = TRANSFORMS[name].apply(params, BATCH[0]), TRANSFORMS[name].apply(params, jnp.asarray(BATCH[0]))
+    assert of_numpy.dtype == of_jax.dtype
+    assert np.array_equal(of_numpy, of_jax)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_params_are_arrays_and_the_same_for_the_same_key(name):
+    transform = TRANSFORMS[name]
+    first, second = (jax.tree.leaves(transform.sample(KEYS[0], SHAPE)) for _ in range(2))
+    assert all(isinstance(leaf, jax.Array) for leaf in first)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_the_image_given_is_not_changed(name):
+    image = BATCH[0].copy()
+    run(TRANSFORMS[name], KEYS[0], image)
+    assert np.array_equal(image, BATCH[0])
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_apply_draws_nothing(name):
+    transform = TRANSFORMS[name]
+    params = transform.sample(KEYS[0], SHAPE)
+    assert np.array_equal(
+        transform.apply(params, jnp.asarray(BATCH[0])), transform.apply(params, jnp.asarray(BATCH[0]))
+    )
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_results_agree_with_x64_on(name):
+    transform = TRANSFORMS[name]
+    expected = run(transform, KEYS[1], BATCH[1])
+    with jax.enable_x64(True):
+        found = run(transform, KEYS[1], BATCH[1])
+    assert found.dtype == expected.dtype
+    difference = np.abs(np.asarray(found, np.float32) - np.asarray(expected, np.float32))
+    assert difference.max() <= (1 if name in CASTS else 1e-3)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_one_trace_serves_every_key_and_image(name):
+    traces = []
+
+    @jax.jit
+    def step(transform, key, image):
+        traces.append(name)
+        return run(transform, key, image)
+
+    for key, image in zip(KEYS, BATCH, strict=True):
+        step(TRANSFORMS[name], key, image)
+    assert traces == [name]
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_the_repr_names_the_class(name):
+    assert repr(TRANSFORMS[name]).startswith(type(TRANSFORMS[name]).__name__ + "(")

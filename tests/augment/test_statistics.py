@@ -1,0 +1,132 @@
+"""fit_statistics against NumPy in float64, and what it asks of its input."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxiter import Chain, Normalize, Whiten, fit_statistics
+
+RANDOM = np.random.default_rng(0)
+BYTES = RANDOM.integers(0, 256, (200, 4, 5, 3)).astype(np.uint8)
+
+
+class Sliceable:
+    """As little as h5py offers: shape, dtype and slices, and it counts how much is read at once."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.largest = array, array.shape, array.dtype, 0
+
+    def __getitem__(self, rows):
+        assert isinstance(rows, slice)
+        block = self.array[rows]
+        self.largest = max(self.largest, len(block))
+        return block
+
+
+def assert_numpys(statistics, images):
+    exact = np.asarray(images).astype(np.float64)
+    assert statistics.mean.dtype == statistics.std.dtype == np.float32
+    assert np.allclose(statistics.mean, exact.mean((0, 1, 2)), rtol=1e-6)
+    assert np.allclose(statistics.std, exact.std((0, 1, 2)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float16, np.float32, np.float64, np.bool_])
+def test_mean_and_std_are_numpys_per_channel(dtype):
+    images = (BYTES > 128) if dtype == np.bool_ else BYTES.astype(dtype)
+    assert_numpys(fit_statistics(images), images)
+
+
+def test_a_large_offset_does_not_cancel():
+    """mean(x**2) - mean(x)**2, even in float64, and any sum in float32 lose this spread."""
+    images = (1e7 + RANDOM.normal(0, 0.01, (50, 4, 4, 2))).astype(np.float64)
+    assert_numpys(fit_statistics(images), images)
+
+
+def test_bytes_do_not_overflow():
+    white = np.full((3000, 8, 8, 1), 255, np.uint8)
+    mean, std, _ = fit_statistics(white)
+    assert (mean.tolist(), std.tolist()) == ([255.0], [0.0])
+
+
+def test_blocks_do_not_show(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxiter.augment._statistics._BLOCK_BYTES", 8 * 60 * 7)  # seven images at a time
+    images = Sliceable(BYTES)
+    statistics = fit_statistics(images, zca=True)
+    assert images.largest == 7
+    assert_numpys(statistics, BYTES)
+    monkeypatch.undo()
+    assert np.allclose(statistics.whitening, fit_statistics(BYTES, zca=True).whitening, atol=1e-9)
+
+
+def test_a_memmap_is_read_in_blocks(tmp_path, monkeypatch):
+    path = tmp_path / "images.npy"
+    np.save(path, BYTES)
+    monkeypatch.setattr("jaxiter.augment._statistics._BLOCK_BYTES", 1)  # one image at a time
+    assert_numpys(fit_statistics(np.load(path, mmap_mode="r")), BYTES)
+
+
+def test_without_zca_there_is_no_whitening():
+    assert fit_statistics(BYTES).whitening is None
+
+
+def correlated(size, shape=(3, 3, 2)):
+    features = int(np.prod(shape))
+    mixing = RANDOM.normal(0, 1, (features, features))
+    return (RANDOM.normal(0, 1, (size, features)) @ mixing + 3).reshape(size, *shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [500, 18, 7, 2])
+def test_whitening_is_zca_by_singular_values(size):
+    """U diag(sqrt(size) / (s + epsilon)) U^T, whether there are more images than numbers in one or fewer."""
+    images, epsilon = correlated(size), 0.1
+    statistics = fit_statistics(images, zca=True, epsilon=epsilon)
+    exact = images.astype(np.float64)
+    centred = (exact - exact.mean((0, 1, 2))).reshape(size, -1)
+    directions, singular, _ = np.linalg.svd(centred.T, full_matrices=False)
+    rank = singular > 1e-9 * singular[0]
+    directions, singular = directions[:, rank], singular[rank]
+    expected = directions @ np.diag(np.sqrt(size) / (singular + epsilon)) @ directions.T
+    assert statistics.whitening.dtype == np.float32
+    assert np.allclose(statistics.whitening, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_whitened_images_have_the_identity_as_their_second_moment():
+    images = correlated(5000)
+    mean, _, whitening = fit_statistics(images, zca=True)
+    chain = Chain(Normalize(mean), Whiten(whitening))
+    white = np.asarray(jax.vmap(lambda image: chain.apply(((), ()), image))(images)).reshape(5000, -1)
+    assert np.allclose(white.T @ white / 5000, np.eye(18), atol=1e-3)
+
+
+def test_a_whitening_beyond_the_allowance_is_refused_with_its_cost():
+    images = np.broadcast_to(np.uint8(0), (60_000, 224, 224, 3))
+    with pytest.raises(
+        ValueError, match=r"150528 x 150528 matrix: about \d+.\d GiB of memory .* max_bytes allows 1.0 GiB"
+    ):
+        fit_statistics(images, zca=True)
+
+
+def test_the_remedy_of_the_refusal_works():
+    with pytest.raises(ValueError, match="pass max_bytes=") as refused:
+        fit_statistics(BYTES, zca=True, max_bytes=1000)
+    needed = int(str(refused.value).rpartition("max_bytes=")[2].rstrip("."))
+    assert fit_statistics(BYTES, zca=True, max_bytes=needed).whitening.shape == (60, 60)
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4, 1), (5, 0, 4, 1), (5, 4, 4), (4,), (5, 4, 4, 1, 1)])
+def test_images_of_another_rank_or_none_at_all_are_refused(shape):
+    with pytest.raises(ValueError, match=r"images has shape .*; expected \(size, height, width, channels\)"):
+        fit_statistics(np.zeros(shape))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_not_finite_are_refused(value):
+    images = BYTES.astype(np.float32)
+    images[17, 2, 2, 1] = value
+    with pytest.raises(ValueError, match=r"images has channel means .*; expected finite pixels"):
+        fit_statistics(images)
+
+
+def test_a_list_of_images_is_refused():
+    with pytest.raises(ValueError, match="images has shape None"):
+        fit_statistics([[1.0]])
