@@ -6,6 +6,7 @@ from ._cast import Cast as Cast
 from ._cast import Map as Map
 from ._chain import Chain as Chain
 from ._chain import deterministic as deterministic
+from ._chain import is_place as is_place
 from ._chain import is_transform as is_transform
 from ._intensity import Brightness as Brightness
 from ._intensity import ChannelShift as ChannelShift

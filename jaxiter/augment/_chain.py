@@ -108,7 +108,7 @@ class Chain(Transform):
         return Chain(*(step for step in steps if step is not None))
 
 
-def deterministic(transform: Any) -> Transform:
+def deterministic(transform: Any) -> Any:
     """The same transform without its random steps, for evaluation.
 
     A range that is a single point is not random and stays: `Affine(zoom=(1.2, 1.2), rotation=10)` still magnifies
@@ -116,17 +116,26 @@ def deterministic(transform: Any) -> Transform:
     and evaluation see one dtype. A transform of your own is random if it defines `sample`.
 
     Args:
-        transform: Any transform.
+        transform: A transform, or a tree of transforms and None as `Loader` takes it.
 
     Returns:
-        A transform that draws nothing.
+        A transform that draws nothing, or a tree of them.
 
     Example:
         >>> from jaxiter import Affine, Chain, Normalize, deterministic
         >>> deterministic(Chain(Affine(rotation=15, whole_pixels=True), Normalize(0.5, 0.25)))
         Chain(AsFloat(), Normalize(mean=0.5, std=0.25))
     """
+    if transform is None:
+        return None
+    if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_place):
+        return jax.tree.map(deterministic, transform, is_leaf=is_place)
     return _as_transform(transform).without_randomness() or Chain()
+
+
+def is_place(node: Any) -> bool:
+    """Whether a node of a tree of transforms ends there."""
+    return node is None or is_transform(node)
 
 
 def is_transform(value: Any) -> bool:

@@ -14,11 +14,15 @@ from ._loader import Loader
 
 
 class Explanation(NamedTuple):
-    """One example of one epoch. Every field has the structure of the data.
+    """One example of one epoch.
 
-    params: what was drawn, one entry for each step of the leaf's chain; None where a leaf has no transform.
-    matrix: the affine map of the leaf, 3x3, output to source in (row, col, 1); None likewise.
-    before: the example as it is stored. after: as it comes in a batch.
+    params: what was drawn, so that `augment.apply(params, before)` is `after`; for a `Chain` a tuple with one entry for
+        each step.
+    matrix: the affine map, 3x3, output to source in (row, col, 1).
+    before: the example as it is stored, in the structure of the data. after: as it comes in a batch.
+
+    Where `augment` is one transform, params and matrix are those of the one picture; where it is a tree, they have the
+    structure of the data, with None at leaves that have no transform.
     """
 
     params: Any
@@ -59,7 +63,12 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
     before = [jnp.asarray(example) for example in before]
     explained = _explain(loader._chains, key, epoch, np.uint32(index), before)
     params, matrices, after = zip(*explained, strict=True)
-    return Explanation(*(jax.tree.unflatten(structure, leaves) for leaves in (params, matrices, before, after)))
+    return Explanation(
+        params=loader._as_given(params),
+        matrix=loader._one_or_tree(matrices),
+        before=jax.tree.unflatten(structure, before),
+        after=jax.tree.unflatten(structure, after),
+    )
 
 
 @jax.jit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -11,15 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import AUGMENT, STEP, Counter, Key, as_key, check_counter, like_given, role_key
+from ..augment import Chain
 from ..sampler._shuffle import check_size, shuffle_positions
 from ._boundary import isolated
 from ._data import check_data, check_fits, is_resident, leaf_name, read_rows, take_rows
-from ._prefix import chains_of
+from ._prefix import Form, place
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
-
-    from ..augment import Chain
 
 REMAINDERS = ("drop", "pad", "keep")
 
@@ -68,6 +67,9 @@ class Loader:
     shuffle: bool
     remainder: str
     _chains: tuple[Chain | None, ...]  # one for each leaf of the data
+    _form: Form
+
+    _STATIC = ("batch_size", "shuffle", "remainder", "_form")
 
     def __init__(
         self,
@@ -89,13 +91,15 @@ class Loader:
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"shuffle is {shuffle!r}; expected True or False. The order is decided by the key.")
         num_examples = jax.tree.leaves(data)[0].shape[0]
+        chains, form = place(data, augment)
         self._set(
             data=data,
             rows=None if rows is None else _check_rows(rows, num_examples),
             batch_size=int(batch_size),
             shuffle=bool(shuffle),
             remainder=remainder,
-            _chains=chains_of(data, augment),
+            _chains=chains,
+            _form=form,
         )
         check_size(self.size)
         if remainder == "drop" and self.size < batch_size:
@@ -113,16 +117,16 @@ class Loader:
 
     def tree_flatten_with_keys(self) -> tuple[Any, Any]:
         children = [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in ("data", "_chains", "rows")]
-        return children, (self.batch_size, self.shuffle, self.remainder)
+        return children, tuple(getattr(self, name) for name in self._STATIC)
 
     def tree_flatten(self) -> tuple[Any, Any]:
-        return (self.data, self._chains, self.rows), (self.batch_size, self.shuffle, self.remainder)
+        return (self.data, self._chains, self.rows), tuple(getattr(self, name) for name in self._STATIC)
 
     @classmethod
     def tree_unflatten(cls, static: Any, children: Any) -> Self:
-        (data, chains, rows), (batch_size, shuffle, remainder) = children, static
+        data, chains, rows = children
         loader = object.__new__(cls)
-        loader._set(data=data, _chains=chains, rows=rows, batch_size=batch_size, shuffle=shuffle, remainder=remainder)
+        loader._set(data=data, _chains=chains, rows=rows, **dict(zip(cls._STATIC, static, strict=True)))
         return loader
 
     def __repr__(self) -> str:
@@ -134,8 +138,23 @@ class Loader:
 
     @property
     def augment(self) -> Any:
-        """The transform of each leaf, in the structure of the data: a `Chain` or None."""
-        return jax.tree.unflatten(jax.tree.structure(self.data), self._chains)
+        """What was given: one transform, or for each leaf of the data a transform or None."""
+        chains = self._chains
+        return self._as_given([None if chain is None else chain.transforms for chain in chains], pack=Chain)
+
+    def _as_given(self, steps: Sequence[Any], pack: Any = lambda *steps: steps) -> Any:
+        """For each leaf a tuple with one entry for each step of its chain, in the form in which `augment` was given."""
+        leaves = [
+            None if entries is None else entries[0] if single else pack(*entries)
+            for entries, single in zip(steps, self._form.single, strict=True)
+        ]
+        return self._one_or_tree(leaves)
+
+    def _one_or_tree(self, leaves: Sequence[Any]) -> Any:
+        """Something of each augmented leaf: of the one picture if `augment` was one transform, else as the data."""
+        if self._form.bare:
+            return next(leaf for leaf, chain in zip(leaves, self._chains, strict=True) if chain is not None)
+        return jax.tree.unflatten(jax.tree.structure(self.data), leaves)
 
     @property
     def size(self) -> int:
@@ -236,18 +255,10 @@ class Loader:
             >>> jax.jit(lambda loader, step: loader.batch(jax.random.key(0), 0, step))(loader, 2).shape
             (2,)
         """
-        resident = object.__new__(type(self))
         rows = None if self.rows is None else jnp.asarray(self.rows)
         data = jax.tree.map(lambda leaf: _upload(leaf, sharding), self.data)
-        resident._set(
-            data=data,
-            _chains=self._chains,
-            rows=rows,
-            batch_size=self.batch_size,
-            shuffle=self.shuffle,
-            remainder=self.remainder,
-        )
-        return resident
+        _, static = self.tree_flatten()
+        return self.tree_unflatten(static, (data, self._chains, rows))
 
     def _rule(self, step: Any) -> _Rule:
         length = self.batch_size

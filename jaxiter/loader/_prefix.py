@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
-from ..augment import Chain, is_transform
+from ..augment import Chain, is_place, is_transform
 from ._data import leaf_name
 
 IMAGE_RANK = 4
 
 
-def chains_of(data: Any, augment: Any) -> tuple[Chain | None, ...]:
+class Form(NamedTuple):
+    """How `augment` was given; what is told about it has the same form."""
+
+    bare: bool  # one transform for the one picture, not a tree
+    single: tuple[bool, ...]  # for each leaf: a transform that is no Chain
+
+
+def place(data: Any, augment: Any) -> tuple[tuple[Chain | None, ...], Form]:
     """One chain, or None, for each leaf of the data."""
+    given = _transform_of_each_leaf(data, augment)
+    chains = tuple(None if transform is None else Chain(transform) for transform in given)
+    single = tuple(transform is not None and not isinstance(transform, Chain) for transform in given)
+    return chains, Form(is_transform(augment), single)
+
+
+def _transform_of_each_leaf(data: Any, augment: Any) -> list[Any]:
     paths, structure = jax.tree.flatten_with_path(data)
     if augment is None:
-        return (None,) * len(paths)
+        return [None] * len(paths)
     if is_transform(augment):
         images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
         if len(images) != 1:
@@ -26,14 +40,11 @@ def chains_of(data: Any, augment: Any) -> tuple[Chain | None, ...]:
                 f"\n{_listing(paths)}\nSay which leaf it is for, as augment={_suggestion(paths, structure)}"
                 f"{_grey_remedy(paths)}."
             )
-        return tuple(Chain(augment) if len(leaf.shape) == IMAGE_RANK else None for _, leaf in paths)
+        return [augment if len(leaf.shape) == IMAGE_RANK else None for _, leaf in paths]
     return _spread(augment, paths, structure)
 
 
-def _spread(augment: Any, paths: Any, structure: Any) -> tuple[Chain | None, ...]:
-    def is_place(node: Any) -> bool:
-        return node is None or is_transform(node)
-
+def _spread(augment: Any, paths: Any, structure: Any) -> list[Any]:
     data = jax.tree.unflatten(structure, [leaf for _, leaf in paths])
     misfit = (
         f"augment does not fit the data, whose leaves are:\n{_listing(paths)}\nExpected a transform or None at each "
@@ -43,15 +54,15 @@ def _spread(augment: Any, paths: Any, structure: Any) -> tuple[Chain | None, ...
         places = jax.tree.leaves(jax.tree.broadcast(augment, data, is_leaf=is_place), is_leaf=is_place)
     except ValueError as error:
         raise ValueError(f"{misfit}; got {augment!r}.") from error
-    for (path, leaf), place in zip(paths, places, strict=True):
-        if not is_place(place):
-            raise TypeError(f"{misfit}; got {place!r} for {leaf_name(path)}.")
-        if place is not None and Chain(place).needs_image and len(leaf.shape) != IMAGE_RANK:
+    for (path, leaf), transform in zip(paths, places, strict=True):
+        if not is_place(transform):
+            raise TypeError(f"{misfit}; got {transform!r} for {leaf_name(path)}.")
+        if transform is not None and Chain(transform).needs_image and len(leaf.shape) != IMAGE_RANK:
             raise ValueError(
                 f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank 4, "
                 f"(size, height, width, channels){_grey_remedy([(path, leaf)])}."
             )
-    return tuple(None if place is None else Chain(place) for place in places)
+    return places
 
 
 def _listing(paths: Any) -> str:
@@ -74,6 +85,6 @@ class _Word:
 def _suggestion(paths: Any, structure: Any) -> str:
     """A tree prefix to paste, `transform` at the first picture."""
     ranks = [len(leaf.shape) for _, leaf in paths]
-    chosen = next((place for rank in (IMAGE_RANK, IMAGE_RANK - 1) for place, r in enumerate(ranks) if r == rank), 0)
-    words = [_Word("transform" if place == chosen else "None") for place in range(len(ranks))]
+    chosen = next((leaf for rank in (IMAGE_RANK, IMAGE_RANK - 1) for leaf, r in enumerate(ranks) if r == rank), 0)
+    words = [_Word("transform" if leaf == chosen else "None") for leaf in range(len(ranks))]
     return repr(jax.tree.unflatten(structure, words))

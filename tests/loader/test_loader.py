@@ -113,9 +113,26 @@ def test_explain_shows_what_the_batch_holds(key):
         told = explain(data, key, 3, row)
         np.testing.assert_allclose(told.after[0], images[place], rtol=0, atol=1e-6)
         np.testing.assert_array_equal(told.before[0], data.data[0][row])
-        assert told.params[1] is None
-        assert told.matrix[1] is None
+        np.testing.assert_allclose(data.augment.apply(told.params, told.before[0]), images[place], rtol=0, atol=1e-6)
+        assert told.matrix.shape == (3, 3)
         assert int(told.after[1]) == row
+
+
+def test_what_is_explained_has_the_form_in_which_augment_was_given(key):
+    images, labels = pictures()
+    single, chain = Affine(rotation=5), Chain(Affine(rotation=5))
+    data = (images, labels)
+    for given in (single, chain, (single, None), (chain, None), None):
+        shown = Loader(data, batch_size=2, augment=given)
+        told = explain(shown, key, 0, 1)
+        assert shown.augment == ((None, None) if given is None else given)
+        params = told.params[0] if type(given) is tuple or given is None else told.params
+        if given is not None:
+            assert ("theta" in getattr(params, "_fields", ())) == (single is given or given == (single, None))
+            transform = given[0] if type(given) is tuple else given
+            np.testing.assert_allclose(transform.apply(params, told.before[0]), told.after[0], rtol=0, atol=1e-4)
+        else:
+            assert told.params == told.matrix == (None, None)
 
 
 def test_explains_matrix_moves_points_as_the_picture_moves(key):
@@ -191,6 +208,13 @@ def test_changing_the_callers_array_changes_a_host_loader_and_no_device_loader(k
     images[:] = 0
     assert data.batch(key, 0, 0)[0].max() == 0
     assert resident.batch(key, 0, 0)[0].max() > 0
+
+
+def test_a_tree_of_transforms_has_a_deterministic_form(key):
+    images, labels = pictures()
+    tree = {"x": Chain(Affine(rotation=30), Rescale(0.5)), "y": None}
+    shown = Loader({"x": images, "y": labels}, batch_size=4, augment=deterministic(tree), shuffle=False)
+    np.testing.assert_array_equal(shown.batch(key, 0, 0)["x"], images[:4].astype(np.float32) * 0.5)
 
 
 def test_the_network_after_the_batch_does_not_pull_the_warp_into_itself(key):
