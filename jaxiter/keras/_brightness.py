@@ -10,8 +10,8 @@ CHANNELS = (1, 3, 4)
 
 # Resampling leaves float32 noise. Without slack it could push a picture in [0, 255] out of it, where another rule
 # holds, or a value that is whole in exact arithmetic below itself, where the fraction is cut off.
-_RANGE_SLACK = np.float32(1e-3)
-_LEVEL_SLACK = np.float32(2**-12)
+_RANGE_SLACK = 1e-3
+_LEVEL_SLACK = 2.0**-12
 
 
 class Blend(NamedTuple):
@@ -33,12 +33,13 @@ def check_channels(count: int) -> None:
 def blend(xp: Any, image: Any, factor: Any, *, scale: bool, channel_axis: int, resampled: bool) -> Blend:
     """Pillow's blend of `image` with black, `xp` being NumPy or jax.numpy; alpha is kept."""
     low, high = xp.min(image), xp.max(image)
-    range_slack, level_slack = (_RANGE_SLACK, _LEVEL_SLACK) if resampled else (np.float32(0), np.float32(0))
-    outside = (low < -range_slack) | (high > np.float32(255) + range_slack)
-    image = image.astype(np.float32)
-    shifted = image - xp.min(image)
-    top = xp.max(shifted)
-    stretched = shifted / xp.where(top == 0, np.float32(1), top) * np.float32(255)
+    range_slack, level_slack = (_RANGE_SLACK, _LEVEL_SLACK) if resampled else (0.0, 0.0)
+    outside = (low < -range_slack) | (high > 255 + range_slack)
+    # Rounding keeps the order, so these are the extremes of the rounded and of the shifted picture too.
+    image, least = image.astype(np.float32), low.astype(np.float32)
+    shifted, span = image - least, high.astype(np.float32) - least
+    # One divisor for each pixel: XLA multiplies by the reciprocal of a single one, and whole levels are lost.
+    stretched = shifted / xp.where(shifted > 0, span, np.float32(1)) * np.float32(255)
     values = stretched if scale else xp.where(outside, stretched, xp.clip(image, np.float32(0), np.float32(255)))
     whole = xp.minimum(xp.floor(values + level_slack), np.float32(255))
     bright = xp.floor(xp.clip(factor * whole, np.float32(0), np.float32(255)))

@@ -67,7 +67,10 @@ def _sample_each(config: Config, ranges: Ranges, key: Key, epoch: Any, index: An
     own_tag = np.uint32(_TAG) + call
 
     def sample_example(row: Any) -> Params:
-        return _sample(config, ranges, jax.random.fold_in(jax.random.fold_in(parent, row), own_tag))
+        # In a scan, which compiles threefry once for both.
+        path = jnp.stack([row, own_tag])
+        own_key = jax.lax.scan(lambda key, word: (jax.random.fold_in(key, word), None), parent, path)[0]
+        return _sample(config, ranges, own_key)
 
     return jax.vmap(sample_example)(index)
 
