@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, ClassVar
@@ -69,30 +69,46 @@ class Chain(Transform):
 
     def sample(self, key: Any, image_shape: tuple[int, ...]) -> tuple[Params, ...]:
         """One entry for each step."""
-        key = as_key(key)
-        occurrences: Counter[str] = Counter()
         params: list[Params] = []
         last_random = max((place for place, step in enumerate(self.transforms) if step.is_random), default=-1)
-        for place, step in enumerate(self.transforms):
-            drawn: Params = ()
-            if step.is_random:
-                own_key = jax.random.fold_in(key, np.uint32(step.stream_tag(occurrences[step.kind])))
-                drawn = step.sample(own_key, image_shape)
-            occurrences[step.kind] += 1
-            params.append(drawn)
+        for place, (step, own_key) in enumerate(self._steps_with_keys(key)):
+            params.append(step.sample(own_key, image_shape) if step.is_random else ())
             if place < last_random:
-                image_shape = _shape_after(step, drawn, image_shape)
+                image_shape = _shape_after(step, params[-1], image_shape)
         return tuple(params)
 
     def apply(self, params: tuple[Params, ...], image: Any) -> Any:
+        def given(drawn: Params) -> Callable[[tuple[int, ...]], Params]:
+            return lambda shape: drawn
+
+        return self._run(((step, given(drawn)) for step, drawn in zip(self.transforms, params, strict=True)), image)
+
+    def sample_and_apply(self, key: Any, image: Any) -> Any:
+        """`apply(sample(key, image.shape), image)`, for one pass: no step runs ahead to tell its shape to the next."""
+
+        def draw(step: Transform, own_key: Any) -> Callable[[tuple[int, ...]], Params]:
+            return lambda shape: step.sample(own_key, shape) if step.is_random else ()
+
+        return self._run(((step, draw(step, own_key)) for step, own_key in self._steps_with_keys(key)), image)
+
+    def _run(self, steps: Iterable[tuple[Transform, Callable[[tuple[int, ...]], Params]]], image: Any) -> Any:
+        """Each step with what it draws for an image of the shape that the steps before it made."""
         image = jnp.asarray(image)
-        for sampling, pairs in groupby(zip(self.transforms, params, strict=True), _fuses_with):
+        for sampling, group in groupby(steps, lambda pair: _sampling_of(pair[0])):
             if sampling is not None:
-                image = resample(list(pairs), image)  # type: ignore[arg-type]
+                image = resample([(step, draw(image.shape)) for step, draw in group], image)  # type: ignore[misc]
             else:
-                for step, drawn in pairs:
-                    image = step.apply(drawn, image)
+                for step, draw in group:
+                    image = step.apply(draw(image.shape), image)
         return image
+
+    def _steps_with_keys(self, key: Any) -> Iterator[tuple[Transform, Any]]:
+        key = as_key(key)
+        occurrences: Counter[str] = Counter()
+        for step in self.transforms:
+            tag = np.uint32(step.stream_tag(occurrences[step.kind]))
+            yield step, jax.random.fold_in(key, tag) if step.is_random else None
+            occurrences[step.kind] += 1
 
     def matrix(self, params: tuple[Params, ...], image_shape: tuple[int, ...]) -> Any:
         """The map of all `Affine`s together, output to source in (row, col, 1); boxes and points move by its inverse.
@@ -173,8 +189,9 @@ class Foreign(Transform):
         return self.inner.apply(params, image)
 
 
-def _fuses_with(pair: tuple[Transform, Params]) -> Any:
-    return pair[0].sampling if isinstance(pair[0], Affine) else None
+def _sampling_of(step: Transform) -> Any:
+    """What makes adjacent steps one resampling: equal for `Affine`s that fuse, None for all other steps."""
+    return step.sampling if isinstance(step, Affine) else None
 
 
 def _affine_matrices(steps: Any, params: Any, image_shape: tuple[int, ...]) -> Iterator[Any]:

@@ -308,7 +308,7 @@ def augment_rows(chains: Any, key: Key, epoch: Any, index: Any, leaves: Any) -> 
     def augmented(chain: Any, images: Any) -> Any:
         if chain is None:
             return images
-        return jax.vmap(lambda key, image: chain.apply(chain.sample(key, image.shape), image))(keys, images)
+        return jax.vmap(chain.sample_and_apply)(keys, images)
 
     return tuple(augmented(chain, images) for chain, images in zip(chains, leaves, strict=True))
 

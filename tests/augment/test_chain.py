@@ -305,5 +305,5 @@ def test_deterministic_is_idempotent():
 
 
 def test_deterministic_of_what_is_no_transform_is_refused():
-    with pytest.raises(TypeError, match="None is no transform"):
-        deterministic(None)
+    with pytest.raises(TypeError, match="3 is no transform"):
+        deterministic(3)
