@@ -45,7 +45,8 @@ def affine_warp(
         order: Spline order: 0 takes the nearest pixel, 1 interpolates linearly.
 
     Returns:
-        An image of the same shape and dtype. Integers are rounded half away from zero, as in SciPy.
+        An image of the same shape and dtype. Integers are rounded half away from zero, as in SciPy; bool is taken
+        as 0 and 1 and rounded too (SciPy cuts it off).
 
     Raises:
         ValueError: For another rank, matrix shape, fill_mode or order, or a cval that is not finite.
@@ -68,7 +69,9 @@ def affine_warp(
 
 @partial(jax.jit, static_argnames=("fill_mode", "order"))
 def _affine_warp(image: Any, matrix: Any, cval: Any, *, fill_mode: str, order: int) -> Any:
-    return round_to(image.dtype, warp(image, matrix, fill_mode, cval, order))
+    result = warp(image, matrix, fill_mode, cval, order)
+    # A cast to bool would grow a mask by every pixel that it touches.
+    return result >= np.float32(0.5) if image.dtype == np.bool_ and order else round_to(image.dtype, result)
 
 
 def check_sampling(fill_mode: str, order: int, cval: Any) -> None:

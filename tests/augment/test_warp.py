@@ -166,6 +166,14 @@ def test_interpolated_pixels_stay_within_the_range_of_the_image(fill_mode, order
             assert found.max() <= image.max()
 
 
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_matrix_that_is_not_finite_reads_nothing_outside_the_image(bad, fill_mode):
+    image = random_image((5, 6, 1)) + 1
+    found = affine_warp(image, jnp.array([[1.0, 0, bad], [0, 1, 0], [0, 0, 1]]), fill_mode=fill_mode, cval=1.5)
+    assert 1 <= found.min() <= found.max() <= 2
+
+
 def test_a_picture_far_outside_is_its_border():
     image = random_image((5, 5, 1))
     away = affine_warp(image, shift_matrix(1e9, 1e9))
@@ -183,7 +191,7 @@ def test_a_picture_far_outside_is_its_border():
 )
 def test_the_dtype_is_kept(dtype, order):
     image = (random_image((5, 6, 3)) * 100).astype(jnp.dtype(dtype))
-    assert affine_warp(image, ordinary(5, 6), order=order).dtype == jnp.dtype(dtype)
+    assert jax.eval_shape(partial(affine_warp, order=order), image, ordinary(5, 6)).dtype == jnp.dtype(dtype)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16"])
@@ -205,6 +213,15 @@ def test_ties_are_rounded_away_from_zero():
     image = np.array([[-3, -2, -1, 0, 1, 2, 3]], np.int16)[..., None]
     halves = affine_warp(image, shift_matrix(0, -0.5))
     assert halves.ravel().tolist() == [-3, -2, -1, 1, 2, 3, 3]
+
+
+def test_a_mask_is_interpolated_as_0_and_1_and_neither_grows_nor_shrinks():
+    mask = random_image((40, 50, 1)) > 0.6
+    exact = by_scipy(mask, ordinary(40, 50), fill_mode="reflect", order=1)
+    found = np.asarray(affine_warp(mask, ordinary(40, 50), fill_mode="reflect"))
+    clear = np.abs(exact - 0.5) > 1e-4
+    assert found.dtype == np.bool_
+    assert np.array_equal(found[clear], exact[clear] > 0.5)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

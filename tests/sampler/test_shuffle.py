@@ -75,6 +75,11 @@ def test_epoch_and_position_may_be_traced(key):
         assert np.array_equal(traced(epoch, jnp.arange(1000)), permutation(key, epoch, 1000))
 
 
+def test_permutation_works_under_a_users_jit_with_nothing_traced_but_the_data(key):
+    gathered = jax.jit(lambda data: data[permutation(key, 3, 9)])(jnp.arange(9) * 10)
+    assert gathered.tolist() == (10 * permutation(key, 3, 9)).tolist()
+
+
 def test_vmap_over_keys_and_epochs_equals_a_loop():
     keys = jax.random.split(jax.random.key(0), 3)
     mapped = jax.vmap(lambda key, epoch: permutation(key, epoch, 99))(keys, jnp.arange(3))
