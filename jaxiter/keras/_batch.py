@@ -24,12 +24,12 @@ class Place(NamedTuple):
 
 
 def transformed(generator: Any, images: np.ndarray, dtype: Any, place: Place, length: int) -> Any:
-    """A batch of images of `dtype`, a NumPy or JAX array.
+    """A batch of images of `dtype`, a NumPy or JAX array; what lies beyond as many as there are rows is to be cut off.
 
     Args:
         generator: Its methods are honoured if they are overridden; each image then goes through them on the host.
         images: The rows as they are stored.
-        length: The number of images to compile for; a shorter batch is filled up and cut.
+        length: The number of images to compile for; a shorter batch is filled up.
     """
     dtype = np.dtype(dtype)
     if len(images) == 0:
@@ -46,11 +46,10 @@ def transformed(generator: Any, images: np.ndarray, dtype: Any, place: Place, le
         with numbers(config.arithmetic):
             inputs, index = filled_up(config, images, length), filled_up_index(place.rows, length)
             epoch = np.uint32(place.epoch)
-            batch = random_batch(config, ranges, statistics, place.key, epoch, index, inputs)
-            batch = batch[: len(images)] if len(images) < length else batch
+            batch: Any = random_batch(config, ranges, statistics, place.key, epoch, index, inputs)
     else:
         batch = images.astype(dtype)
-    return _standardized_one_by_one(generator, np.array(batch)) if by_hand else batch
+    return _standardized_one_by_one(generator, np.array(np.asarray(batch)[: len(images)])) if by_hand else batch
 
 
 def _one_by_one(generator: Any, images: np.ndarray, place: Place) -> np.ndarray:

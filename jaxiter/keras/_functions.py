@@ -70,7 +70,8 @@ def apply_affine_transform(
     rows, cols = x.shape[row_axis], x.shape[col_axis]
     upper = affine_matrix(np, params, rows, cols, exchanged=col_axis > row_axis)
     matrix: Any = np.array([*upper, (0, 0, 1)], np.float32)
-    axes = (row_axis, col_axis, channel_axis)
+    # The picture as it lies in memory: with col_axis before row_axis its first axis is that of the columns.
+    axes = (min(row_axis, col_axis), max(row_axis, col_axis), channel_axis)
     image: Any = _resampled_as(np.transpose(x, axes))
     with numbers(image.dtype):
         warped = np.asarray(affine_warp(image, matrix, fill_mode=fill_mode, cval=cval, order=order))

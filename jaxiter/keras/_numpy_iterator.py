@@ -11,6 +11,7 @@ import numpy as np
 
 from ._batch import Place, transformed
 from ._brightness import CHANNELS
+from ._functions import numbers
 from ._image import array_to_img
 from ._iterator import Iterator
 
@@ -118,10 +119,11 @@ class NumpyArrayIterator(Iterator):
         place = Place(self._key, self._epoch_of_batch(), index + self._first_row)
         length = max(len(index), min(self.batch_size, self.n))
         images = transformed(self.image_data_generator, self._read(index), self.dtype, place, length)
-        if self.output == "numpy":
-            images = np.array(images) if isinstance(images, jax.Array) else images
-        else:
-            images = jax.numpy.asarray(images)
+        if self.output == "jax":
+            with numbers(self.dtype):
+                images = jax.numpy.asarray(images)[: len(index)]
+        elif isinstance(images, jax.Array):
+            images = np.array(np.asarray(images)[: len(index)])  # a copy: JAX's memory must not be written to
         if self.save_to_dir:
             self._save(np.asarray(images), index)
         part = [images, *(other[index] for other in self.x_misc)] if self.x_misc else images

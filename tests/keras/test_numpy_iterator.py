@@ -191,6 +191,15 @@ def test_output_jax_leaves_the_images_on_the_device():
         generator.flow(IMAGES, output="torch")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+@pytest.mark.parametrize("arguments", [{}, {"horizontal_flip": True}])
+def test_images_on_the_device_have_the_dtype_that_was_asked_for(dtype, arguments):
+    it = ImageDataGenerator(**arguments, dtype=dtype).flow(IMAGES, batch_size=7, output="jax")
+    assert [next(it).shape[0] for _ in range(2)] == [7, 3]
+    assert next(it).dtype == dtype
+    assert not jax.config.jax_enable_x64
+
+
 def test_pictures_are_saved_under_their_place_in_the_subset(tmp_path):
     generator = ImageDataGenerator(validation_split=0.4)
     it = generator.flow(IMAGES * 20, save_to_dir=tmp_path, save_format="bmp", subset="training", batch_size=4)
