@@ -30,7 +30,7 @@ STILL = AffineParams(0.0, np.zeros(2), 0.0, np.ones(2), False, False)
 def draws(affine, count=4000, seed=0, shape=SHAPE):
     """The parameters of many images, one row for each."""
     keys = jax.random.split(jax.random.key(seed), count)
-    return jax.tree.map(np.asarray, jax.jit(jax.vmap(lambda key: affine.sample(key, shape)))(keys))
+    return jax.tree.map(np.asarray, jax.vmap(lambda key: affine.sample(key, shape))(keys))
 
 
 def applied(affine, image, seed=0):
