@@ -198,6 +198,24 @@ def test_a_chain_accepts_both_spellings_of_a_key():
     assert_same_draws(legacy, sample(Chain(TURN)))
 
 
+ONE_PASS = {
+    "empty": Chain(),
+    "fused": Chain(TURN, Affine(zoom=0.2), Brightness(0.2), Affine(shift=0.1, fill_mode="wrap"), Cast("uint8")),
+    "shapes": Chain(
+        Map(lambda image: image[:4]), Affine(shift=0.3, whole_pixels=True), Map(jnp.transpose), Brightness(0.1)
+    ),
+    "own steps": Chain(Cast("float32"), Ducks(), Map(lambda image: image[:5, ::2]), Noise(3.0)),
+}
+
+
+@pytest.mark.parametrize("name", ONE_PASS)
+def test_sampling_and_applying_in_one_pass_is_sampling_and_then_applying(name):
+    chain, key = ONE_PASS[name], jax.random.key(6)
+    found, expected = chain.sample_and_apply(key, BYTES), chain.apply(chain.sample(key, SHAPE), BYTES)
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found, expected)
+
+
 # Steps of the user's own.
 
 

@@ -105,6 +105,14 @@ def test_draws_repeat_and_leave_numpys_global_state_alone():
     assert np.array_equal(np.random.get_state()[1], before)
 
 
+@pytest.mark.parametrize("transform", [*RANDOM_KINDS.values(), Chain(ChannelShift(5), Affine(rotation=5))])
+def test_keys_of_another_kind_are_refused_with_a_remedy(transform):
+    with pytest.raises(TypeError, match=r"key is 0; expected a PRNG key. Make one with jax.random.key\(seed\)"):
+        transform.sample(0, SHAPE)
+    with pytest.raises(TypeError, match="implementation rbg; expected threefry2x32"):
+        transform.sample(jax.random.key(0, impl="rbg"), SHAPE)
+
+
 # The key tree.
 
 
