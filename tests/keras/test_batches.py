@@ -29,11 +29,10 @@ def epoch_by_row(generator, batch_size=32, epochs=1, images=IMAGES, **arguments)
     return x[np.argsort(rows)]
 
 
-@pytest.mark.parametrize("changes", [{}, {"samplewise_std_normalization": True, "samplewise_center": True}])
-def test_neither_batch_size_nor_order_changes_what_an_image_becomes(changes):
-    generator = ImageDataGenerator(**EVERYTHING, **changes)
+def test_neither_batch_size_nor_order_changes_what_an_image_becomes():
+    generator = ImageDataGenerator(**EVERYTHING, samplewise_std_normalization=True, samplewise_center=True)
     expected = epoch_by_row(generator, seed=1)
-    for batch_size, shuffle in ((1, True), (5, True), (5, False), (100, True)):
+    for batch_size, shuffle in ((1, True), (5, False), (100, True)):
         found = epoch_by_row(generator, batch_size=batch_size, shuffle=shuffle, seed=1)
         np.testing.assert_allclose(found, expected, atol=1e-6 * np.ptp(expected))
 

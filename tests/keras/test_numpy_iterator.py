@@ -194,10 +194,11 @@ def test_output_jax_leaves_the_images_on_the_device():
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
 @pytest.mark.parametrize("arguments", [{}, {"horizontal_flip": True}])
 def test_images_on_the_device_have_the_dtype_that_was_asked_for(dtype, arguments):
+    kept = jax.config.jax_enable_x64
     it = ImageDataGenerator(**arguments, dtype=dtype).flow(IMAGES, batch_size=7, output="jax")
     assert [next(it).shape[0] for _ in range(2)] == [7, 3]
     assert next(it).dtype == dtype
-    assert not jax.config.jax_enable_x64
+    assert jax.config.jax_enable_x64 == kept
 
 
 def test_pictures_are_saved_under_their_place_in_the_subset(tmp_path):
