@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -161,7 +161,11 @@ class Affine(Transform):
         )
         if not self.interpolates or fixed.interpolates:
             return fixed
-        return AsFloat() if fixed.is_identity else FloatAffine(**vars(fixed))
+        return (
+            AsFloat()
+            if fixed.is_identity
+            else FloatAffine(**{field.name: getattr(fixed, field.name) for field in fields(fixed)})
+        )
 
     # Which options are on is static: an array always is.
 

@@ -103,12 +103,17 @@ class Chain(Transform):
         return image
 
     def _steps_with_keys(self, key: Any) -> Iterator[tuple[Transform, Any]]:
-        key = as_key(key)
+        parent = as_key(key)
         occurrences: Counter[str] = Counter()
+        tags = []
         for step in self.transforms:
-            tag = np.uint32(step.stream_tag(occurrences[step.kind]))
-            yield step, jax.random.fold_in(key, tag) if step.is_random else None
+            if step.is_random:
+                tags.append(step.stream_tag(occurrences[step.kind]))
             occurrences[step.kind] += 1
+        # All at once: every fold_in by itself would be compiled by itself.
+        keys = iter(jax.vmap(lambda tag: jax.random.fold_in(parent, tag))(np.array(tags, np.uint32)) if tags else ())
+        for step in self.transforms:
+            yield step, next(keys) if step.is_random else None
 
     def matrix(self, params: tuple[Params, ...], image_shape: tuple[int, ...]) -> Any:
         """The map of all `Affine`s together, output to source in (row, col, 1); boxes and points move by its inverse.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,8 +35,14 @@ def rotation_matrix(theta: Scalar) -> Float[Array, "3 3"]:
         >>> affine_warp(image, quarter, order=0)[..., 0].tolist()
         [[2, 4], [1, 3]]
     """
-    cos, sin = jnp.cos(jnp.asarray(theta, np.float32)), jnp.sin(jnp.asarray(theta, np.float32))
+    theta = jnp.asarray(theta, np.float32)
+    cos, sin = _exact_zero(jnp.cos(theta)), _exact_zero(jnp.sin(theta))
     return _matrix([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+
+def _exact_zero(x: Any) -> Any:
+    """x, or 0 where it is as small as what float32 makes of cos(pi / 2): quarter turns stay on the pixel grid."""
+    return x - jax.lax.stop_gradient(jnp.where(jnp.abs(x) < np.float32(5e-7), x, np.float32(0)))
 
 
 def shear_matrix(shear: Scalar) -> Float[Array, "3 3"]:

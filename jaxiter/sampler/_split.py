@@ -31,7 +31,8 @@ def train_validation_split(key: Key, labels: Any, fraction: float, *, stratify: 
         labels: One label for each example: integers, strings, anything `np.unique` takes; one-hot rows too.
             With stratify=False only its length counts.
         fraction: Validation's share, in (0, 1). Validation gets `round(fraction * len(labels))` rows.
-        stratify: Every class gives the same share, to within one row, and keeps a row for training.
+        stratify: Every class gives the same share, to within one row. Every class keeps a row for training, so with
+            many classes of one or two rows validation may get fewer.
 
     Returns:
         `(train, validation)`: sorted int32 arrays that hold every row once.

@@ -109,3 +109,18 @@ def test_builders_give_float32_under_strict_promotion_x64_jit_and_vmap():
     assert np.allclose(mapped[0], everything(0.5), atol=1e-6)
     with jax.enable_x64(True):
         assert everything(0.5).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, -1])
+def test_quarter_turns_stay_on_the_pixel_grid(turns):
+    """float32 has no pi / 2: what its cosine leaves over must not push an edge out of the image."""
+    matrix = rotation_matrix(turns * np.pi / 2)
+    assert set(np.abs(np.asarray(matrix)).ravel().tolist()) == {0.0, 1.0}
+    image = np.arange(16, dtype=np.float32).reshape(4, 4, 1)
+    turned = affine_warp(image, about_centre(matrix, 4, 4), fill_mode="constant", cval=-1, order=0)
+    np.testing.assert_array_equal(turned, np.rot90(image, turns))
+
+
+def test_a_rotation_of_0_has_a_gradient():
+    slope = jax.jacobian(rotation_matrix)(0.0)
+    np.testing.assert_allclose(slope, [[0, 1, 0], [-1, 0, 0], [0, 0, 0]], atol=1e-6)
