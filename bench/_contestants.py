@@ -16,12 +16,8 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator as LegacyGen
 
 import jaxiter
 from jaxiter import Affine, Cast, Chain, Loader, Rescale, scan_epoch, shuffled, stream
+from jaxiter.keras import ImageDataGenerator
 from jaxiter.loader import _loader
-
-try:
-    from jaxiter.keras import ImageDataGenerator
-except ImportError:
-    ImageDataGenerator = None
 
 KEY = jax.random.key(0)
 AUGMENT = Chain(
@@ -155,9 +151,8 @@ def augmented(load: WorkLoad) -> list[Contestant]:
         Contestant(STEPPED, "epoch", per_epoch, by_step(loader), check_total),
         Contestant(BARE_SCAN, "epoch", per_epoch, by_scan_without_boundary(loader), check_total),
     ]
-    if ImageDataGenerator is not None:
-        flow = by_keras(ImageDataGenerator(**KERAS_ARGUMENTS), images, size)
-        contestants.insert(2, Contestant("jaxiter.keras flow", "batch", size, flow, check))
+    flow = by_keras(ImageDataGenerator(**KERAS_ARGUMENTS), images, size)
+    contestants.insert(2, Contestant("jaxiter.keras flow", "batch", size, flow, check))
     return contestants
 
 

@@ -13,8 +13,8 @@ from .._keys import uniforms
 from ._cast import AsFloat
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 from ._range import between, centred_range, is_point, probability, shift_ranges, symmetric_range
-from ._transform import Transform, result_dtype
-from ._warp import check_sampling, warp
+from ._transform import Transform, check_flag, result_dtype
+from ._warp import check_image, check_image_shape, check_sampling, warp
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Num
@@ -90,6 +90,8 @@ class Affine(Transform):
 
     def __post_init__(self) -> None:
         check_sampling(self.fill_mode, self.order, self.cval)
+        check_flag("whole_pixels", self.whole_pixels)
+        check_flag("keep_aspect", self.keep_aspect)
         checked = {
             "rotation": symmetric_range("rotation", self.rotation),
             "shift": shift_ranges("shift", self.shift),
@@ -103,6 +105,7 @@ class Affine(Transform):
         super().__post_init__()
 
     def sample(self, key: Any, image_shape: Sequence[int]) -> AffineParams:
+        check_image_shape("image_shape", image_shape)
         height, width = image_shape[0], image_shape[1]
         drawn = uniforms(key, _NUM_SLOTS)
         shift_rows, shift_cols = _both_shifts(self.shift)
@@ -218,6 +221,7 @@ class FloatAffine(Affine):
 
 def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any) -> Any:
     """Several Affines of equal `sampling`, the first acting first, as one map and one resampling."""
+    check_image(image)
     steps = [(affine, params) for affine, params in steps if not affine.is_identity]
     if not steps:
         return image

@@ -81,15 +81,30 @@ class Chain(Transform):
         def given(drawn: Params) -> Callable[[tuple[int, ...]], Params]:
             return lambda shape: drawn
 
+        if len(params) != len(self.transforms):
+            raise ValueError(f"params has {len(params)} entries; expected {len(self.transforms)}, one for each step.")
         return self._run(((step, given(drawn)) for step, drawn in zip(self.transforms, params, strict=True)), image)
 
     def sample_and_apply(self, key: Any, image: Any) -> Any:
-        """`apply(sample(key, image.shape), image)`, for one pass: no step runs ahead to tell its shape to the next."""
+        """`apply(sample(key, image.shape), image)` in one pass, in which no step runs ahead to tell its shape."""
+        return self.told(key, image)[2]
+
+    def told(self, key: Any, image: Any) -> tuple[tuple[Params, ...], Any, Any]:
+        """What was drawn, the map of all `Affine`s, and the image after: one pass over the image itself."""
+        params: list[Params] = []
+        matrices: list[Any] = []
 
         def draw(step: Transform, own_key: Any) -> Callable[[tuple[int, ...]], Params]:
-            return lambda shape: step.sample(own_key, shape) if step.is_random else ()
+            def at(shape: tuple[int, ...]) -> Params:
+                params.append(step.sample(own_key, shape) if step.is_random else ())
+                if isinstance(step, Affine):
+                    matrices.append(step.matrix(params[-1], shape))
+                return params[-1]
 
-        return self._run(((step, draw(step, own_key)) for step, own_key in self._steps_with_keys(key)), image)
+            return at
+
+        after = self._run(((step, draw(step, own_key)) for step, own_key in self._steps_with_keys(key)), image)
+        return tuple(params), compose(*matrices), after
 
     def _run(self, steps: Iterable[tuple[Transform, Callable[[tuple[int, ...]], Params]]], image: Any) -> Any:
         """Each step with what it draws for an image of the shape that the steps before it made."""
@@ -170,6 +185,7 @@ def _as_transform(step: Any) -> Transform:
         return step
     if isinstance(step, type) or not is_transform(step):
         remedy = "wrap a function in Map(function)" if callable(step) else "see jaxiter.Transform"
+        remedy = "spread a list, Chain(*steps)" if isinstance(step, (list, tuple)) else remedy
         raise TypeError(
             f"{step!r} is no transform; expected sample(key, image_shape) and apply(params, image): {remedy}."
         )

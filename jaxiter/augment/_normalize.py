@@ -9,10 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._transform import Params, Transform, check_finite, in_arithmetic, is_array
+from ._transform import Params, Transform, check_finite, check_flag, in_arithmetic, is_array
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
+
+
+def _check_keeps_shape(name: str, parameter: Any, image: Any) -> None:
+    """A parameter for three channels would turn a grey image into three."""
+    shape, image_shape = np.shape(parameter), np.shape(image)
+    fits = len(shape) <= len(image_shape)
+    if not fits or any(n not in (1, m) for n, m in zip(shape[::-1], image_shape[::-1], strict=False)):
+        raise ValueError(
+            f"{name} has shape {shape} and the image {image_shape}; expected a number, one for each channel, or "
+            "anything that broadcasts to the image."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +51,7 @@ class Rescale(Transform):
         check_finite("factor", self.factor)
 
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
+        _check_keeps_shape("factor", self.factor, image)
         return in_arithmetic(image, jnp.multiply, self.factor)
 
 
@@ -74,6 +86,8 @@ class Normalize(Transform):
             raise ValueError(f"std is {self.std!r}; expected numbers above 0. For constant channels use std + 1e-6.")
 
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
+        _check_keeps_shape("mean", self.mean, image)
+        _check_keeps_shape("std", self.std, image)
         return in_arithmetic(image, lambda x, mean, std: (x - mean) / std, self.mean, self.std)
 
 
@@ -103,6 +117,8 @@ class SamplewiseNormalize(Transform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_flag("center", self.center)
+        check_flag("std", self.std)
         check_finite("epsilon", self.epsilon)
         if not is_array(self.epsilon) and self.epsilon <= 0:
             raise ValueError(f"epsilon is {self.epsilon!r}; expected a number above 0.")

@@ -24,7 +24,7 @@ class Statistics(NamedTuple):
 def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max_bytes: int = 2**30) -> Statistics:
     """Per-channel mean and population standard deviation, and on demand the ZCA whitening matrix.
 
-    Reads `images` in blocks of 32 MB, twice, in float64: a memmap larger than memory works.
+    Reads `images` in blocks, twice, in float64, which takes about 100 MB: a memmap larger than memory works.
 
     Args:
         images: (size, height, width, channels), an array or anything that slices like one (memmap, h5py).
@@ -53,6 +53,11 @@ def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max
             f"images has shape {shape}; expected (size, height, width, channels) with at least one image. "
             "For grey images pass images[..., None]."
         )
+    dtype = np.dtype(getattr(images, "dtype", np.float64))
+    if dtype.kind in "OSUcmM":
+        raise TypeError(f"images has dtype {dtype}; expected real numbers.")
+    if not 0 <= epsilon < float("inf"):
+        raise ValueError(f"epsilon is {epsilon!r}; expected a finite number of at least 0.")
     if zca:
         _check_cost(shape, max_bytes)
     count = float(np.prod(shape[:3]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import operator
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -56,6 +56,8 @@ class Transform:
         """Lists become tuples and NumPy arrays are copied; a subclass that checks its fields calls this first."""
         for name, value in vars(self).items():
             object.__setattr__(self, name, frozen_value(value))
+        if not isinstance(self.stream, (str, type(None))):
+            raise TypeError(f"stream is {self.stream!r}; expected a name, a str, or None.")
 
     def sample(self, key: Any, image_shape: tuple[int, ...]) -> Params:
         """The random numbers of one example, drawn from `key` alone; () if the step has none."""
@@ -163,6 +165,8 @@ def frozen_value(value: Any) -> Any:
         value = value.copy()
         value.flags.writeable = False
         return value
+    if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+        return jnp.array(value)  # the caller may donate his own
     if type(value) in (list, tuple):
         return tuple(frozen_value(item) for item in value)
     return value
@@ -183,15 +187,15 @@ def check_finite(name: str, value: Any) -> None:
             raise ValueError(f"{name} holds NaN or infinity: {value!r}; expected finite numbers.")
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is {value!r}; expected a number, a tuple of numbers or an array.")
-    elif not math.isfinite(value):
+    elif not abs(value) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
         raise ValueError(f"{name} is {value!r}; expected a finite number.")
 
 
-def smallest(value: Any) -> float:
-    """The least of a number, a tuple or a concrete array; of a tracer, infinity, so that it passes any check."""
-    if isinstance(value, jax.core.Tracer):
-        return math.inf
-    return float(np.min(np.asarray(value, np.float64)))
+def check_flag(name: str, value: Any) -> bool:
+    """A string would be true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; expected True or False.")
+    return bool(value)
 
 
 # The dtype rules, see docs/conventions.md.

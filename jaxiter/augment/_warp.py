@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import check_fits
 from ._cast import round_to
 from ._transform import arithmetic_dtype, check_finite
 
@@ -42,14 +43,16 @@ def affine_warp(
         fill_mode: What lies outside the image, in SciPy's meaning: "nearest", "constant", "reflect" or "wrap"
             (period n - 1, not n). "constant" has no blending: a pixel whose source lies outside is `cval`.
         cval: The constant of "constant".
-        order: Spline order: 0 takes the nearest pixel, 1 interpolates linearly.
+        order: Spline order: 0 takes the nearest pixel, 1 interpolates linearly, in float32 (integers past 2**24 lose
+            their last bits). Order 1 may be differentiated with respect to image and matrix.
 
     Returns:
         An image of the same shape and dtype. Integers are rounded half away from zero, as in SciPy; bool is taken
         as 0 and 1 and rounded too (SciPy cuts it off).
 
     Raises:
-        ValueError: For another rank, matrix shape, fill_mode or order, or a cval that is not finite.
+        ValueError: For another rank, matrix shape, fill_mode or order, a matrix or cval that is not finite, or
+            64-bit integers that do not fit the 32 bits that JAX makes of them.
 
     Example:
         >>> import numpy as np
@@ -60,10 +63,9 @@ def affine_warp(
     """
     check_sampling(fill_mode, order, cval)
     check_image(image)
-    if getattr(matrix, "shape", None) != (3, 3):
-        raise ValueError(
-            f"matrix has shape {getattr(matrix, 'shape', None)}; expected (3, 3), output to source in (row, col, 1)."
-        )
+    _check_matrix(matrix)
+    if isinstance(image, np.ndarray):
+        check_fits("image", image)
     return _affine_warp(image, matrix, cval, fill_mode=fill_mode, order=order)
 
 
@@ -75,30 +77,51 @@ def _affine_warp(image: Any, matrix: Any, cval: Any, *, fill_mode: str, order: i
 
 
 def check_sampling(fill_mode: str, order: int, cval: Any) -> None:
-    if fill_mode not in FILL_MODES:
+    if not isinstance(fill_mode, str) or fill_mode not in FILL_MODES:
         raise ValueError(f"fill_mode is {fill_mode!r}; expected one of {', '.join(map(repr, FILL_MODES))}.")
-    if isinstance(order, bool) or order not in ORDERS:
+    is_integer = isinstance(order, (int, np.integer)) and not isinstance(order, bool)
+    if not is_integer or order not in ORDERS:
+        later = " Orders 2 to 5 do not exist yet: pass order=1." if is_integer and 2 <= order <= 5 else ""
         raise ValueError(
-            f"order is {order!r}; the supported spline orders are 0 (nearest pixel) and 1 (linear interpolation). "
-            "Orders 2 to 5 do not exist yet: pass order=1."
+            f"order is {order!r}; the supported spline orders are 0 (nearest pixel) and 1 (linear interpolation)."
+            f"{later}"
         )
     check_finite("cval", cval)
 
 
 def check_image(image: Any) -> None:
-    shape = getattr(image, "shape", None)
+    check_image_shape("image", getattr(image, "shape", None))
+    if jnp.issubdtype(image.dtype, np.complexfloating):
+        raise TypeError(f"image has dtype {image.dtype}; expected real numbers. Warp image.real and image.imag apart.")
+
+
+def check_image_shape(name: str, shape: Any) -> None:
     if shape is None or len(shape) != 3:
         remedy = "For a grey image pass image[..., None], for a batch use jax.vmap."
-        raise ValueError(f"image has shape {shape}; expected (height, width, channels). {remedy}")
+        raise ValueError(f"{name} has shape {shape}; expected (height, width, channels). {remedy}")
+
+
+def _check_matrix(matrix: Any) -> None:
+    shape = getattr(matrix, "shape", None)
+    if shape != (3, 3):
+        got = f"has shape {shape}" if shape is not None else f"is a {type(matrix).__name__}"
+        raise ValueError(
+            f"matrix {got}; expected an array of shape (3, 3), output to source in (row, col, 1). Build it with "
+            "rotation_matrix, shift_matrix ..., compose and about_centre, or np.asarray."
+        )
+    check_finite("matrix", matrix)
 
 
 def warp(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int) -> Num[Array, "height width channels"]:
     """`affine_warp` without its door: order 0 keeps the dtype, order 1 returns float32 (float64 for float64)."""
+    check_image(image)
     height, width, channels = image.shape
     if max(height, width) > _MAX_SIDE:
         raise ValueError(f"image is {height} by {width}; expected sides of at most {_MAX_SIDE} pixels.")
-    grid = _source_grid(jnp.asarray(matrix, np.float32), height, width)
-    rows, cols = _axis_taps(grid.rows, grid, height, fill_mode), _axis_taps(grid.cols, grid, width, fill_mode)
+    matrix = jnp.asarray(matrix, np.float32)
+    grid = _source_grid(jax.lax.stop_gradient(matrix), height, width)
+    rows = _axis_taps(grid.rows, matrix[0], grid, height, fill_mode)
+    cols = _axis_taps(grid.cols, matrix[1], grid, width, fill_mode)
     pixels = image.reshape(height * width, channels)
 
     def gather(row: Any, col: Any) -> Any:
@@ -190,11 +213,29 @@ def _power_of_two(exponent: Any) -> Any:
     return jax.lax.bitcast_convert_type((exponent + np.int32(127)) << np.int32(23), np.float32)
 
 
-def _axis_taps(coordinate: Any, grid: _Grid, size: int, fill_mode: str) -> _Taps:
+@jax.custom_jvp
+def _follows(fraction: Any, entries: Any) -> Any:
+    """`fraction`, with the derivative of the coordinate that it is a part of: integers have none.
+
+    `entries` is the row of the matrix that made the coordinate. Between two taps the derivative is exact.
+    """
+    return fraction
+
+
+@_follows.defjvp
+def _follows_jvp(primals: Any, tangents: Any) -> Any:
+    fraction, _ = primals
+    _, change = tangents
+    row = jnp.arange(fraction.shape[0], dtype=np.float32)[:, None]
+    col = jnp.arange(fraction.shape[1], dtype=np.float32)[None, :]
+    return fraction, change[0] * row + change[1] * col + change[2]
+
+
+def _axis_taps(coordinate: Any, entries: Any, grid: _Grid, size: int, fill_mode: str) -> _Taps:
     bits, last = grid.bits, np.int32(size - 1)
     lower = coordinate >> jnp.broadcast_to(bits, coordinate.shape)
     remainder = coordinate & ((np.int32(1) << bits) - np.int32(1))
-    fraction = remainder.astype(np.float32) * _power_of_two(-bits)
+    fraction = _follows(remainder.astype(np.float32) * _power_of_two(-bits), entries)
     inside = (lower >= 0) & ((lower < last) | ((lower == last) & (remainder == 0)))
     if fill_mode == "wrap":
         lower = _wrap(lower, remainder, inside, size)

@@ -110,6 +110,8 @@ class Stream(Iterator[Any]):
         """
         self._check_open()
         expected = self._identity()
+        if not isinstance(state, dict):
+            raise TypeError(f"state is {state!r}; expected the dict that get_state() gave.")
         missing = [name for name in ("epoch", "step", *expected) if name not in state]
         if missing:
             raise ValueError(f"state lacks {', '.join(missing)}; expected what get_state() gave.")

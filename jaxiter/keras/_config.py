@@ -74,6 +74,8 @@ class Statistics(NamedTuple):
 
 def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[Config, Ranges]:
     """The generator's attributes for images of one shape and dtype, without standardize's."""
+    for name in RANGES:
+        _check_finite(name, getattr(generator, name))
     rows, cols = image_shape[generator.row_axis - 1], image_shape[generator.col_axis - 1]
     tx_kind, tx = _shift(generator.height_shift_range, rows)
     ty_kind, ty = _shift(generator.width_shift_range, cols)
@@ -165,6 +167,17 @@ def brightness_axis(generator: Any, image_shape: tuple[int, ...]) -> int:
     axis = own if image_shape[own] in CHANNELS else 2
     check_channels(image_shape[axis])
     return axis
+
+
+RANGES = (
+    *("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"),
+    *("channel_shift_range", "brightness_range"),
+)
+
+
+def _check_finite(name: str, value: Any) -> None:
+    if value is not None and not np.all(np.isfinite(np.asarray(value, np.float64))):
+        raise ValueError(f"{name} is {value!r}; expected finite numbers.")
 
 
 def _shift(bounds: Any, size: int) -> tuple[ShiftKind, Any]:

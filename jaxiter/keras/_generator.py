@@ -113,11 +113,7 @@ class ImageDataGenerator:
         self.zca_whitening_matrix: Any = None
         self.zoom_range = _zoom_pair(zoom_range)
         self._override_flags()
-        if brightness_range is not None and (
-            not isinstance(brightness_range, (tuple, list)) or len(brightness_range) != 2
-        ):
-            raise ValueError(f"brightness_range is {brightness_range!r}; expected a tuple or list of two factors.")
-        self.brightness_range = brightness_range
+        self.brightness_range = _brightness_pair(brightness_range)
 
     def flow(
         self,
@@ -281,6 +277,13 @@ class ImageDataGenerator:
         if self.samplewise_std_normalization and not self.samplewise_center:
             self.samplewise_center = True
             _warn_override("samplewise_std_normalization", "samplewise_center", True)
+
+
+def _brightness_pair(brightness_range: Any) -> Any:
+    is_pair = isinstance(brightness_range, (tuple, list)) and len(brightness_range) == 2
+    if brightness_range is not None and not is_pair:
+        raise ValueError(f"brightness_range is {brightness_range!r}; expected a tuple or list of two factors.")
+    return brightness_range
 
 
 def _zoom_pair(zoom_range: Any) -> list[Any]:

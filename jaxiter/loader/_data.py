@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import check_fits
+
 
 def check_data(data: Any) -> None:
     """Refuses, by path, leaves that are no arrays, that differ in length, or that JAX cannot hold."""
@@ -35,6 +37,11 @@ def _check_leaf(name: str, leaf: Any) -> None:
             f"{name} is a {type(leaf).__name__}; expected an array (NumPy, JAX, memmap, or anything with shape, dtype "
             "and indexing by an integer array). Make one with np.asarray(...)."
         )
+    if hasattr(leaf, "iloc"):
+        raise TypeError(
+            f"{name} is a pandas {type(leaf).__name__}, which looks rows up by label and not by place; expected an "
+            "array: pass .to_numpy()."
+        )
     if len(shape) == 0:
         raise ValueError(f"{name} is a scalar; expected an array with one entry for each example.")
     if not (jnp.issubdtype(dtype, np.number) or dtype == np.bool_):
@@ -43,19 +50,6 @@ def _check_leaf(name: str, leaf: Any) -> None:
     # A memmap is checked as it is read: looking through all of it may take longer than training on it.
     if isinstance(leaf, np.ndarray) and not isinstance(leaf, np.memmap):
         check_fits(name, leaf)
-
-
-def check_fits(name: str, values: np.ndarray) -> None:
-    """64-bit integers come out in 32 bits unless jax_enable_x64 is set; a value that does not fit is refused."""
-    canonical = jax.dtypes.canonicalize_dtype(values.dtype)
-    if canonical == values.dtype or not np.issubdtype(values.dtype, np.integer) or values.size == 0:
-        return
-    bounds, low, high = np.iinfo(canonical), values.min(), values.max()
-    if low < bounds.min or high > bounds.max:
-        raise ValueError(
-            f"{name} is {values.dtype} and holds {low if low < bounds.min else high}, which does not fit the "
-            f"{canonical} that JAX makes of it. Set jax_enable_x64, or map the values to a smaller range."
-        )
 
 
 def is_resident(leaf: Any) -> bool:

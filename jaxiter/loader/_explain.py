@@ -79,7 +79,5 @@ def _explain(chains: Any, key: Key, epoch: Any, index: Any, before: Any) -> Any:
         if chain is None:
             explained.append((None, None, example))
         else:
-            params = chain.sample(own_key, example.shape)
-            matrix = chain.matrix(params, example.shape) if example.ndim == 3 else None
-            explained.append((params, matrix, chain.apply(params, example)))
+            explained.append(chain.told(own_key, example))
     return explained

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arguments import check_fits
 from .._keys import AUGMENT, STEP, Counter, Key, as_key, check_counter, like_given, role_key
 from ..augment import Chain
 from ..sampler._shuffle import check_size, shuffle_positions
 from ._boundary import isolated
-from ._data import check_data, check_fits, is_resident, leaf_name, read_rows, take_rows
+from ._data import check_data, is_resident, leaf_name, read_rows, take_rows
 from ._prefix import Form, place
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ..augment import Chain, is_place, is_transform
 from ._data import leaf_name
@@ -40,7 +42,7 @@ def _transform_of_each_leaf(data: Any, augment: Any) -> list[Any]:
                 f"\n{_listing(paths)}\nSay which leaf it is for, as augment={_suggestion(paths, structure)}"
                 f"{_grey_remedy(paths)}."
             )
-        return [augment if len(leaf.shape) == IMAGE_RANK else None for _, leaf in paths]
+        augment = jax.tree.unflatten(structure, [augment if path == images[0] else None for path, _ in paths])
     return _spread(augment, paths, structure)
 
 
@@ -50,19 +52,39 @@ def _spread(augment: Any, paths: Any, structure: Any) -> list[Any]:
         f"augment does not fit the data, whose leaves are:\n{_listing(paths)}\nExpected a transform or None at each "
         f"place, for example augment={_suggestion(paths, structure)}"
     )
-    try:
-        places = jax.tree.leaves(jax.tree.broadcast(augment, data, is_leaf=is_place), is_leaf=is_place)
-    except ValueError as error:
-        raise ValueError(f"{misfit}; got {augment!r}.") from error
-    for (path, leaf), transform in zip(paths, places, strict=True):
+    given = jax.tree.leaves_with_path(augment, is_leaf=is_place)
+    for where, transform in given:
         if not is_place(transform):
-            raise TypeError(f"{misfit}; got {transform!r} for {leaf_name(path)}.")
-        if transform is not None and Chain(transform).needs_image and len(leaf.shape) != IMAGE_RANK:
+            raise TypeError(f"{misfit}; got {transform!r} at augment{jax.tree_util.keystr(where)}.")
+    # None in the data holds no leaf and is a place all the same.
+    places = [path for path, _ in jax.tree.leaves_with_path(data, is_leaf=lambda node: node is None)]
+    unused = [where for where, _ in given if not any(_leads_to(where, path) for path in places)]
+    if unused:
+        raise ValueError(f"{misfit}; got augment{jax.tree_util.keystr(unused[0])}, where the data has nothing.")
+    return [_transform_for(path, leaf, given, misfit) for path, leaf in paths]
+
+
+def _leads_to(prefix: Any, path: Any) -> bool:
+    return prefix == path[: len(prefix)]
+
+
+def _transform_for(path: Any, leaf: Any, given: Any, misfit: str) -> Any:
+    """The transform of one leaf, checked against it."""
+    transforms = [transform for where, transform in given if _leads_to(where, path)]
+    if not transforms:
+        raise ValueError(f"{misfit}; got nothing for {leaf_name(path)}.")
+    (transform,) = transforms
+    if transform is not None and Chain(transform).needs_image:
+        if len(leaf.shape) != IMAGE_RANK:
             raise ValueError(
                 f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank 4, "
                 f"(size, height, width, channels){_grey_remedy([(path, leaf)])}."
             )
-    return places
+        if jnp.issubdtype(leaf.dtype, np.complexfloating):
+            raise TypeError(
+                f"{leaf_name(path)} has dtype {leaf.dtype} and a transform for images; expected real numbers."
+            )
+    return transform
 
 
 def _listing(paths: Any) -> str:

@@ -51,7 +51,7 @@ def train_validation_split(key: Key, labels: Any, fraction: float, *, stratify: 
     if labels.ndim == 0:
         raise ValueError(f"labels is {labels!r}; expected one label for each example, an array of rank 1 or more.")
     size = check_size(len(labels))
-    if isinstance(fraction, bool) or not 0 < fraction < 1:
+    if isinstance(fraction, bool) or not isinstance(fraction, (float, int, np.number)) or not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction!r}; expected validation's share, inside (0, 1), for example 0.2.")
     order = np.asarray(permutation(jax.random.fold_in(as_key(key), SPLIT), 0, size))
     num_validation = round(fraction * size)

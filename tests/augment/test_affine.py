@@ -355,3 +355,30 @@ def test_replacing_an_option_keeps_the_others():
     assert replace(Affine(rotation=10, zoom=0.2, horizontal_flip=True), rotation=5) == Affine(
         rotation=5, zoom=0.2, horizontal_flip=True
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"whole_pixels": "no"}, TypeError, "whole_pixels is 'no'; expected True or False"),
+        ({"keep_aspect": 1}, TypeError, "keep_aspect is 1"),
+        ({"stream": 5}, TypeError, "stream is 5; expected a name"),
+        ({"order": 1.0}, ValueError, r"order is 1\.0"),
+        ({"order": np.array([0, 1])}, ValueError, "order is array"),
+        ({"fill_mode": np.array(["wrap", "nearest"])}, ValueError, "fill_mode is array"),
+        ({"rotation": 10**400}, ValueError, "expected a finite number"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(options, error, words):
+    with pytest.raises(error, match=words):
+        Affine(**options)
+
+
+def test_images_of_the_wrong_rank_are_refused_where_they_come_in():
+    aug = Affine(rotation=3)
+    params = aug.sample(jax.random.key(0), (8, 8, 1))
+    for shape in [(8, 8), (2, 8, 8, 1)]:
+        with pytest.raises(ValueError, match=r"expected \(height, width, channels\)"):
+            aug.apply(params, jnp.ones(shape))
+        with pytest.raises(ValueError, match="image_shape has shape"):
+            aug.sample(jax.random.key(0), shape)

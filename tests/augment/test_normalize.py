@@ -108,3 +108,15 @@ def test_bad_input_is_refused_by_name_and_value(make, error, message):
 def test_a_whitening_of_another_image_shape_is_refused():
     with pytest.raises(ValueError, match=r"matrix is \(90, 90\) and an image of shape \(4, 4, 3\) has 48 numbers"):
         Whiten(MATRIX).apply((), jnp.zeros((4, 4, 3)))
+
+
+@pytest.mark.parametrize("step", [Normalize((1.0, 2.0, 3.0)), Normalize(0.0, np.ones(3)), Rescale(np.ones(3))])
+def test_parameters_for_three_channels_do_not_make_three_channels_of_one(step):
+    with pytest.raises(ValueError, match=r"has shape \(3,\) and the image \(4, 4, 1\)"):
+        step.apply((), jnp.ones((4, 4, 1)))
+
+
+@pytest.mark.parametrize("flag", ["center", "std"])
+def test_flags_are_flags(flag):
+    with pytest.raises(TypeError, match=f"{flag} is 'no'; expected True or False"):
+        SamplewiseNormalize(**{flag: "no"})

@@ -233,3 +233,27 @@ def test_the_repr_of_a_static_transform_makes_it_again():
         Affine(rotation=15, shift=(0.1, 0.2), zoom=0.1, horizontal_flip=True), Brightness(0.1), Rescale(1 / 255)
     )
     assert eval(repr(chain)) == chain
+
+
+@pytest.mark.parametrize("option", ["rotation", "shift", "shear", "zoom"])
+def test_the_strength_of_a_geometric_option_has_a_gradient(option):
+    rows, cols = np.mgrid[0:16, 0:16].astype(np.float32)
+    image = jnp.asarray((np.sin(rows / 3) + np.cos(cols / 2))[..., None])
+
+    @jax.jit
+    def brightness_of_a_corner(strength):
+        aug = Affine(**{option: strength})
+        return aug.apply(aug.sample(jax.random.key(3), image.shape), image)[:5, :5].sum()
+
+    at, step = jnp.float32(0.2), np.float32(1e-3)
+    slope = jax.grad(brightness_of_a_corner)(at)
+    found = (brightness_of_a_corner(at + step) - brightness_of_a_corner(at - step)) / (2 * step)
+    assert abs(float(slope)) > 1e-3
+    np.testing.assert_allclose(slope, found, rtol=0.1, atol=1e-2)
+
+
+def test_jax_arrays_are_copied_too():
+    mean = jnp.ones(3)
+    normalize = Normalize(mean)
+    mean.delete()
+    assert normalize.apply((), jnp.ones((1, 1, 3))).sum() == 0

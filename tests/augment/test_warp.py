@@ -168,9 +168,11 @@ def test_interpolated_pixels_stay_within_the_range_of_the_image(fill_mode, order
 
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_matrix_that_is_not_finite_reads_nothing_outside_the_image(bad, fill_mode):
+def test_a_traced_matrix_that_is_not_finite_reads_nothing_outside_the_image(bad, fill_mode):
+    """A concrete one is refused; a traced one cannot be."""
     image = random_image((5, 6, 1)) + 1
-    found = affine_warp(image, jnp.array([[1.0, 0, bad], [0, 1, 0], [0, 0, 1]]), fill_mode=fill_mode, cval=1.5)
+    traced = jax.jit(partial(affine_warp, fill_mode=fill_mode, cval=1.5))
+    found = traced(image, jnp.array([[1.0, 0, bad], [0, 1, 0], [0, 0, 1]]))
     assert 1 <= found.min() <= found.max() <= 2
 
 
@@ -287,8 +289,8 @@ def test_a_numpy_matrix_of_any_float_or_integer_type_will_do():
         ({"image": np.zeros((4, 4))}, r"image has shape \(4, 4\); expected \(height, width, channels\).*\[..., None\]"),
         ({"image": np.zeros((2, 4, 4, 1))}, r"image has shape \(2, 4, 4, 1\).*jax.vmap"),
         ({"image": [[1.0]]}, r"image has shape None; expected"),
-        ({"matrix": np.eye(2)}, r"matrix has shape \(2, 2\); expected \(3, 3\)"),
-        ({"matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}, r"matrix has shape None; expected \(3, 3\)"),
+        ({"matrix": np.eye(2)}, r"matrix has shape \(2, 2\); expected an array of shape \(3, 3\)"),
+        ({"matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}, r"matrix is a list; expected an array of shape \(3, 3\)"),
         (
             {"image": jax.ShapeDtypeStruct((1, 2**16 + 1, 1), np.uint8)},
             "image is 1 by 65537; expected sides of at most 65536",
@@ -304,3 +306,47 @@ def test_bad_input_is_refused_with_what_was_got_and_expected(arguments, message)
     else:
         with pytest.raises(ValueError, match=message):
             affine_warp(image, matrix, **arguments)
+
+
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+def test_the_gradient_follows_the_matrix(fill_mode):
+    """Against finite differences of a smooth picture, at pixels whose taps do not change."""
+    rows, cols = np.mgrid[0:9, 0:7].astype(np.float32)
+    image = jnp.asarray((np.sin(rows / 3) + np.cos(cols / 2))[..., None])
+    matrix = jnp.asarray([[0.93, 0.11, 0.37], [-0.08, 1.07, -0.41], [0, 0, 1]], jnp.float32)
+    warped = partial(affine_warp, image, fill_mode=fill_mode)
+    slope = np.asarray(jax.jacobian(warped)(matrix))[..., 0, :, :]
+    step = 1e-3
+    for entry in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]:
+        change = np.zeros((3, 3), np.float32)
+        change[entry] = step
+        found = (np.asarray(warped(matrix + change)) - np.asarray(warped(matrix - change)))[..., 0] / (2 * step)
+        agree = np.abs(found - slope[..., entry[0], entry[1]]) < 0.02
+        assert agree.mean() > 0.9, (entry, agree)
+        assert np.abs(slope[..., entry[0], entry[1]]).max() > 0.1
+
+
+def test_the_gradient_follows_the_image():
+    matrix = jnp.asarray([[0.93, 0.11, 0.37], [-0.08, 1.07, -0.41], [0, 0, 1]], jnp.float32)
+    image = jnp.ones((5, 6, 1))
+    weights = jax.grad(lambda image: affine_warp(image, matrix).sum())(image)
+    np.testing.assert_allclose(weights.sum(), 30, rtol=1e-5)  # every output pixel spreads a weight of 1
+
+
+def test_integers_that_32_bits_cannot_hold_are_refused():
+    with pytest.raises(ValueError, match="image is int64 and holds 1099511627776"):
+        affine_warp(np.full((3, 3, 1), 2**40), np.eye(3, dtype=np.float32), order=0)
+
+
+@pytest.mark.parametrize(
+    ("image", "matrix", "error", "words"),
+    [
+        (np.ones((3, 3)), np.eye(3), ValueError, r"image has shape \(3, 3\)"),
+        (np.ones((3, 3, 1)) * 1j, np.eye(3), TypeError, "image has dtype complex128"),
+        (np.ones((3, 3, 1)), [[1, 0, 0], [0, 1, 0], [0, 0, 1]], ValueError, "matrix is a list.*np.asarray"),
+        (np.ones((3, 3, 1)), np.full((3, 3), np.nan), ValueError, "matrix holds NaN"),
+    ],
+)
+def test_what_cannot_be_warped_is_refused_with_words(image, matrix, error, words):
+    with pytest.raises(error, match=words):
+        affine_warp(image, matrix)

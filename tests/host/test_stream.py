@@ -91,6 +91,8 @@ def test_a_state_of_another_stream_is_refused_by_field_and_changes_nothing(key):
         state = stream(loader(batch_size=5, shuffle=False), key).get_state()
         with pytest.raises(ValueError, match=r"batch_size is 5, here 4; shuffle is False, here True"):
             batches.set_state(state)
+        with pytest.raises(TypeError, match="state is None; expected the dict"):
+            batches.set_state(None)
         with pytest.raises(ValueError, match="state lacks step"):
             batches.set_state({name: value for name, value in state.items() if name != "step"})
         assert batches.position == (0, 1)
@@ -157,6 +159,13 @@ def test_an_exhausted_stream_stays_exhausted(key):
         with pytest.raises(StopIteration):
             next(batches)
     assert batches.position == (1, 0)
+
+
+def test_the_thread_ends_with_the_last_batch_asked_for_or_not(key):
+    batches = stream(loader(), key, num_epochs=1)
+    for _ in range(5):
+        next(batches)
+    assert not stream_threads()
 
 
 def test_two_streams_at_once_do_not_disturb_each_other(key):
@@ -248,6 +257,7 @@ BAD_INPUT = {
     "prefetch None": ({"prefetch": None}, TypeError, "prefetch is None"),
     "key": ({"key": 0}, TypeError, "key is 0; expected a PRNG key"),
     "loader": ({"loader": [1, 2]}, TypeError, "loader is a list; expected a jaxiter.Loader"),
+    "state": ({"start": None}, TypeError, "start is None"),
     "sharding": ({"sharding": "data"}, ValueError, "sharding is 'data'"),
 }
 

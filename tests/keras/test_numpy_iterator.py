@@ -215,3 +215,21 @@ def test_pictures_of_two_channels_cannot_be_saved(tmp_path):
         it = ImageDataGenerator().flow(IMAGES[..., :2], save_to_dir=tmp_path)
     with pytest.raises(ValueError, match="Unsupported channel number: 2"):
         next(it)
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        {"rotation_range": float("nan")},
+        {"width_shift_range": float("inf")},
+        {"zoom_range": (float("nan"), 1.0)},
+        {"channel_shift_range": float("inf")},
+        {"brightness_range": (float("nan"), 1.0)},
+    ],
+    ids=str,
+)
+def test_ranges_that_are_not_finite_are_refused_when_they_are_used(ranges):
+    images = np.zeros((4, 6, 6, 3), np.uint8)
+    flow = ImageDataGenerator(**ranges).flow(images, seed=1)
+    with pytest.raises(ValueError, match=f"{next(iter(ranges))} is .*expected finite numbers"):
+        next(flow)

@@ -163,6 +163,7 @@ def test_the_order_of_calls_changes_nothing(key):
 def test_numpys_and_pythons_random_states_are_untouched(key):
     before = (np.random.get_state()[1].tolist(), random.getstate())
     list(stream(loader(), key, num_epochs=1))
+    scan_epoch(lambda carry, batch: (carry, None), 0, loader().to_device(), key, 0)
     explain(loader(), key, 0, 3)
     assert (np.random.get_state()[1].tolist(), random.getstate()) == before
 
@@ -195,7 +196,7 @@ def test_equal_configs_and_other_array_values_share_a_trace(key):
 
 
 @pytest.mark.parametrize("resident", [True, False])
-def test_bytes_stay_bytes(key, resident):
+def test_bytes_stay_bytes(key, resident, monkeypatch):
     """No array of the size of the data is made other than the data itself."""
     size = 997
     data = loader(size=size, batch_size=4).to_device()
@@ -207,7 +208,12 @@ def test_bytes_stay_bytes(key, resident):
     else:
         images, labels = pictures(size)
         host = Loader((images, labels), batch_size=4, augment=AUGMENT)
+        read = []
+        monkeypatch.setattr(
+            loader_module, "_host_batch", lambda chains, sources, rows, *rest: read.append(rows) or rows
+        )
         host.batch(key, 0, 0)
+        assert [(rows.dtype.name, rows.shape) for rows in read[0]] == [("uint8", (4, 6, 5, 3)), ("int32", (4,))]
         assert host.data[0] is images
         assert host.data[1] is labels
 

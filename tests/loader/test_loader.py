@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from jaxiter import Affine, Cast, Chain, Loader, Map, Normalize, Rescale, deterministic, explain, scan_epoch
+from jaxiter._keys import AUGMENT as AUGMENT_ROLE
+from jaxiter._keys import ORDER, STEP, role_key
 
 from ..data import AUGMENT, assert_trees_close, assert_trees_equal, loader, pictures
 
@@ -298,6 +300,13 @@ BAD_INPUT = {
         ValueError,
         r"data\['x'\]: uint8\[23, 6, 5, 3\]",
     ),
+    "a long number": (np.array([1e300, 1.0]), {}, ValueError, "data is float64 and holds 1e[+]300"),
+    "complex pictures": (
+        {"x": IMAGES * 1j},
+        {"augment": {"x": AUGMENT}},
+        TypeError,
+        r"data\['x'\] has dtype complex128",
+    ),
     "no transform": (IMAGES, {"augment": 3}, TypeError, "expected a transform or None|Expected a transform or None"),
     "a class": (IMAGES, {"augment": Affine}, TypeError, "no transform"),
     "a function": ((IMAGES, LABELS), {"augment": (np.sqrt, None)}, TypeError, "transform or None"),
@@ -392,3 +401,63 @@ def test_a_loader_prints_what_it_holds():
     text = repr(loader())
     assert "data[0]: uint8[23, 6, 5, 3]" in text
     assert "batch_size=4" in text
+
+
+class _Series:
+    """A pandas Series, as far as it matters here: indexing by label."""
+
+    shape, dtype, iloc = (4,), np.dtype(np.int64), None
+
+    def __getitem__(self, index):
+        raise AssertionError("must not be read")
+
+
+def test_a_pandas_series_is_refused_because_it_looks_up_labels():
+    with pytest.raises(TypeError, match=r"data\[1\] is a pandas _Series.*to_numpy"):
+        Loader((np.zeros(4), _Series()), batch_size=2)
+
+
+def test_none_in_the_data_is_a_place_without_a_leaf(key):
+    images, labels = pictures()
+    for data, augment in [
+        ((images, None, labels), (Rescale(2.0), None, None)),
+        ({"i": images, "n": None}, {"i": Rescale(2.0), "n": None}),
+        ({"i": images, "n": None}, {"i": Rescale(2.0), "n": Rescale(1.0)}),
+        ({"i": images, "n": {"deep": None}}, {"i": Rescale(2.0), "n": None}),
+    ]:
+        batch = Loader(data, batch_size=3, augment=augment, shuffle=False).batch(key, 0, 0)
+        assert jax.tree.structure(batch) == jax.tree.structure(data)
+        np.testing.assert_array_equal(jax.tree.leaves(batch)[0], images[:3].astype(np.float32) * 2)
+
+
+def test_explain_follows_functions_that_want_the_images_own_dtype(key):
+    images, _ = pictures()
+    aug = Chain(Map(_invert), Affine(rotation=10), Map(_invert_floats), Affine(shift=0.1))
+    told = explain(Loader(images, batch_size=4, augment=aug, shuffle=False), key, 0, 2)
+    batch = Loader(images, batch_size=4, augment=aug, shuffle=False).batch(key, 0, 0)
+    np.testing.assert_allclose(told.after, batch[2], rtol=0, atol=1e-3)
+    assert told.matrix.shape == (3, 3)
+
+
+def _invert(image):
+    return image ^ np.uint8(255)
+
+
+def _invert_floats(image):
+    return 255 - image
+
+
+def test_step_keys_are_apart_from_the_keys_of_examples_and_orders(key):
+    """A role that served for another would make a dropout of step i follow the picture of row i."""
+    data = loader()
+    roles = {
+        role: {
+            tuple(jax.random.key_data(jax.random.fold_in(role_key(key, epoch, role), place)).tolist())
+            for epoch in range(3)
+            for place in range(5)
+        }
+        for role in (ORDER, AUGMENT_ROLE, STEP)
+    }
+    steps = {tuple(jax.random.key_data(data.step_key(key, e, s)).tolist()) for e in range(3) for s in range(5)}
+    assert steps == roles[STEP]
+    assert len(set.union(*roles.values())) == 45
