@@ -35,18 +35,22 @@ ORDER, AUGMENT, STEP = 0xBF715880, 0x9CF4F3C7, 0x62E7160F
 STREAM_VERSION = 1
 
 
+_THREEFRY: set[Any] = set()  # the dtypes that were seen to be threefry's; asking for the name takes 3 us
+
+
 def as_key(key: Key) -> Key:
     """`key` as a typed threefry key, whatever the default implementation is; both spellings give one stream."""
     dtype = getattr(key, "dtype", None)
     if dtype is None:
         raise TypeError(f"key is {key!r}; expected a PRNG key. Make one with jax.random.key(seed).")
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        if str(jax.random.key_impl(key)) != "threefry2x32":
+        if dtype not in _THREEFRY and str(jax.random.key_impl(key)) != "threefry2x32":
             raise TypeError(
                 f"key is of the implementation {jax.random.key_impl(key)}; expected threefry2x32. Under vmap other "
                 "keys are no per-example functions, so an image would depend on its neighbours. "
                 "Make one with jax.random.key(seed, impl='threefry2x32')."
             )
+        _THREEFRY.add(dtype)
         if key.shape != ():
             raise TypeError(f"key has shape {key.shape}; expected one key, of shape (). Use jax.vmap for several.")
         return key
