@@ -188,7 +188,10 @@ def whole_order(size: int) -> list[Contestant]:
 def order_of_a_batch(size: int) -> list[Contestant]:
     steps = itertools.count()
     first = np.arange(128)
-    call = lambda: shuffled(KEY, 0, first + 128 * (next(steps) % (size // 128)), size)  # noqa: E731
+
+    def call() -> Any:
+        return shuffled(KEY, 0, first + 128 * (next(steps) % (size // 128)), size)
+
     return [Contestant("jaxiter shuffled, 128 positions", "batch", 128, call, partial(check_rows, size=size))]
 
 

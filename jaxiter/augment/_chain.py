@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -52,16 +52,13 @@ class Chain(Transform):
         for step in transforms:
             steps.extend(step.transforms if isinstance(step, Chain) else [_as_transform(step)])
         object.__setattr__(self, "transforms", tuple(steps))
+        object.__setattr__(self, "needs_image", any(step.needs_image for step in steps))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"A Chain cannot be changed; make another one with the {name} you want.")
 
     def __repr__(self) -> str:
         return f"Chain({', '.join(map(repr, self.transforms))})"
-
-    @property
-    def needs_image(self) -> bool:  # type: ignore[override]
-        return any(step.needs_image for step in self.transforms)
 
     @property
     def is_random(self) -> bool:
@@ -111,7 +108,7 @@ class Chain(Transform):
         image = jnp.asarray(image)
         for sampling, group in groupby(steps, lambda pair: _sampling_of(pair[0])):
             if sampling is not None:
-                image = resample([(step, draw(image.shape)) for step, draw in group], image)  # type: ignore[misc]
+                image = resample([(cast(Affine, step), draw(image.shape)) for step, draw in group], image)
             else:
                 for step, draw in group:
                     image = step.apply(draw(image.shape), image)
