@@ -12,7 +12,7 @@ import numpy as np
 from .._keys import uniforms
 from ._cast import AsFloat
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
-from ._range import between, centred_range, is_point, probability, shift_ranges, symmetric_range
+from ._range import between, centred_range, check_fraction, is_point, probability, shift_ranges, symmetric_range
 from ._transform import Transform, check_flag, result_dtype
 from ._warp import check_image, check_image_shape, check_sampling, warp
 
@@ -61,7 +61,8 @@ class Affine(Transform):
 
     Raises:
         ValueError: For a range that is negative as a scalar, not finite or in falling order, a zoom that reaches 0,
-            a shear that reaches 90, a probability outside [0, 1], an unknown fill_mode or order.
+            a shear that reaches 90, a shift beyond the whole size, a probability outside [0, 1], or an unknown
+            fill_mode or order.
         TypeError: For anything but numbers, pairs and arrays.
 
     Example:
@@ -100,6 +101,7 @@ class Affine(Transform):
             "horizontal_flip": probability("horizontal_flip", self.horizontal_flip),
             "vertical_flip": probability("vertical_flip", self.vertical_flip),
         }
+        check_fraction("shift", checked["shift"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         super().__post_init__()

@@ -29,7 +29,8 @@ class Chain(Transform):
     adding a step moves no draw of another kind.
 
     Args:
-        *transforms: `Transform`s, or anything with `sample(key, image_shape)` and `apply(params, image)`.
+        *transforms: `Transform`s, or anything with `sample(key, image_shape)` and `apply(params, image)` that is not
+            changed afterwards.
 
     Raises:
         TypeError: For anything else.
@@ -182,6 +183,7 @@ def _as_transform(step: Any) -> Transform:
         return step
     if isinstance(step, type) or not is_transform(step):
         remedy = "wrap a function in Map(function)" if callable(step) else "see jaxiter.Transform"
+        remedy = f"make one, {step.__qualname__}(...)" if isinstance(step, type) else remedy
         remedy = "spread a list, Chain(*steps)" if isinstance(step, (list, tuple)) else remedy
         raise TypeError(
             f"{step!r} is no transform; expected sample(key, image_shape) and apply(params, image): {remedy}."

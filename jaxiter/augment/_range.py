@@ -14,6 +14,8 @@ import numpy as np
 
 from ._transform import check_finite, frozen_value, is_array
 
+_PAIR = " A number r means [1 - r, 1 + r]; for other factors pass a pair (low, high)."
+
 
 def symmetric_range(name: str, value: Any, below: float | None = None) -> Any:
     """r as (-r, r), a pair as it is. The size of both ends stays below `below`."""
@@ -37,9 +39,9 @@ def centred_range(name: str, value: Any, *, above: float | None = None, least: f
             raise ValueError(f"{name} is {value!r}; expected 0 or more: r means [1 - r, 1 + r]. Else pass a pair.")
         low, high = 1.0 - high, 1.0 + high
     if above is not None and low <= above:
-        raise ValueError(f"{name} is {value!r}, which reaches {low:g}; expected factors above {above:g}.")
+        raise ValueError(f"{name} is {value!r}, which reaches {low:g}; expected factors above {above:g}.{_PAIR}")
     if least is not None and low < least:
-        raise ValueError(f"{name} is {value!r}, which reaches {low:g}; expected factors of at least {least:g}.")
+        raise ValueError(f"{name} is {value!r}, which reaches {low:g}; expected factors of at least {least:g}.{_PAIR}")
     return value if is_array(value) else (low, high)
 
 
@@ -58,6 +60,17 @@ def shift_ranges(name: str, value: Any) -> Any:
         return tuple(symmetric_range(f"{name}[{axis}]", part) for axis, part in enumerate(value))
     checked = symmetric_range(name, value)
     return checked if is_array(checked) else (checked, checked)
+
+
+def check_fraction(name: str, value: Any) -> None:
+    """Of a checked range of shifts: more than the whole size is a number of pixels, mistaken for a fraction."""
+    for part in value if isinstance(value, tuple) else (value,):
+        low, high = _extremes(part)
+        if max(-low, high) > 1:
+            raise ValueError(
+                f"{name} reaches {max(-low, high):g} times the size of the image; expected fractions of its height and "
+                "width, at most 1. For 4 pixels of 32 pass 4 / 32."
+            )
 
 
 def probability(name: str, value: Any) -> Any:

@@ -59,6 +59,15 @@ class Transform:
         if not isinstance(self.stream, (str, type(None))):
             raise TypeError(f"stream is {self.stream!r}; expected a name, a str, or None.")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """For subclasses that are not frozen: what a program was compiled for must not change behind its back."""
+        if "_kept_structure" in vars(self):
+            raise AttributeError(
+                f"this {type(self).__qualname__} is in use and cannot be changed; make another one with the {name} you "
+                "want."
+            )
+        object.__setattr__(self, name, value)
+
     def sample(self, key: Any, image_shape: tuple[int, ...]) -> Params:
         """The random numbers of one example, drawn from `key` alone; () if the step has none."""
         return ()

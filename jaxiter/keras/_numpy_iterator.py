@@ -190,6 +190,7 @@ def _check_classes(y: Any, cut: int, ignore_class_split: bool) -> None:
             "Training and validation subsets have different number of classes after the split: the first "
             f"{cut} labels are not of the same kinds as the others. If the arrays are sorted by label, shuffle them; "
             "if labels are no classes, pass ignore_class_split=True."
+            + (" The generator's validation_split is 0, which leaves nothing for validation." if cut == 0 else "")
         )
 
 

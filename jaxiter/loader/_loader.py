@@ -38,8 +38,9 @@ class Loader:
             rows of NumPy arrays, memmaps and array-likes (`shape`, `dtype`, indexing by a sorted integer array) on
             the host. Both give the same batches.
         batch_size: Examples in a batch.
-        augment: A transform for the one leaf of rank 4, or a tree prefix of the data with a transform or None at
-            each place: `(transform, None)`, `{"image": transform, "mask": other, "label": None}`.
+        augment: A transform for the one leaf of rank 4, images of shape (size, height, width, channels); or a tree
+            prefix of the data with a transform or None at each place: `(transform, None)`, `{"image": transform,
+            "mask": other, "label": None}`.
         shuffle: Show every epoch in an order of its own. False: in the order of the data, or of `rows`.
         remainder: What becomes of the last examples where batch_size does not divide the size. "drop" leaves them
             out (other ones every epoch), "pad" fills the batch with examples from the epoch's start, see `mask`,
@@ -273,8 +274,9 @@ class Loader:
                 "remainder='keep' makes the last batch short, so a traced step has no static shape. Use "
                 "remainder='pad' and loader.mask(step)."
             )
-        checked = check_counter("step", step)
-        if not isinstance(checked, jax.core.Tracer) and checked >= self.num_steps:
+        is_negative = isinstance(step, (int, np.integer)) and step < 0
+        checked = step if is_negative else check_counter("step", step)
+        if not isinstance(checked, jax.core.Tracer) and not 0 <= checked < self.num_steps:
             raise ValueError(f"step is {checked}; expected a step in [0, {self.num_steps}), the batches of one epoch.")
         return checked
 

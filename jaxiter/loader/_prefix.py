@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import jax
@@ -50,12 +51,13 @@ def _spread(augment: Any, paths: Any, structure: Any) -> list[Any]:
     data = jax.tree.unflatten(structure, [leaf for _, leaf in paths])
     misfit = (
         f"augment does not fit the data, whose leaves are:\n{_listing(paths)}\nExpected a transform or None at each "
-        f"place, for example augment={_suggestion(paths, structure)}"
+        f"place, for example augment={_suggestion(paths, structure)}{_chain_remedy(augment)}"
     )
     given = jax.tree.leaves_with_path(augment, is_leaf=is_place)
     for where, transform in given:
         if not is_place(transform):
-            raise TypeError(f"{misfit}; got {transform!r} at augment{jax.tree_util.keystr(where)}.")
+            wrapped = " Wrap a function in Map(function)." if callable(transform) else ""
+            raise TypeError(f"{misfit}; got {transform!r} at augment{jax.tree_util.keystr(where)}.{wrapped}")
     # None in the data holds no leaf and is a place all the same.
     places = [path for path, _ in jax.tree.leaves_with_path(data, is_leaf=lambda node: node is None)]
     unused = [where for where, _ in given if not any(_leads_to(where, path) for path in places)]
@@ -78,13 +80,30 @@ def _transform_for(path: Any, leaf: Any, given: Any, misfit: str) -> Any:
         if len(leaf.shape) != IMAGE_RANK:
             raise ValueError(
                 f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank 4, "
-                f"(size, height, width, channels){_grey_remedy([(path, leaf)])}."
+                f"(size, height, width, channels){_grey_remedy([(path, leaf)])}.\n{misfit}."
             )
         if jnp.issubdtype(leaf.dtype, np.complexfloating):
             raise TypeError(
                 f"{leaf_name(path)} has dtype {leaf.dtype} and a transform for images; expected real numbers."
             )
+        _warn_of_channels_first(leaf_name(path), leaf.shape)
     return transform
+
+
+def _warn_of_channels_first(name: str, shape: Any) -> None:
+    if shape[1] in (1, 3, 4) and min(shape[2:]) >= 16:
+        warnings.warn(
+            f"{name} has shape {shape}, which looks like (size, channels, height, width); a transform takes it as "
+            "(size, height, width, channels). If the channels come first, give it x.transpose(0, 2, 3, 1).",
+            stacklevel=7,
+        )
+
+
+def _chain_remedy(augment: Any) -> str:
+    is_list = isinstance(augment, (list, tuple)) and all(map(is_transform, augment))
+    return (
+        " (a list is one transform for each leaf; for steps one after the other use Chain(*steps))" if is_list else ""
+    )
 
 
 def _listing(paths: Any) -> str:

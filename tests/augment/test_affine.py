@@ -366,6 +366,9 @@ def test_replacing_an_option_keeps_the_others():
         ({"order": 1.0}, ValueError, r"order is 1\.0"),
         ({"order": np.array([0, 1])}, ValueError, "order is array"),
         ({"fill_mode": np.array(["wrap", "nearest"])}, ValueError, "fill_mode is array"),
+        ({"shift": 4}, ValueError, "shift reaches 4 times the size.*4 / 32"),
+        ({"shift": (0.1, (-2.0, 0.0))}, ValueError, "shift reaches 2 times the size"),
+        ({"zoom": 1.5}, ValueError, r"reaches -0\.5; expected factors above 0.*pass a pair"),
         ({"rotation": 10**400}, ValueError, "expected a finite number"),
     ],
 )

@@ -257,3 +257,19 @@ def test_jax_arrays_are_copied_too():
     normalize = Normalize(mean)
     mean.delete()
     assert normalize.apply((), jnp.ones((1, 1, 3))).sum() == 0
+
+
+def test_a_transform_in_use_cannot_be_changed():
+    class Plain(Transform):
+        def __init__(self, level):
+            self.level = level
+            self.level = level + 1  # not in use yet
+
+        def apply(self, params, image):
+            return image * 0 + self.level
+
+    plain = Plain(1.0)
+    jitted = jax.jit(lambda transform, image: transform.apply((), image))
+    assert jitted(plain, jnp.ones((1, 1, 1))).item() == 2
+    with pytest.raises(AttributeError, match="in use and cannot be changed; make another one with the level"):
+        plain.level = 9.0

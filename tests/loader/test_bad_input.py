@@ -57,6 +57,7 @@ BAD_INPUT = {
         TypeError,
         r"data\['x'\] has dtype complex128",
     ),
+    "a list of steps": ((IMAGES, LABELS), {"augment": [AUGMENT, AUGMENT]}, ValueError, r"Chain\(\*steps\)"),
     "no transform": (IMAGES, {"augment": 3}, TypeError, "expected a transform or None|Expected a transform or None"),
     "a class": (IMAGES, {"augment": Affine}, TypeError, "no transform"),
     "a function": ((IMAGES, LABELS), {"augment": (np.sqrt, None)}, TypeError, "transform or None"),
@@ -74,7 +75,7 @@ def test_places_outside_the_stream_are_refused(key):
     for call in (data.batch, data.index, data.step_key):
         with pytest.raises(ValueError, match=r"step is 5; expected a step in \[0, 5\)"):
             call(key, 0, 5)
-        with pytest.raises(ValueError, match="step is -1"):
+        with pytest.raises(ValueError, match=r"step is -1; expected a step in \[0, 5\)"):
             call(key, 0, -1)
         with pytest.raises(ValueError, match=r"epoch is -1; expected an integer in \[0, 2\*\*32\)"):
             call(key, -1, 0)
@@ -154,3 +155,10 @@ class _Series:
 def test_a_pandas_series_is_refused_because_it_looks_up_labels():
     with pytest.raises(TypeError, match=r"data\[1\] is a pandas _Series.*to_numpy"):
         Loader((np.zeros(4), _Series()), batch_size=2)
+
+
+def test_pictures_that_look_channels_first_are_warned_of():
+    pictures_first = np.zeros((4, 3, 32, 32), np.uint8)
+    with pytest.warns(UserWarning, match=r"data has shape \(4, 3, 32, 32\).*transpose\(0, 2, 3, 1\)"):
+        Loader(pictures_first, batch_size=2, augment=AUGMENT)
+    Loader(pictures_first, batch_size=2)  # without a transform the axes mean nothing
