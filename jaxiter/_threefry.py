@@ -1,7 +1,7 @@
 """Threefry-2x32 with 20 rounds, as one run of vector instructions.
 
 The same function as `jax.extend.random.threefry_2x32`, to which a test holds it. JAX's own is a loop of some forty
-small steps on CPU: for the few hundred words of a batch it takes 30 us longer and compiles three times as long.
+small steps on CPU: for the few hundred words of a batch it takes 30 us longer and compiles twice as long.
 
 Reference:
     Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
