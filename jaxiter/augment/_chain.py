@@ -85,24 +85,27 @@ class Chain(Transform):
 
     def sample_and_apply(self, key: Any, image: Any) -> Any:
         """`apply(sample(key, image.shape), image)` in one pass, in which no step runs ahead to tell its shape."""
-        return self.told(key, image)[2]
+        return self._drawn_and_applied(key, image)[1]
 
     def told(self, key: Any, image: Any) -> tuple[tuple[Params, ...], Any, Any]:
         """What was drawn, the map of all `Affine`s, and the image after: one pass over the image itself."""
-        params: list[Params] = []
-        matrices: list[Any] = []
+        record, after = self._drawn_and_applied(key, image)
+        matrices = [step.matrix(drawn, shape) for step, drawn, shape in record if isinstance(step, Affine)]
+        return tuple(drawn for _, drawn, _ in record), compose(*matrices), after
+
+    def _drawn_and_applied(self, key: Any, image: Any) -> tuple[list[tuple[Transform, Params, tuple[int, ...]]], Any]:
+        """Every step with what it drew and the shape that it drew for, and the image after."""
+        record: list[tuple[Transform, Params, tuple[int, ...]]] = []
 
         def draw(step: Transform, own_key: Any) -> Callable[[tuple[int, ...]], Params]:
             def at(shape: tuple[int, ...]) -> Params:
-                params.append(step.sample(own_key, shape) if step.is_random else ())
-                if isinstance(step, Affine):
-                    matrices.append(step.matrix(params[-1], shape))
-                return params[-1]
+                record.append((step, step.sample(own_key, shape) if step.is_random else (), shape))
+                return record[-1][1]
 
             return at
 
         after = self._run(((step, draw(step, own_key)) for step, own_key in self._steps_with_keys(key)), image)
-        return tuple(params), compose(*matrices), after
+        return record, after
 
     def _run(self, steps: Iterable[tuple[Transform, Callable[[tuple[int, ...]], Params]]], image: Any) -> Any:
         """Each step with what it draws for an image of the shape that the steps before it made."""
