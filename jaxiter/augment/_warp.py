@@ -1,28 +1,26 @@
-"""Resampling an image along an affine map, with SciPy's borders, under `jit` and `vmap`.
-
-Coordinates are int32 fixed-point numbers, so that a tap and its weight are two parts of one integer. A compiler
-that computes a float coordinate twice may round it differently in the two places; then floor and fraction
-disagree, and single pixels are wrong by the full contrast.
-"""
+"""Resampling an image along an affine map, with SciPy's borders, under `jit` and `vmap`."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._arguments import check_fits
+from ._border import clamped, mirrored, reflected, wrapped
 from ._cast import round_to
+from ._grid import Place, source_places
+from ._spline import PADDING, coefficients, first_tap, tap_weights, weighted_sum
 from ._transform import arithmetic_dtype, check_finite
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int, Num
+    from jaxtyping import Array, Float, Num
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
-ORDERS = (0, 1)
+ORDERS = (0, 1, 2, 3, 4, 5)
 _MAX_SIDE = 2**16
 
 
@@ -43,8 +41,10 @@ def affine_warp(
         fill_mode: What lies outside the image, in SciPy's meaning: "nearest", "constant", "reflect" or "wrap"
             (period n - 1, not n). "constant" has no blending: a pixel whose source lies outside is `cval`.
         cval: The constant of "constant".
-        order: Spline order: 0 takes the nearest pixel, 1 interpolates linearly, in float32 (integers past 2**24 lose
-            their last bits). Order 1 may be differentiated with respect to image and matrix.
+        order: Spline order, 0 to 5: 0 takes the nearest pixel, 1 interpolates linearly, 3 is cubic. All but 0 compute
+            in float32 (integers past 2**24 lose their last bits) and may be differentiated with respect to image and
+            matrix. From 2 on the image is prefiltered first, as a float copy: a pass of its own. Values then may
+            overshoot those of the image.
 
     Returns:
         An image of the same shape and dtype. Integers are rounded half away from zero, as in SciPy; bool is taken
@@ -81,10 +81,9 @@ def check_sampling(fill_mode: str, order: int, cval: Any) -> None:
         raise ValueError(f"fill_mode is {fill_mode!r}; expected one of {', '.join(map(repr, FILL_MODES))}.")
     is_integer = isinstance(order, (int, np.integer)) and not isinstance(order, bool)
     if not is_integer or order not in ORDERS:
-        later = " Orders 2 to 5 do not exist yet: pass order=1." if is_integer and 2 <= order <= 5 else ""
         raise ValueError(
-            f"order is {order!r}; the supported spline orders are 0 (nearest pixel) and 1 (linear interpolation)."
-            f"{later}"
+            f"order is {order!r}; expected a spline order: 0 (nearest pixel), 1 (linear interpolation), 2, 3 (cubic), "
+            "4 or 5."
         )
     check_finite("cval", cval)
 
@@ -113,160 +112,81 @@ def _check_matrix(matrix: Any) -> None:
 
 
 def warp(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int) -> Num[Array, "height width channels"]:
-    """`affine_warp` without its door: order 0 keeps the dtype, order 1 returns float32 (float64 for float64)."""
+    """`affine_warp` without its door: order 0 keeps the dtype, others return float32 (float64 for float64)."""
     check_image(image)
-    height, width, channels = image.shape
+    height, width, _ = image.shape
     if max(height, width) > _MAX_SIDE:
         raise ValueError(f"image is {height} by {width}; expected sides of at most {_MAX_SIDE} pixels.")
-    matrix = jnp.asarray(matrix, np.float32)
-    grid = _source_grid(jax.lax.stop_gradient(matrix), height, width)
-    rows = _axis_taps(grid.rows, matrix[0], grid, height, fill_mode)
-    cols = _axis_taps(grid.cols, matrix[1], grid, width, fill_mode)
-    pixels = image.reshape(height * width, channels)
-
-    def gather(row: Any, col: Any) -> Any:
-        # Slices of `channels` values: XLA:CPU fuses these gathers into the arithmetic, gathers of scalars not.
-        return pixels.at[row * np.int32(width) + col].get(mode="promise_in_bounds")
-
-    if order == 0:
-        half = np.float32(0.5)
-        row = jnp.where(rows.fraction >= half, rows.upper, rows.lower)
-        col = jnp.where(cols.fraction >= half, cols.upper, cols.lower)
-        result = gather(row, col)
-    else:
-        result = _bilinear(gather, rows, cols, arithmetic_dtype(image.dtype))
+    rows, cols = source_places(jnp.asarray(matrix, np.float32), height, width)
+    resampled = _by_spline if order > 1 else _by_neighbours
+    result = resampled(image, rows, cols, fill_mode, order)
     if fill_mode == "constant":
         inside = rows.inside & cols.inside
         result = jnp.where(inside[..., None], result, round_to(result.dtype, jnp.asarray(cval, np.float32)))
     return result
 
 
-def _bilinear(gather: Any, rows: _Taps, cols: _Taps, dtype: Any) -> Any:
-    """Two lerps `a + (b - a) * f`: exact where neighbours are equal, which a weighted sum is not."""
-    row_fraction, col_fraction = (taps.fraction[..., None].astype(dtype) for taps in (rows, cols))
+def _by_neighbours(image: Any, rows: Place, cols: Place, fill_mode: str, order: int) -> Any:
+    height, width, _ = image.shape
+    gather = _gather(image)
+    (above, below), (left, right) = (_neighbours(*axis, fill_mode) for axis in ((rows, height), (cols, width)))
+    if order == 0:
+        half = np.float32(0.5)
+        return gather(jnp.where(rows.fraction >= half, below, above), jnp.where(cols.fraction >= half, right, left))
+    dtype = arithmetic_dtype(image.dtype)
+    row_fraction, col_fraction = (place.fraction[..., None].astype(dtype) for place in (rows, cols))
 
     def across(row: Any) -> Any:
-        left, right = gather(row, cols.lower).astype(dtype), gather(row, cols.upper).astype(dtype)
-        return left + (right - left) * col_fraction
+        # Lerps `a + (b - a) * f` are exact where neighbours are equal, which a weighted sum is not.
+        start, end = gather(row, left).astype(dtype), gather(row, right).astype(dtype)
+        return start + (end - start) * col_fraction
 
-    above, below = across(rows.lower), across(rows.upper)
-    return above + (below - above) * row_fraction
-
-
-class _Grid(NamedTuple):
-    """Source coordinates of every output pixel, fixed-point with `bits` fractional bits."""
-
-    rows: Int[Array, "height width"]
-    cols: Int[Array, "height width"]
-    bits: Int[Array, ""]
+    upper, lower = across(above), across(below)
+    return upper + (lower - upper) * row_fraction
 
 
-class _Taps(NamedTuple):
-    """The two neighbours of a coordinate along one axis, the way from one to the other, and whether it is inside."""
-
-    lower: Int[Array, "height width"]
-    upper: Int[Array, "height width"]
-    fraction: Float[Array, "height width"]
-    inside: Any
-
-
-def _source_grid(matrix: Any, height: int, width: int) -> _Grid:
-    row_bits, col_bits = (max(1, (side - 1).bit_length()) for side in (height, width))
-    # As many fractional bits as the farthest coordinate leaves, from the exponents of the matrix: at 224 pixels
-    # and an ordinary augmentation 19 or 20, a coordinate error of 1e-6 pixels.
-    reach = np.array([row_bits, col_bits, 0], np.int32)
-    # Coordinates past 2**28 pixels do not fit; cut off, they lie far outside all the same.
-    limit = np.ldexp(np.float32(1), 27 - reach)
-    matrix = jnp.clip(matrix[:2], -limit, limit)
-    exponents = _exponent(jnp.max(jnp.abs(matrix), axis=0)) + np.int32(1) + reach
-    bits = jnp.clip(np.int32(28) - jnp.max(exponents), np.int32(0), np.int32(24))
-
-    def along(entries: Any, offset: Any) -> Any:
-        from_rows = _multiples(entries[0], height, row_bits, bits) + _fixed(offset, bits)
-        return from_rows[:, None] + _multiples(entries[1], width, col_bits, bits)[None, :]
-
-    return _Grid(along(matrix[0, :2], matrix[0, 2]), along(matrix[1, :2], matrix[1, 2]), bits)
-
-
-def _multiples(factor: Any, count: int, count_bits: int, bits: Any) -> Any:
-    """`factor * arange(count)` in fixed point, the factor carrying `count_bits` more bits than the result.
-
-    The product has up to 47 bits, so its upper and lower halves are made apart.
-    """
-    steps = jnp.arange(count, dtype=np.int32)
-    fine = _fixed(factor, bits + np.int32(count_bits))
-    high, low = fine >> np.int32(16), (fine & np.int32(0xFFFF)).astype(np.uint32)
-    low_part = ((low * steps.astype(np.uint32)) >> np.uint32(count_bits)).astype(np.int32)
-    return ((high * steps) << np.int32(16 - count_bits)) + low_part
-
-
-def _fixed(x: Any, bits: Any) -> Any:
-    return jnp.round(x * _power_of_two(bits)).astype(np.int32)
-
-
-def _exponent(x: Any) -> Any:
-    """e of a float32 in [2**e, 2**(e + 1)), exactly; -127 for 0."""
-    return ((jax.lax.bitcast_convert_type(x, np.int32) >> np.int32(23)) & np.int32(0xFF)) - np.int32(127)
-
-
-def _power_of_two(exponent: Any) -> Any:
-    return jax.lax.bitcast_convert_type((exponent + np.int32(127)) << np.int32(23), np.float32)
-
-
-@jax.custom_jvp
-def _follows(fraction: Any, entries: Any) -> Any:
-    """`fraction`, with the derivative of the coordinate that it is a part of: integers have none.
-
-    `entries` is the row of the matrix that made the coordinate. Between two taps the derivative is exact.
-    """
-    return fraction
-
-
-@_follows.defjvp
-def _follows_jvp(primals: Any, tangents: Any) -> Any:
-    fraction, _ = primals
-    _, change = tangents
-    row = jnp.arange(fraction.shape[0], dtype=np.float32)[:, None]
-    col = jnp.arange(fraction.shape[1], dtype=np.float32)[None, :]
-    return fraction, change[0] * row + change[1] * col + change[2]
-
-
-def _axis_taps(coordinate: Any, entries: Any, grid: _Grid, size: int, fill_mode: str) -> _Taps:
-    bits, last = grid.bits, np.int32(size - 1)
-    lower = coordinate >> jnp.broadcast_to(bits, coordinate.shape)
-    remainder = coordinate & ((np.int32(1) << bits) - np.int32(1))
-    fraction = _follows(remainder.astype(np.float32) * _power_of_two(-bits), entries)
-    inside = (lower >= 0) & ((lower < last) | ((lower == last) & (remainder == 0)))
+def _neighbours(place: Place, size: int, fill_mode: str) -> tuple[Any, Any]:
+    """The two pixels between which a coordinate lies."""
     if fill_mode == "wrap":
-        lower = _wrap(lower, remainder, inside, size)
-        upper = jnp.minimum(lower + np.int32(1), last)
+        lower = wrapped(place.lower, place.remainder, place.inside, size)
+        return lower, jnp.minimum(lower + np.int32(1), np.int32(size - 1))
+    border = reflected if fill_mode == "reflect" else clamped
+    return border(place.lower, size), border(place.lower + np.int32(1), size)
+
+
+def _by_spline(image: Any, rows: Place, cols: Place, fill_mode: str, order: int) -> Any:
+    dtype = arithmetic_dtype(image.dtype)
+    height, width, _ = image.shape
+    gather = _gather(coefficients(image, order, fill_mode, dtype))
+    row_taps, row_weights = _spline_taps(rows, height, fill_mode, order, dtype)
+    col_taps, col_weights = _spline_taps(cols, width, fill_mode, order, dtype)
+    lines = [weighted_sum([gather(row, col) for col in col_taps], col_weights) for row in row_taps]
+    return weighted_sum(lines, row_weights)
+
+
+def _spline_taps(place: Place, size: int, fill_mode: str, order: int, dtype: Any) -> tuple[list[Any], list[Any]]:
+    """The coefficients that count at a coordinate along one axis, and their weights."""
+    lower, fraction = place.lower, place.fraction
+    if fill_mode == "wrap":
+        lower = wrapped(lower, place.remainder, place.inside, size)
+    if fill_mode == "nearest":
+        beyond = (lower < -PADDING) | (lower >= size - 1 + PADDING)
+        lower = jnp.clip(lower, -PADDING, size - 1 + PADDING) + np.int32(PADDING)
+        fraction = jnp.where(beyond, np.float32(0), fraction)
+        border, size = clamped, size + 2 * PADDING
     else:
-        border = _reflect if fill_mode == "reflect" else _clamp
-        lower, upper = border(lower, size), border(lower + np.int32(1), size)
-    return _Taps(lower, upper, fraction, inside)
+        border = reflected if fill_mode == "reflect" else mirrored
+    first, fraction = first_tap(lower, fraction, order)
+    taps = [border(first + np.int32(tap), size) for tap in range(order + 1)]
+    return taps, tap_weights(fraction[..., None].astype(dtype), order)
 
 
-def _clamp(tap: Any, size: int) -> Any:
-    return jnp.minimum(jnp.maximum(tap, np.int32(0)), np.int32(size - 1))
+def _gather(image: Any) -> Any:
+    height, width, channels = image.shape
+    pixels = image.reshape(height * width, channels)
 
+    def gather(row: Any, col: Any) -> Any:
+        # Slices of `channels` values: XLA:CPU fuses these gathers into the arithmetic, gathers of scalars not.
+        return pixels.at[row * np.int32(width) + col].get(mode="promise_in_bounds")
 
-def _reflect(tap: Any, size: int) -> Any:
-    """Half-sample symmetric, d c b a | a b c d | d c b a: period 2 * size."""
-    folded = _modulo(tap, 2 * size)
-    return jnp.minimum(folded, np.int32(2 * size - 1) - folded)
-
-
-def _wrap(tap: Any, remainder: Any, inside: Any, size: int) -> Any:
-    """SciPy's wrap: period size - 1, the first and the last sample share a place."""
-    if size == 1:
-        return jnp.zeros_like(tap)
-    period = size - 1
-    folded = _modulo(tap, period)
-    # Left of the image SciPy adds whole periods until it is past 0, so that exact multiples land on the last sample.
-    folded = jnp.where((tap < 0) & (folded == 0) & (remainder == 0), np.int32(period), folded)
-    return jnp.where(inside, tap, folded)
-
-
-def _modulo(x: Any, period: int) -> Any:
-    remainder = jax.lax.rem(x, jnp.full_like(x, period))
-    return jnp.where(remainder < 0, remainder + np.int32(period), remainder)
+    return gather

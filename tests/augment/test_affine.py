@@ -338,9 +338,9 @@ def test_bad_input_is_refused_by_name_and_value(arguments, error, message):
         Affine(**arguments)
 
 
-@pytest.mark.parametrize("order", [2, 3, 4, 5, -1, 1.5, "1", None, True])
+@pytest.mark.parametrize("order", [6, -1, 1.5, "1", None, True])
 def test_an_order_that_does_not_exist_is_refused_with_those_that_do(order):
-    with pytest.raises(ValueError, match=rf"order is {order!r}; the supported spline orders are 0 .* and 1"):
+    with pytest.raises(ValueError, match=rf"order is {order!r}; expected a spline order: 0 .* or 5"):
         Affine(rotation=10, order=order)
 
 

@@ -11,7 +11,8 @@ from scipy import ndimage
 from jaxiter import about_centre, affine_warp, compose, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 
 FILL_MODES = ["nearest", "constant", "reflect", "wrap"]
-SHAPES = [(1, 1, 1), (1, 9, 3), (20, 2, 4), (12, 17, 5)]
+ORDERS = range(6)
+SHAPES = [(1, 1, 1), (1, 9, 3), (3, 2, 4), (12, 17, 5)]
 
 
 def ordinary(height, width):
@@ -41,8 +42,7 @@ def by_scipy(image, matrix, output=np.float64, **sampling):
     matrix = np.asarray(matrix, np.float64)
     image = image if output == image.dtype else np.asarray(image, output)
     channels = [
-        ndimage.affine_transform(image[..., c], matrix, prefilter=False, output=output, **sampling)
-        for c in range(image.shape[-1])
+        ndimage.affine_transform(image[..., c], matrix, output=output, **sampling) for c in range(image.shape[-1])
     ]
     return np.stack(channels, axis=-1)
 
@@ -67,7 +67,7 @@ def near_a_jump(matrix, shape, fill_mode, order, within):
 # Against SciPy.
 
 
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order):
@@ -78,12 +78,12 @@ def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order)
     for name, matrix, result in zip(MATRICES, matrices, found, strict=True):
         tolerance = 2e-4 if name == "far away" else 1e-4  # 10,000 pixels away a coordinate is known to 2**-14
         smooth = ~near_a_jump(matrix, shape, fill_mode, order, tolerance)
-        assert smooth.mean() > 0.5 or min(shape[:2]) == 1, name  # one row: every pixel lies on its border
+        assert smooth.mean() > 0.5 or min(shape[:2]) < 4, name  # so small that most pixels come from a border
         difference = np.abs(result - by_scipy(image, matrix, **sampling))[smooth]
         assert difference.max(initial=0) <= tolerance, name
 
 
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
 def test_a_batch_of_224_pixels_agrees_with_scipy_under_jit_and_vmap(fill_mode, order):
     images = random_image((4, 224, 224, 3))
@@ -282,9 +282,9 @@ def test_a_numpy_matrix_of_any_float_or_integer_type_will_do():
     ("arguments", "message"),
     [
         ({"fill_mode": "mirror"}, "fill_mode is 'mirror'; expected one of 'nearest', 'constant', 'reflect', 'wrap'"),
-        ({"order": 3}, r"order is 3; the supported spline orders are 0 \(nearest pixel\) and 1"),
-        ({"order": -1}, "order is -1; the supported spline orders are 0"),
-        ({"order": True}, "order is True; the supported spline orders are 0"),
+        ({"order": 6}, r"order is 6; expected a spline order: 0 \(nearest pixel\), 1 .*, 4 or 5"),
+        ({"order": -1}, "order is -1; expected a spline order: 0"),
+        ({"order": True}, "order is True; expected a spline order: 0"),
         ({"cval": float("nan")}, "cval is nan; expected a finite number"),
         ({"image": np.zeros((4, 4))}, r"image has shape \(4, 4\); expected \(height, width, channels\).*\[..., None\]"),
         ({"image": np.zeros((2, 4, 4, 1))}, r"image has shape \(2, 4, 4, 1\).*jax.vmap"),

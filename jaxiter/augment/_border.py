@@ -1,0 +1,49 @@
+"""Which pixel stands at an index beyond the image, and which coordinate at one beyond it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def clamped(tap: Any, size: int) -> Any:
+    """a a a | a b c d | d d d."""
+    return jnp.minimum(jnp.maximum(tap, np.int32(0)), np.int32(size - 1))
+
+
+def reflected(tap: Any, size: int) -> Any:
+    """Half-sample symmetric, d c b a | a b c d | d c b a: period 2 * size."""
+    folded = _modulo(tap, 2 * size)
+    return jnp.minimum(folded, np.int32(2 * size - 1) - folded)
+
+
+def mirrored(tap: Any, size: int) -> Any:
+    """Whole-sample symmetric, d c b | a b c d | c b a: period 2 * size - 2."""
+    if size == 1:
+        return jnp.zeros_like(tap)
+    folded = _modulo(tap, 2 * size - 2)
+    return jnp.minimum(folded, np.int32(2 * size - 2) - folded)
+
+
+def wrapped(lower: Any, remainder: Any, inside: Any, size: int) -> Any:
+    """The whole part of a coordinate after SciPy's wrap: period size - 1, the first and the last pixel share a place.
+
+    Args:
+        lower, remainder: The coordinate's whole part and what is left of it; only whether that is 0 counts.
+        inside: Where the coordinate lies in the image.
+    """
+    if size == 1:
+        return jnp.zeros_like(lower)
+    period = size - 1
+    folded = _modulo(lower, period)
+    # Left of the image SciPy adds whole periods until it is past 0, so that exact multiples land on the last sample.
+    folded = jnp.where((lower < 0) & (folded == 0) & (remainder == 0), np.int32(period), folded)
+    return jnp.where(inside, lower, folded)
+
+
+def _modulo(x: Any, period: int) -> Any:
+    remainder = jax.lax.rem(x, jnp.full_like(x, period))
+    return jnp.where(remainder < 0, remainder + np.int32(period), remainder)
