@@ -10,6 +10,7 @@ import numpy as np
 
 from .._keys import Key
 from ..sampler import permutation
+from ._pydataset import check_keras, keras_class
 from ._seed import seed_key
 
 
@@ -39,6 +40,10 @@ class Iterator:
     """
 
     white_list_formats: ClassVar[tuple[str, ...]] = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff")
+    # Here, so that they stand before the properties of a PyDataset, which warn until its own __init__ has run.
+    workers: int = 1
+    use_multiprocessing: bool = False
+    max_queue_size: int = 10
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class Iterator:
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
+        self.__class__ = keras_class(type(self))
         self._keyed: tuple[Any, Key] = (seed, seed_key(seed))
         self.n = n
         self.batch_size = batch_size
@@ -102,6 +108,18 @@ class Iterator:
         """Nothing; a new epoch with a new order begins, at the position where the iterator stands."""
         with self.lock:
             self._set_index_array()
+
+    def as_keras(self) -> Self:
+        """This very iterator, now a `keras.utils.PyDataset` for `fit`, `evaluate` and `predict`.
+
+        One that is made after Keras was imported is one already.
+
+        Raises:
+            RuntimeError: If Keras 3 has not been imported.
+        """
+        check_keras()
+        self.__class__ = keras_class(type(self))
+        return self
 
     def _set_index_array(self) -> None:
         self._epoch += 1

@@ -1,0 +1,64 @@
+"""Iterators that Keras 3 takes: its `fit` accepts only its own `PyDataset`."""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import sys
+import types
+from typing import Any
+
+
+def keras_class(cls: type) -> Any:
+    """`cls`, or, once somebody has imported Keras 3, the class that is `cls` and a `keras.utils.PyDataset` too.
+
+    Nothing is imported here. What both classes define is taken from `cls`.
+
+    Example:
+        >>> class Batches:
+        ...     pass
+        >>> isinstance(keras_class(Batches)(), Batches)
+        True
+    """
+    dataset = _pydataset()
+    return cls if dataset is None or issubclass(cls, dataset) else _joined(cls, dataset)
+
+
+def check_keras() -> None:
+    """Raises if Keras 3 is not there, so that `keras_class` changes nothing."""
+    if _pydataset() is None:
+        found = "keras has no keras.utils.PyDataset" if sys.modules.get("keras") else "keras is not imported"
+        raise RuntimeError(f"{found}; import keras first (Keras 3), then call as_keras().")
+
+
+def _pydataset() -> Any:
+    # In the midst of its own import, as a stub, or as Keras 2, the module has no such class.
+    dataset = getattr(getattr(sys.modules.get("keras"), "utils", None), "PyDataset", None)
+    return dataset if isinstance(dataset, type) else None
+
+
+class _Joined:
+    """What the class of both adds, ahead of both."""
+
+    _first: type
+
+    def __init_subclass__(cls) -> None:
+        """Nothing: the class is no subclass that somebody wrote, and is not announced as one."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # Pickle looks a class up by its name, which is that of the first.
+        reduced = super().__reduce_ex__(protocol)
+        if isinstance(reduced, tuple) and reduced[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+            return _made_anew, (self._first,), *reduced[2:]
+        return reduced
+
+
+def _made_anew(cls: Any) -> Any:
+    cls = keras_class(cls)
+    return cls.__new__(cls)
+
+
+@functools.cache
+def _joined(cls: Any, dataset: Any) -> type:
+    names = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return types.new_class(cls.__name__, (_Joined, cls, dataset), {}, lambda body: body.update(names, _first=cls))
