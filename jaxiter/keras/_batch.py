@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._keys import Key
-from ._config import NO_STATISTICS, Config, snapshot, with_standardize
+from ._config import NO_STATISTICS, Config, Ranges, Statistics, snapshot, with_standardize
 from ._functions import numbers
-from ._params import RandomTransform, drawing_from
-from ._transform import Params, given_batch, random_batch, sample_one
+from ._params import RandomTransform, Source, as_row, draw_each, draw_from_state, drawing_from
+from ._transform import given_batch, given_params, random_batch, sample_one
 
 RANDOM = ("get_random_transform", "apply_transform")
 
@@ -23,12 +24,15 @@ class Place(NamedTuple):
     rows: np.ndarray  # each image's row in the whole array
 
 
-def transformed(generator: Any, images: np.ndarray, dtype: Any, place: Place, length: int) -> Any:
+def transformed(
+    generator: Any, images: np.ndarray, dtype: Any, place: Place | np.random.RandomState, length: int
+) -> Any:
     """A batch of images of `dtype`, a NumPy or JAX array; what lies beyond as many as there are rows is to be cut off.
 
     Args:
         generator: Its methods are honoured if they are overridden; each image then goes through them on the host.
         images: The rows as they are stored.
+        place: Decides what the images draw; or the stream that they draw from, one after the other.
         length: The number of images to compile for; a shorter batch is filled up.
     """
     dtype = np.dtype(dtype)
@@ -37,29 +41,73 @@ def transformed(generator: Any, images: np.ndarray, dtype: Any, place: Place, le
     overrides = getattr(generator, "_overrides", lambda *names: True)
     if overrides(*RANDOM):
         return _one_by_one(generator, images.astype(dtype), place)
-    config, ranges = snapshot(generator, images.shape[1:], dtype)
     by_hand = bool(generator.preprocessing_function) or overrides("standardize")
-    statistics = NO_STATISTICS
-    if not by_hand:
-        config, statistics = with_standardize(config, generator, images.shape[1:])
-    if config.changes or any(value is not None for value in statistics):
+    if isinstance(place, np.random.RandomState):
+        if by_hand:
+            return _foreseen(generator, images, dtype, place, length)
+        transforms = draw_each(place, generator, images.shape[1:], len(images))
+        return apply_each(generator, images, transforms, dtype, length, standardize=True)
+    settings = _settings(generator, images.shape[1:], dtype, standardize=not by_hand)
+    if settings.change_nothing:
+        batch: Any = images.astype(dtype)
+    else:
+        config, ranges, statistics = settings
         with numbers(config.arithmetic):
             inputs, index = filled_up(config, images, length), filled_up_index(place.rows, length)
-            epoch = np.uint32(place.epoch)
-            batch: Any = random_batch(config, ranges, statistics, place.key, epoch, index, inputs)
-    else:
-        batch = images.astype(dtype)
+            batch = random_batch(config, ranges, statistics, place.key, np.uint32(place.epoch), index, inputs)
     return _standardized_one_by_one(generator, np.array(np.asarray(batch)[: len(images)])) if by_hand else batch
 
 
-def _one_by_one(generator: Any, images: np.ndarray, place: Place) -> np.ndarray:
+class _Settings(NamedTuple):
+    config: Config
+    ranges: Ranges
+    statistics: Statistics
+
+    @property
+    def change_nothing(self) -> bool:
+        return not self.config.changes and all(value is None for value in self.statistics)
+
+
+def _settings(generator: Any, image_shape: tuple[int, ...], dtype: Any, *, standardize: bool) -> _Settings:
+    config, ranges = snapshot(generator, image_shape, dtype)
+    statistics = NO_STATISTICS
+    if standardize:
+        config, statistics = with_standardize(config, generator, image_shape)
+    return _Settings(config, ranges, statistics)
+
+
+def _one_by_one(generator: Any, images: np.ndarray, place: Place | np.random.RandomState) -> np.ndarray:
     batch = np.zeros_like(images)
     for position, image in enumerate(images):
-        with drawing_from(KeyedSource(place.key, place.epoch, place.rows[position])):
+        with drawing_from(_source(place, position)):
             params = generator.get_random_transform(image.shape)
             image = generator.apply_transform(image, params)
             batch[position] = generator.standardize(image)
     return batch
+
+
+def _foreseen(generator: Any, images: np.ndarray, dtype: Any, state: np.random.RandomState, length: int) -> np.ndarray:
+    """A batch of the program, then standardized by hand, which may draw too between one image and the next.
+
+    So the program's parameters are a guess, drawn from a copy of the stream; where it fails the host makes the picture.
+    """
+    transforms = draw_each(deepcopy(state), generator, images.shape[1:], len(images))
+    batch = np.array(apply_each(generator, images, transforms, dtype, length, standardize=False)[: len(images)])
+    with drawing_from(state):
+        for position, guess in enumerate(transforms.tolist()):
+            params = draw_from_state(state, generator, images.shape[1:])
+            if guess == as_row(params):
+                image = batch[position].copy()
+            else:
+                image = generator.apply_transform(images[position].astype(dtype), params)
+            batch[position] = generator.standardize(image)
+    return batch
+
+
+def _source(place: Place | np.random.RandomState, position: int) -> Source:
+    if isinstance(place, Place):
+        return KeyedSource(place.key, place.epoch, place.rows[position])
+    return place
 
 
 def _standardized_one_by_one(generator: Any, images: np.ndarray) -> np.ndarray:
@@ -94,21 +142,22 @@ class KeyedSource:
 
 
 def apply_each(
-    generator: Any, images: np.ndarray, transforms: list[RandomTransform], dtype: Any, length: int
-) -> np.ndarray:
-    """The images after one given transform each, as Keras' `apply_transform` makes them, compiled for `length`."""
-    config, ranges = snapshot(generator, images.shape[1:], dtype)
-    missing = max(0, length - len(images))
+    generator: Any, images: np.ndarray, transforms: np.ndarray, dtype: Any, length: int, *, standardize: bool
+) -> Any:
+    """The images after one given transform each, as Keras' `apply_transform` makes them, and standardize if asked.
 
-    def column(name: str) -> Any:
-        values = np.array([0 if transform[name] is None else transform[name] for transform in transforms], np.float64)
-        values = np.deg2rad(values) if name in ("theta", "shear") else values
-        return np.pad(values, (0, missing)).astype(np.float32)
-
-    params = Params(*(column(name) for name in Params._fields))
+    Args:
+        transforms: One of `TRANSFORMS` for each image.
+        length: As for `transformed`, and as there what lies beyond the images is to be cut off.
+    """
+    settings = _settings(generator, images.shape[1:], dtype, standardize=standardize)
+    if settings.change_nothing:
+        return images.astype(dtype)
+    config, ranges, statistics = settings
+    rows, cols = images.shape[generator.row_axis], images.shape[generator.col_axis]
+    given = given_params(config, np.pad(transforms, (0, max(0, length - len(images)))), rows, cols)
     with numbers(config.arithmetic):
-        batch = given_batch(config, params, ranges.cval, NO_STATISTICS, filled_up(config, images, length))
-        return np.asarray(batch)[: len(images)]
+        return given_batch(config, given, ranges.cval, statistics, filled_up(config, images, length))
 
 
 def filled_up(config: Config, images: np.ndarray, length: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from ..augment import fit_statistics
 from ._batch import RANDOM, apply_each
 from ._brightness import CHANNELS
 from ._numpy_iterator import as_array
-from ._params import draw_from_state, drawing_from
+from ._params import draw_each, drawing_from
 
 _AUGMENT_BLOCK = 128
 _MAX_WHITENING_BYTES = 2**34
@@ -25,7 +24,7 @@ class Samples:
         self.generator = generator
         self.images = images
         self.rescale = rescale
-        self.transforms: list[Any] | None = None
+        self.transforms: np.ndarray | None = None
         self.divisor: Any = 1
 
     @property
@@ -52,7 +51,9 @@ class Samples:
             stop = min(start + _AUGMENT_BLOCK, rows.stop, len(self.transforms))
             images = self.rescaled(self.images[np.arange(start, stop) % len(self.images)])
             transforms = self.transforms[start:stop]
-            blocks.append(apply_each(self.generator, images, transforms, self.generator.dtype, _AUGMENT_BLOCK))
+            dtype = self.generator.dtype
+            batch = apply_each(self.generator, images, transforms, dtype, _AUGMENT_BLOCK, standardize=False)
+            blocks.append(np.asarray(batch)[: len(images)])
         return np.concatenate(blocks)
 
 
@@ -67,8 +68,7 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
         if generator._overrides("random_transform", *RANDOM):
             samples = _augmented_one_by_one(generator, samples, rounds, state)
         else:
-            shape = images.shape[1:]
-            samples.transforms = [draw_from_state(state, generator, shape) for _ in range(rounds * len(images))]
+            samples.transforms = draw_each(state, generator, images.shape[1:], rounds * len(images))
     if generator.featurewise_center or generator.featurewise_std_normalization:
         statistics = fit_statistics(samples)
         if generator.featurewise_center:
@@ -96,7 +96,7 @@ def _check_images(generator: Any, shape: tuple[int, ...]) -> None:
 def _augmented_one_by_one(generator: Any, samples: Samples, rounds: int, state: np.random.RandomState) -> Samples:
     size = len(samples.images)
     augmented = np.zeros((rounds * size, *samples.images.shape[1:]), generator.dtype)
-    with drawing_from(partial(draw_from_state, state)):
+    with drawing_from(state):
         for position in range(len(augmented)):
             row = position % size
             augmented[position] = generator.random_transform(samples.rescaled(samples.images[row : row + 1])[0])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._functions import apply_affine_transform, apply_brightness_shift, apply_channel_shift
-from ._params import entropy
+from ._params import stream
 
 
 def random_rotation(
@@ -26,7 +26,7 @@ def random_rotation(
         >>> random_rotation(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
-    theta = entropy.uniform(-rg, rg)
+    theta = stream().uniform(-rg, rg)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, theta, 0, 0, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
@@ -50,8 +50,8 @@ def random_shift(
         >>> random_shift(np.ones((3, 8, 8)), 0.1, 0.1).shape
         (3, 8, 8)
     """
-    tx = entropy.uniform(-hrg, hrg) * x.shape[row_axis]
-    ty = entropy.uniform(-wrg, wrg) * x.shape[col_axis]
+    tx = stream().uniform(-hrg, hrg) * x.shape[row_axis]
+    ty = stream().uniform(-wrg, wrg) * x.shape[col_axis]
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, 0, tx, ty, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
@@ -72,7 +72,7 @@ def random_shear(
         >>> random_shear(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
-    shear = entropy.uniform(-intensity, intensity)
+    shear = stream().uniform(-intensity, intensity)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, 0, 0, 0, shear, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
@@ -98,7 +98,7 @@ def random_zoom(
     """
     _check_pair("zoom_range", zoom_range)
     low, high = zoom_range[0], zoom_range[1]
-    zx, zy = (1, 1) if low == 1 and high == 1 else entropy.uniform(low, high, 2)
+    zx, zy = (1, 1) if low == 1 and high == 1 else stream().uniform(low, high, 2)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, 0, 0, 0, 0, zx, zy, *axes, fill_mode, cval, interpolation_order)
 
@@ -110,7 +110,7 @@ def random_channel_shift(x: np.ndarray, intensity_range: float, channel_axis: in
         >>> random_channel_shift(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
-    return apply_channel_shift(x, entropy.uniform(-intensity_range, intensity_range), channel_axis)
+    return apply_channel_shift(x, stream().uniform(-intensity_range, intensity_range), channel_axis)
 
 
 def random_brightness(x: np.ndarray, brightness_range: Any, scale: bool = True) -> np.ndarray:
@@ -124,7 +124,7 @@ def random_brightness(x: np.ndarray, brightness_range: Any, scale: bool = True) 
         (8, 8, 3)
     """
     _check_pair("brightness_range", brightness_range)
-    return apply_brightness_shift(x, entropy.uniform(brightness_range[0], brightness_range[1]), scale)
+    return apply_brightness_shift(x, stream().uniform(brightness_range[0], brightness_range[1]), scale)
 
 
 def _check_pair(name: str, value: Any) -> None:

@@ -40,6 +40,38 @@ class Params(NamedTuple):
     brightness: Float[Array, ...]
 
 
+class Given(NamedTuple):
+    """What the images of a batch were given, their maps made on the host; see `Params`."""
+
+    matrix: Float[Array, "batch 3 3"]  # output to source, the flips in it
+    flip_horizontal: Float[Array, ...]
+    flip_vertical: Float[Array, ...]
+    channel_shift_intensity: Float[Array, ...]
+    brightness: Float[Array, ...]
+
+
+def given_params(config: Config, transforms: Any, rows: int, cols: int) -> Given:
+    """For `given_batch`, from one of Keras' transforms for each image, an array of `TRANSFORMS`.
+
+    What decides a coordinate is computed in float64, and rounded once.
+    """
+    columns: dict[str, Any] = {name: transforms[name] for name in Params._fields}
+    columns |= {name: np.deg2rad(columns[name]) for name in ("theta", "shear")}
+    columns |= {name: (columns[name] != 0) * 1.0 for name in ("flip_horizontal", "flip_vertical")}
+    params = Params(**columns)
+    matrix: Any = np.zeros((len(transforms), 3, 3), np.float32)
+    for axis, row in enumerate(_source_rows(np, config, params, rows, cols)):
+        matrix[:, axis] = np.stack(np.broadcast_arrays(*row), axis=-1)
+    matrix[:, 2, 2] = 1
+    return Given(
+        matrix,
+        params.flip_horizontal.astype(np.float32),
+        params.flip_vertical.astype(np.float32),
+        params.channel_shift_intensity.astype(config.arithmetic),
+        params.brightness.astype(np.float32),  # Pillow's own precision
+    )
+
+
 @partial(jax.jit, static_argnums=0)
 def random_batch(
     config: Config, ranges: Ranges, statistics: Statistics, key: Key, epoch: Any, index: Any, images: Any
@@ -50,9 +82,9 @@ def random_batch(
 
 
 @partial(jax.jit, static_argnums=0)
-def given_batch(config: Config, params: Params, cval: Any, statistics: Statistics, images: Any) -> Any:
-    """The images after the transforms that `params` gives, and standardize."""
-    return _changed(config, params, cval, statistics, images)
+def given_batch(config: Config, given: Given, cval: Any, statistics: Statistics, images: Any) -> Any:
+    """The images after the given transforms, and standardize."""
+    return _changed(config, given, cval, statistics, images)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -108,7 +140,7 @@ def _sample_shift(kind: ShiftKind, bounds: Any, drawn: Any, drawn_sign: Any) -> 
     return _two_sided(bounds, drawn)
 
 
-def _changed(config: Config, params: Params, cval: Any, statistics: Statistics, images: Any) -> Any:
+def _changed(config: Config, params: Params | Given, cval: Any, statistics: Statistics, images: Any) -> Any:
     images = jnp.asarray(images)
     if config.affine:
         # Reductions over the picture follow, into which the compiler would otherwise pull the resampling.
@@ -124,29 +156,37 @@ def _changed(config: Config, params: Params, cval: Any, statistics: Statistics, 
     return images.astype(config.dtype)
 
 
-def _resampled(config: Config, params: Params, image: Any, cval: Any) -> Any:
+def _resampled(config: Config, params: Params | Given, image: Any, cval: Any) -> Any:
     """One affine map, the flips in it: what lies between, a channel shift, is the same on either side of a flip."""
     image = jnp.moveaxis(image, 0, -1) if config.channels_first else image
     # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
     if config.order == 0 or config.arithmetic == np.float64:
         image = image.astype(config.arithmetic)
-    rows, cols = image.shape[0], image.shape[1]
-    in_row, in_col = affine_matrix(jnp, params, rows, cols)
-    if config.flips:
-        in_row, in_col = (flipped(row, params, rows, cols) for row in (in_row, in_col))
-    matrix = jnp.array([in_row, in_col, (0, 0, 1)], np.float32)
+    if isinstance(params, Given):
+        matrix = params.matrix
+    else:
+        in_row, in_col = _source_rows(jnp, config, params, image.shape[0], image.shape[1])
+        matrix = jnp.array([in_row, in_col, (0, 0, 1)], np.float32)
     image = warp(image, matrix, config.fill_mode, cval, config.order)
     image = round_to(config.dtype, image).astype(config.arithmetic)
     return jnp.moveaxis(image, -1, 0) if config.channels_first else image
 
 
-def _mirrored(config: Config, params: Params, image: Any) -> Any:
+def _source_rows(xp: Any, config: Config, params: Params, rows: int, cols: int) -> tuple[Any, Any]:
+    """The upper two rows of the map from output to source, the flips in it."""
+    in_row, in_col = affine_matrix(xp, params, rows, cols)
+    if config.flips:
+        return flipped(in_row, params, rows, cols), flipped(in_col, params, rows, cols)
+    return in_row, in_col
+
+
+def _mirrored(config: Config, params: Params | Given, image: Any) -> Any:
     for axis, flip in ((config.row_axis + 1, params.flip_horizontal), (config.row_axis, params.flip_vertical)):
         image = jnp.where(flip > 0, jnp.flip(image, axis), image)
     return image
 
 
-def _intensities(config: Config, params: Params, image: Any) -> Any:
+def _intensities(config: Config, params: Params | Given, image: Any) -> Any:
     if config.channel_shift:
         flat = image.reshape(-1)  # one axis of pixels takes half the time of three
         shifted = flat + params.channel_shift_intensity.astype(image.dtype)
