@@ -49,7 +49,7 @@ class Affine(Transform):
         zoom: Magnification: r means [1 - r, 1 + r], a pair is taken as it is. Rows and columns draw apart.
         horizontal_flip: Swap left and right: True for one half of the images, or a probability.
         vertical_flip: Swap top and bottom, likewise.
-        fill_mode, cval, order: As in `affine_warp`.
+        fill_mode, cval, order: As in `affine_warp`. From order 2 on an image is prefiltered first, a pass of its own.
         whole_pixels: Round the shift to whole pixels. With neither rotation, shear nor zoom nothing is
             interpolated then, and the image keeps its dtype.
         keep_aspect: One zoom factor for rows and columns.

@@ -20,12 +20,12 @@ def reflected(tap: Any, size: int) -> Any:
     return jnp.minimum(folded, np.int32(2 * size - 1) - folded)
 
 
-def mirrored(tap: Any, size: int) -> Any:
-    """Whole-sample symmetric, d c b | a b c d | c b a: period 2 * size - 2."""
-    if size == 1:
-        return jnp.zeros_like(tap)
-    folded = _modulo(tap, 2 * size - 2)
-    return jnp.minimum(folded, np.int32(2 * size - 2) - folded)
+def turned_inwards(lower: Any, fraction: Any, size: int) -> tuple[Any, Any]:
+    """A coordinate brought to `lower` in [-1, size - 1] and `fraction` in [0, 1] where `reflected` repeats the same."""
+    folded = _modulo(lower, 2 * size)
+    turned = folded >= size
+    lower = jnp.where(turned, np.int32(2 * size - 2) - folded, folded)
+    return lower, jnp.where(turned, np.float32(1) - fraction, fraction)
 
 
 def wrapped(lower: Any, remainder: Any, inside: Any, size: int) -> Any:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # SciPy pads "nearest" by so many pixels on either side before the filter, and lets nothing beyond them count.
 PADDING = 12
+# What stands beyond the borders among the coefficients, in the words of `numpy.pad`.
+_BEYOND = {"nearest": "edge", "constant": "reflect", "reflect": "symmetric", "wrap": "reflect"}
 
 _POLES = {
     2: (sqrt(8) - 3,),
@@ -39,12 +41,18 @@ def coefficients(image: Num[Array, "height width channels"], order: int, fill_mo
     """The spline's coefficients, as `scipy.ndimage.spline_filter` finds them for this border, in `dtype`.
 
     Returns:
-        (height, width, channels), with `PADDING` more pixels on every side for "nearest".
+        (height, width, channels), with `margin(order, fill_mode)` more pixels on every side, so that all that counts
+        in a point of the image, or for "nearest" within `PADDING` of it, is there.
     """
     # The axis that is summed over stands last and the constant on the right: under vmap that is one large product,
     # the other way round it is many small ones and twice the time.
     image = _filtered(image.astype(dtype).transpose(1, 2, 0), order, fill_mode)
     return _filtered(image.transpose(2, 1, 0), order, fill_mode).transpose(0, 2, 1)
+
+
+def margin(order: int, fill_mode: str) -> int:
+    """How many coefficients stand before the first pixel's own."""
+    return order // 2 + 1 + (PADDING if fill_mode == "nearest" else 0)
 
 
 def _filtered(rows: Any, order: int, fill_mode: str) -> Any:
@@ -66,28 +74,32 @@ class _Piece(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _filter(size: int, order: int, fill_mode: str) -> tuple[_Piece, ...]:
-    """The filter of an axis of `size` pixels, piece by piece."""
+    """The filter of an axis of `size` pixels with its margins, piece by piece."""
     padding = PADDING if fill_mode == "nearest" else 0
     boundary = "reflect" if fill_mode == "reflect" else "mirror"
-    padded = size + 2 * padding
+    padded, beyond = size + 2 * padding, order // 2 + 1
+
+    def piece(start: int, rows: np.ndarray, *, first: bool = False, last: bool = False) -> _Piece:
+        rows = np.pad(rows, ((beyond * first, beyond * last), (0, 0)), mode=_BEYOND[fill_mode])  # type: ignore[call-overload]
+        return _Piece(start, _of_pixels(rows, padding * first, padding * last))
+
     if padded <= _DENSE:
-        return (_Piece(0, _padded_by_edges(_filter_matrix(padded, order, boundary), padding, padding)),)
+        return (piece(0, _filter_matrix(padded, order, boundary), first=True, last=True),)
     # Far from both ends all rows are alike, and at the ends they do not know how long the axis is.
     matrix = _filter_matrix(_DENSE, order, boundary)
     middle = matrix[_DENSE // 2 :][:_PIECE, _DENSE // 2 - _REACH :][:, : _PIECE + 2 * _REACH]
     num_last = padded % _PIECE + _PIECE
-    first = _padded_by_edges(matrix[:_PIECE, : _PIECE + _REACH], padding, 0)
-    last = _padded_by_edges(matrix[-num_last:, -num_last - _REACH :], 0, padding)
     between = range(_PIECE, padded - num_last, _PIECE)
+    start_of_last = padded - num_last - _REACH - padding
     return (
-        _Piece(0, first),
-        *(_Piece(start - _REACH - padding, middle) for start in between),
-        _Piece(size - last.shape[1], last),
+        piece(0, matrix[:_PIECE, : _PIECE + _REACH], first=True),
+        *(piece(start - _REACH - padding, middle) for start in between),
+        piece(start_of_last, matrix[-num_last:, -num_last - _REACH :], last=True),
     )
 
 
-def _padded_by_edges(weights: np.ndarray, before: int, after: int) -> np.ndarray:
-    """The weights of the pixels themselves, where they stand for an axis that repeats its edges outwards."""
+def _of_pixels(weights: np.ndarray, before: int, after: int) -> np.ndarray:
+    """The weights of the pixels alone, where the first and the last stood for so many more beyond them."""
     num_pixels = weights.shape[1] - before - after
     pixel = np.clip(np.arange(weights.shape[1]) - before, 0, num_pixels - 1)
     return weights @ (pixel[:, None] == np.arange(num_pixels))

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._arguments import check_fits
-from ._border import clamped, mirrored, reflected, wrapped
+from ._border import clamped, reflected, turned_inwards, wrapped
 from ._cast import round_to
 from ._grid import Place, source_places
-from ._spline import PADDING, coefficients, first_tap, tap_weights, weighted_sum
+from ._spline import PADDING, coefficients, first_tap, margin, tap_weights, weighted_sum
 from ._transform import arithmetic_dtype, check_finite
 
 if TYPE_CHECKING:
@@ -158,27 +158,27 @@ def _by_spline(image: Any, rows: Place, cols: Place, fill_mode: str, order: int)
     dtype = arithmetic_dtype(image.dtype)
     height, width, _ = image.shape
     gather = _gather(coefficients(image, order, fill_mode, dtype))
-    row_taps, row_weights = _spline_taps(rows, height, fill_mode, order, dtype)
-    col_taps, col_weights = _spline_taps(cols, width, fill_mode, order, dtype)
-    lines = [weighted_sum([gather(row, col) for col in col_taps], col_weights) for row in row_taps]
+    row, row_weights = _spline_taps(rows, height, fill_mode, order, dtype)
+    col, col_weights = _spline_taps(cols, width, fill_mode, order, dtype)
+    steps = [np.int32(step) for step in range(order + 1)]
+    lines = [weighted_sum([gather(row + down, col + right) for right in steps], col_weights) for down in steps]
     return weighted_sum(lines, row_weights)
 
 
-def _spline_taps(place: Place, size: int, fill_mode: str, order: int, dtype: Any) -> tuple[list[Any], list[Any]]:
-    """The coefficients that count at a coordinate along one axis, and their weights."""
+def _spline_taps(place: Place, size: int, fill_mode: str, order: int, dtype: Any) -> tuple[Any, list[Any]]:
+    """The first of the coefficients that count at a coordinate along one axis, and the weights of all of them."""
     lower, fraction = place.lower, place.fraction
     if fill_mode == "wrap":
         lower = wrapped(lower, place.remainder, place.inside, size)
-    if fill_mode == "nearest":
-        beyond = (lower < -PADDING) | (lower >= size - 1 + PADDING)
-        lower = jnp.clip(lower, -PADDING, size - 1 + PADDING) + np.int32(PADDING)
-        fraction = jnp.where(beyond, np.float32(0), fraction)
-        border, size = clamped, size + 2 * PADDING
+    elif fill_mode == "reflect":
+        lower, fraction = turned_inwards(lower, fraction, size)
     else:
-        border = reflected if fill_mode == "reflect" else mirrored
-    first, fraction = first_tap(lower, fraction, order)
-    taps = [border(first + np.int32(tap), size) for tap in range(order + 1)]
-    return taps, tap_weights(fraction[..., None].astype(dtype), order)
+        reach = PADDING if fill_mode == "nearest" else 0
+        first, last = -reach, size - 1 + reach
+        fraction = jnp.where((lower < first) | (lower >= last), np.float32(0), fraction)
+        lower = jnp.clip(lower, first, last)
+    lower, fraction = first_tap(lower + np.int32(margin(order, fill_mode)), fraction, order)
+    return lower, tap_weights(fraction[..., None].astype(dtype), order)
 
 
 def _gather(image: Any) -> Any:

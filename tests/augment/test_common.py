@@ -29,6 +29,7 @@ KEYS = jax.random.split(jax.random.key(0), 3)
 TRANSFORMS = {
     "Affine": Affine(rotation=20, shift=0.2, shear=10, zoom=0.2, horizontal_flip=True, vertical_flip=True),
     "Affine of order 0": Affine(rotation=20, shift=0.2, order=0, fill_mode="wrap"),
+    "Affine of order 3": Affine(rotation=20, shift=0.2, order=3, fill_mode="reflect"),
     "Affine of arrays": Affine(rotation=np.array([-5.0, 20.0]), shift=(np.array(0.1), 0.2), fill_mode="constant"),
     "Affine that selects": Affine(shift=0.4, whole_pixels=True, horizontal_flip=0.3, fill_mode="reflect"),
     "ChannelShift": ChannelShift(20),

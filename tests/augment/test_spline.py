@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from jaxiter import Affine, Loader, affine_warp, explain, shift_matrix
-from jaxiter.augment._spline import PADDING, _filter, coefficients, first_tap, tap_weights
+from jaxiter.augment._spline import PADDING, _filter, coefficients, first_tap, margin, tap_weights
 
 from .test_warp import FILL_MODES, by_scipy, near_a_jump, ordinary, random_image
 
@@ -26,6 +26,8 @@ def test_the_filter_is_that_of_scipy_for_every_length(order, fill_mode, size):
     boundary = "reflect" if fill_mode == "reflect" else "mirror"
     expected = ndimage.spline_filter1d(padded, order, mode=boundary) if len(padded) > 1 else padded
     found = [weights @ line[start : start + weights.shape[1]] for start, weights in _filter(size, order, fill_mode)]
+    beyond = {"nearest": "edge", "reflect": "symmetric"}.get(fill_mode, "reflect")
+    expected = np.pad(expected, order // 2 + 1, mode=beyond)
     np.testing.assert_allclose(np.concatenate(found), expected, rtol=0, atol=1e-11)
 
 
@@ -93,7 +95,7 @@ def test_float64_is_computed_in_float64(order):
     assert np.abs(found - by_scipy(image, matrix, fill_mode="nearest", order=order)).max() < 1e-13
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [2, 5])
 def test_the_gradient_follows_image_and_matrix(order):
     """The result is linear in the image, and a smooth function of the matrix away from the borders."""
     image, other = random_image((12, 11, 1)), random_image((12, 11, 1), seed=1)
@@ -113,16 +115,17 @@ def test_the_gradient_follows_image_and_matrix(order):
 
 def test_coefficients_of_bytes_are_floats_of_the_whole_image():
     image = (random_image((6, 5, 3)) * 255).astype(np.uint8)
-    assert coefficients(jnp.asarray(image), 3, "wrap", np.float32).shape == (6, 5, 3)
-    assert coefficients(jnp.asarray(image), 3, "nearest", np.float32).shape == (6 + 2 * PADDING, 5 + 2 * PADDING, 3)
+    for fill_mode in FILL_MODES:
+        found, beyond = coefficients(jnp.asarray(image), 3, fill_mode, np.float32), 2 * margin(3, fill_mode)
+        assert found.dtype == np.float32
+        assert found.shape == (6 + beyond, 5 + beyond, 3)
 
 
-@pytest.mark.parametrize("order", ORDERS)
-def test_a_loader_resamples_each_image_as_the_warp_alone_does(order, key):
+def test_a_loader_resamples_each_image_as_the_warp_alone_does(key):
     images = (random_image((5, 10, 9, 3)) * 255).astype(np.uint8)
-    affine = Affine(rotation=30, zoom=0.2, order=order, fill_mode="reflect")
+    affine = Affine(rotation=30, zoom=0.2, order=3, fill_mode="reflect")
     loader = Loader(images, batch_size=5, augment=affine, shuffle=False)
     for row, found in enumerate(loader.batch(key, 0, 0)):
         matrix = explain(loader, key, 0, row).matrix
-        expected = affine_warp(images[row].astype(np.float32), matrix, order=order, fill_mode="reflect")
+        expected = affine_warp(images[row].astype(np.float32), matrix, order=3, fill_mode="reflect")
         np.testing.assert_allclose(found, expected, rtol=0, atol=255e-6)

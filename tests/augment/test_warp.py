@@ -83,7 +83,7 @@ def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order)
         assert difference.max(initial=0) <= tolerance, name
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", [0, 1, 3, 4])
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
 def test_a_batch_of_224_pixels_agrees_with_scipy_under_jit_and_vmap(fill_mode, order):
     images = random_image((4, 224, 224, 3))
