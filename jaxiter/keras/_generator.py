@@ -13,7 +13,7 @@ from ._fit import fit
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
 from ._image import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
-from ._params import RandomTransform, draw, draw_from_state
+from ._params import RandomTransform, draw
 from ._standardize import standardized
 
 
@@ -130,13 +130,19 @@ class ImageDataGenerator:
         subset: str | None = None,
         *,
         output: str = "numpy",
+        rng: str | None = None,
     ) -> NumpyArrayIterator:
         """An endless iterator over batches of an array, see `NumpyArrayIterator`.
+
+        With rng="keras" and an integer seed the batches are those of Keras.
 
         Example:
             >>> generator = ImageDataGenerator(validation_split=0.2)
             >>> len(generator.flow(np.zeros((10, 8, 8, 3)), batch_size=4, subset="training"))
             2
+            >>> it = generator.flow(np.zeros((5, 8, 8, 3)), np.arange(5), seed=0, rng="keras")
+            >>> next(it)[1].tolist(), np.random.RandomState(0).permutation(5).tolist()
+            ([2, 0, 1, 3, 4], [2, 0, 1, 3, 4])
         """
         return NumpyArrayIterator(
             x,
@@ -154,6 +160,7 @@ class ImageDataGenerator:
             ignore_class_split=ignore_class_split,
             dtype=self.dtype,
             output=output,
+            rng=rng,
         )
 
     def flow_from_directory(self, *args: Any, **kwargs: Any) -> NoReturn:
@@ -202,16 +209,15 @@ class ImageDataGenerator:
 
         Args:
             img_shape: Of one image; shifts are in its pixels.
-            seed: Keras' own values for this seed; None: fresh ones. NumPy's global stream is left alone.
+            seed: Keras' own values for this seed; None: fresh ones. NumPy's global stream is left alone. While a
+                batch of rng="keras" is made, a seed moves its stream, as in Keras.
 
         Example:
             >>> params = ImageDataGenerator(rotation_range=10).get_random_transform((8, 8, 3), seed=1)
             >>> round(params["theta"], 4), params["zx"]
             (-1.6596, 1)
         """
-        if seed is not None:
-            return draw_from_state(np.random.RandomState(seed), self, img_shape)
-        return draw(self, img_shape)
+        return draw(self, img_shape, seed)
 
     def apply_transform(self, x: np.ndarray, transform_parameters: RandomTransform) -> np.ndarray:
         """The image changed by the parameters; a missing one means no change.

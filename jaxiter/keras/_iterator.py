@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from .._keys import Key
 from ..sampler import permutation
 from ._pydataset import check_keras, keras_class
+from ._replay import Replay
 from ._seed import seed_key
 
 
@@ -25,10 +27,13 @@ class Iterator:
         batch_size: Examples in a batch.
         shuffle: Show every epoch in an order of its own.
         seed: Decides the orders: an integer, a JAX key, or None for another one every time.
+        rng: None, or "keras": for an integer seed in [0, 2**32) the orders are those of Keras, which follow from the
+            seed and the number of batches seen. The batches that a subclass makes draw the parameters of Keras from
+            an `ImageDataGenerator` too. NumPy's global stream stays untouched.
         workers, use_multiprocessing, max_queue_size: Kept for Keras 3, which asks for them; they do nothing here.
 
     Raises:
-        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64).
+        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), and for another rng.
 
     Example:
         >>> class Squares(Iterator):
@@ -52,11 +57,15 @@ class Iterator:
         shuffle: bool,
         seed: Any,
         *,
+        rng: str | None = None,
         workers: int = 1,
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
         self.__class__ = keras_class(type(self))
+        if rng is not None and not (isinstance(rng, str) and rng == "keras"):
+            raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
+        self._replay = None if rng is None else Replay(seed)
         self._keyed: tuple[Any, Key] = (seed, seed_key(seed))
         self.n = n
         self.batch_size = batch_size
@@ -74,6 +83,11 @@ class Iterator:
         self._epoch = -1
         self._taken = threading.local()
 
+    @property
+    def rng(self) -> str | None:
+        """Whose random stream this follows: None, jaxiter's own, or "keras"."""
+        return None if self._replay is None else "keras"
+
     def __len__(self) -> int:
         return (self.n + self.batch_size - 1) // self.batch_size
 
@@ -83,8 +97,9 @@ class Iterator:
     def __next__(self) -> Any:
         with self.lock:
             index_array = next(self.index_generator)
-            epoch = self._epoch
-        return self._batch_in_epoch(index_array, epoch)
+            making = self._making()
+        with making:
+            return self._get_batches_of_transformed_samples(index_array)
 
     def next(self) -> Any:
         """The next batch, as `next(it)` gives it."""
@@ -94,11 +109,14 @@ class Iterator:
         if idx >= len(self):
             raise ValueError(f"Asked for batch {idx} of an iterator of length {len(self)}; expected at most the last.")
         with self.lock:
+            self._reseed()
             self.total_batches_seen += 1
             if self.index_array is None:
                 self._set_index_array()
-            order, epoch = self._order, self._epoch
-        return self._batch_in_epoch(order[self.batch_size * idx : self.batch_size * (idx + 1)], epoch)
+            index_array = self._order[self.batch_size * idx : self.batch_size * (idx + 1)]
+            making = self._making()
+        with making:
+            return self._get_batches_of_transformed_samples(index_array)
 
     def reset(self) -> None:
         """Nothing; the next batch starts a new epoch, in a new order."""
@@ -124,12 +142,15 @@ class Iterator:
     def _set_index_array(self) -> None:
         self._epoch += 1
         self.index_array = np.arange(self.n)
-        if self.shuffle and self.n:
+        if self.shuffle and self._replay is not None:
+            self.index_array = self._replay.order(self.n)
+        elif self.shuffle and self.n:
             self.index_array = np.asarray(permutation(self._key, self._epoch, self.n)).astype(np.intp)
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:
         self.reset()
         while True:
+            self._reseed()
             if self.batch_index == 0:
                 self._set_index_array()
             start = (self.batch_index * self.batch_size) % self.n if self.n else 0
@@ -157,11 +178,22 @@ class Iterator:
             self._keyed = (self.seed, seed_key(self.seed))
         return self._keyed[1]
 
-    def _batch_in_epoch(self, index_array: np.ndarray, epoch: int) -> Any:
+    def _reseed(self) -> None:
+        if self._replay is not None:
+            self._replay.reseed(self.seed, self.total_batches_seen)
+
+    def _making(self) -> AbstractContextManager[None]:
+        """Around the making of the batch whose examples were just taken, which may take its time."""
+        if self._replay is None:
+            return self._in_epoch(self._epoch)
+        return self._replay.batch(self._replay.lend(self.seed))
+
+    @contextmanager
+    def _in_epoch(self, epoch: int) -> Generator[None, None, None]:
         # By the time that a batch is made, another thread may have begun the next epoch.
         self._taken.epoch = epoch
         try:
-            return self._get_batches_of_transformed_samples(index_array)
+            yield
         finally:
             del self._taken.epoch
 

@@ -39,10 +39,14 @@ class NumpyArrayIterator(Iterator):
         ignore_class_split: Do not ask for the same labels in both subsets.
         dtype: Of the batches; float32 by default.
         output: "numpy", or "jax": the images stay on the device.
+        rng: None, or "keras": order, parameters, file numbers and so the batches are those of Keras for an integer
+            seed, as long as nothing else drew from NumPy there. What becomes of an image then depends on the number
+            of batches seen and on its place in the batch. Functions that draw from NumPy themselves are not replayed.
 
     Raises:
-        ValueError: For arrays of different length, images of another rank, an unknown subset or output, or subsets
-            with different labels.
+        ValueError: For arrays of different length, images of another rank, an unknown subset, output or rng, subsets
+            with different labels, and with rng="keras" for a seed that is a JAX key or outside [0, 2**32), or that
+            has got there by adding the number of batches seen.
 
     Example:
         >>> from jaxiter.keras import ImageDataGenerator
@@ -71,6 +75,7 @@ class NumpyArrayIterator(Iterator):
         dtype: Any = None,
         *,
         output: str = "numpy",
+        rng: str | None = None,
     ):
         self.data_format = "channels_last" if data_format is None else data_format
         self.dtype = "float32" if dtype is None else dtype
@@ -98,7 +103,7 @@ class NumpyArrayIterator(Iterator):
         self.output = output
         self._first_row = rows.start
         self._file_numbers = np.random.RandomState()
-        super().__init__(self._shape[0], batch_size, shuffle, seed)
+        super().__init__(self._shape[0], batch_size, shuffle, seed, rng=rng)
 
     @property
     def x(self) -> np.ndarray:
@@ -116,7 +121,10 @@ class NumpyArrayIterator(Iterator):
 
     def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
         index = np.asarray(index_array).astype(np.intp)
-        place = Place(self._key, self._epoch_of_batch(), index + self._first_row)
+        if self._replay is not None:
+            place: Any = self._replay.state
+        else:
+            place = Place(self._key, self._epoch_of_batch(), index + self._first_row)
         length = max(len(index), min(self.batch_size, self.n))
         images = transformed(self.image_data_generator, self._read(index), self.dtype, place, length)
         if self.output == "jax":
@@ -142,8 +150,9 @@ class NumpyArrayIterator(Iterator):
         return np.asarray(self._source[unique])[inverse]
 
     def _save(self, images: np.ndarray, index: np.ndarray) -> None:
+        stream = self._file_numbers if self._replay is None else self._replay.state
         for image, position in zip(images, index, strict=True):
-            number = self._file_numbers.randint(10000)
+            number = stream.randint(10000)
             name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
             array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
 

@@ -1,0 +1,483 @@
+import shutil
+import threading
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+
+from jaxiter import keras
+from jaxiter.keras import ImageDataGenerator, Iterator, NumpyArrayIterator
+from jaxiter.keras._params import TRANSFORMS, draw_each, draw_from_state
+from jaxiter.keras._transform import given_batch
+
+from .reference import legacy
+from .test_generator import EVERYTHING, pictures, same_but_for_ties
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Your .PyDataset")
+
+SMOOTH = {
+    "rotation_range": 30,
+    "width_shift_range": 0.2,
+    "height_shift_range": 0.1,
+    "shear_range": 12,
+    "zoom_range": 0.3,
+    "horizontal_flip": True,
+    "vertical_flip": True,
+}
+IMAGES = pictures((11, 9, 8, 3), dtype=np.uint8)
+ROWS = np.arange(11)
+
+
+@pytest.fixture(autouse=True)
+def numpys_stream_is_put_back():
+    kept = np.random.get_state()
+    yield
+    np.random.set_state(kept)
+
+
+def global_stream():
+    return np.random.get_state()[1].tolist(), np.random.get_state()[2]
+
+
+class Both:
+    """The same iterator from both, stepped together; what each step gives must be the same."""
+
+    def __init__(self, generators, tmp_path=None, images=IMAGES, close=same_but_for_ties, **arguments):
+        folders = [None, None]
+        if tmp_path is not None:
+            folders = [tmp_path / "ours", tmp_path / "theirs"]
+            for folder in folders:
+                folder.mkdir()
+        self.folders, self.close = folders, close
+        arguments = {"batch_size": 4, "shuffle": True, "seed": 3, "ignore_class_split": True} | arguments
+        ours, theirs = generators
+        self.ours = ours.flow(images, ROWS[: len(images)], save_to_dir=folders[0], rng="keras", **arguments)
+        self.theirs = theirs.flow(images, ROWS[: len(images)], save_to_dir=folders[1], **arguments)
+
+    def step(self, action):
+        """What `action` gives for ours, after a look at what it gives for theirs."""
+        before = global_stream()
+        found = action(self.ours)
+        assert global_stream() == before, "NumPy's stream was touched"
+        expected = action(self.theirs)
+        if isinstance(expected, tuple):
+            assert found[1].tolist() == expected[1].tolist()
+            if len(expected[0]):
+                self.close(found[0], expected[0])
+            assert found[0].shape == expected[0].shape
+        assert counters(self.ours) == counters(self.theirs)
+        self.check_files()
+        return found
+
+    def check_files(self):
+        if self.folders[0] is not None:
+            ours, theirs = (sorted(path.name for path in folder.iterdir()) for folder in self.folders)
+            assert ours == theirs
+
+
+def counters(it):
+    return it.batch_index, it.total_batches_seen, None if it.index_array is None else it.index_array.tolist()
+
+
+def both_generators(**arguments):
+    return ImageDataGenerator(**arguments), legacy.ImageDataGenerator(**arguments)
+
+
+exactly_smooth = partial(same_but_for_ties, level=0)
+
+SETTINGS = {
+    "nothing": {},
+    "smooth": SMOOTH,
+    "everything": EVERYTHING,
+    "choices": EVERYTHING | {"width_shift_range": [0.1, 0.3], "height_shift_range": 3, "zoom_range": (1, 1)},
+    "flips alone": {"horizontal_flip": True, "vertical_flip": True, "rescale": 0.5},
+    "intensities": {"channel_shift_range": 30, "brightness_range": (0.5, 1.5), "samplewise_center": True},
+    "no range, yet draws": {"rotation_range": 0, "rescale": 1 / 255},
+    "constant": SMOOTH | {"fill_mode": "constant", "cval": 7.0, "height_shift_range": 2.5},
+    "float64": SMOOTH | {"dtype": "float64", "channel_shift_range": 10},
+    "on the host": SMOOTH | {"preprocessing_function": lambda image: image / 2},
+}
+
+STEPS = {
+    "next": next,
+    "next again": next,
+    "next method": lambda it: it.next() if hasattr(it, "next") else next(it),
+    "first": lambda it: it[0],
+    "last": lambda it: it[len(it) - 1],
+    "before the first": lambda it: it[-1],
+    "far before": lambda it: it[-2],
+    "reset": lambda it: it.reset(),
+    "epoch end": lambda it: it.on_epoch_end(),
+    "by hand": lambda it: it._get_batches_of_transformed_samples(next(it.index_generator)),
+    "smaller batches": lambda it: setattr(it, "batch_size", 3),
+    "larger batches": lambda it: setattr(it, "batch_size", 4),
+    "another place": lambda it: setattr(it, "batch_index", 1),
+    "another seed": lambda it: setattr(it, "seed", 12345),
+    "NumPy's seed": lambda it: setattr(it, "seed", np.int64(7)),
+    "seed by the count": lambda it: setattr(it, "seed", it.total_batches_seen),
+    "runs on": lambda it: setattr(it, "seed", None),
+}
+
+
+@pytest.mark.parametrize("walk", range(3))
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_any_walk_gives_keras_batches_names_and_counters(setting, walk, tmp_path):
+    choose = np.random.RandomState(walk)
+    both = Both(
+        both_generators(**SETTINGS[setting], validation_split=0.3),
+        tmp_path if walk else None,
+        seed=int(choose.randint(100)),
+        shuffle=bool(walk < 2),
+        subset=[None, "training", "validation"][walk],
+    )
+    both.step(next)  # from here on nobody but Keras moves NumPy's stream
+    for _ in range(15):
+        both.step(STEPS[choose.choice(list(STEPS))])
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_epochs_by_next_are_those_of_keras_to_the_last_short_batch(shuffle, tmp_path):
+    both = Both(both_generators(**SMOOTH), tmp_path, close=exactly_smooth, shuffle=shuffle)
+    sizes = [len(both.step(next)[1]) for _ in range(3 * len(both.ours))]
+    assert sizes == [4, 4, 3] * 3
+
+
+def test_epochs_by_index_are_those_of_keras():
+    both = Both(both_generators(**SMOOTH), close=exactly_smooth)
+    for _ in range(2):
+        for index in range(len(both.ours)):
+            both.step(lambda it, index=index: it[index])
+        both.step(lambda it: it.on_epoch_end())
+
+
+def test_settings_without_ties_agree_to_a_ten_thousandth():
+    for changes in ({}, {"fill_mode": "reflect"}, {"rescale": 1 / 255}, {"zoom_range": 1.5}, {"shear_range": 0}):
+        arguments = SMOOTH | changes
+        both = Both(both_generators(**arguments), close=partial(np.testing.assert_allclose, rtol=1e-4, atol=0.0255))
+        for _ in range(4):
+            both.step(next)
+
+
+def test_large_pictures_of_the_highest_contrast_agree_to_a_ten_thousandth():
+    images = np.random.RandomState(0).choice([0, 255], (4, 300, 400, 1)).astype(np.uint8)
+    both = Both(
+        both_generators(**SMOOTH), images=images, close=partial(np.testing.assert_allclose, rtol=0, atol=0.0255)
+    )
+    both.step(next)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_statistics_of_fit_are_applied(data_format):
+    images = IMAGES if data_format == "channels_last" else np.moveaxis(IMAGES, -1, 1).copy()
+    flags = {"featurewise_center": True, "featurewise_std_normalization": True, "rescale": 0.1}
+    generators = both_generators(**SMOOTH, **flags, data_format=data_format)
+    for generator in generators:
+        generator.fit(images)
+    both = Both(generators, images=images, close=partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4))
+    for _ in range(4):
+        both.step(next)
+
+
+def test_settings_are_read_anew_for_every_batch():
+    both = Both(both_generators(**SMOOTH), close=exactly_smooth)
+    for name, value in (("rotation_range", 3), ("zoom_range", [0.5, 0.75]), ("horizontal_flip", False)):
+        for it in (both.ours, both.theirs):
+            setattr(it.image_data_generator, name, value)
+        both.step(next)
+
+
+def overriding(base, names, calls):
+    """A generator of either library whose methods are overridden without change, but for `calls`."""
+
+    def method(name, self, *arguments):
+        calls.append((name, type(arguments[0])))
+        return getattr(base, name)(self, *arguments)
+
+    bodies = {name: lambda self, *a, name=name: method(name, self, *a) for name in names}
+    return type("Overriding", (base,), bodies)
+
+
+METHODS = ["get_random_transform", "apply_transform", "standardize"]
+
+
+@pytest.mark.parametrize("names", [[name] for name in METHODS] + [METHODS], ids="+".join)
+def test_overridden_methods_are_called_and_draw_keras_parameters(names, tmp_path):
+    ours, theirs = [], []
+    generators = (
+        overriding(ImageDataGenerator, names, ours)(**SMOOTH),
+        overriding(legacy.ImageDataGenerator, names, theirs)(**SMOOTH),
+    )
+    both = Both(generators, tmp_path, close=exactly_smooth)
+    for action in (next, next, lambda it: it[0], next, lambda it: it.on_epoch_end(), next):
+        both.step(action)
+    assert ours == theirs
+    assert ours
+
+
+def unruly(base):
+    class Unruly(base):
+        """Draws twice for one image, from a seed for another, and while images are changed and standardized."""
+
+        def get_random_transform(self, img_shape, seed=None):
+            self.count = getattr(self, "count", 0) + 1
+            super().get_random_transform(img_shape)
+            return super().get_random_transform(img_shape, 5 if self.count % 3 == 0 else None)
+
+        def apply_transform(self, x, transform_parameters):
+            theta = base.get_random_transform(self, x.shape)["theta"]
+            return super().apply_transform(x, transform_parameters | {"theta": theta})
+
+    return Unruly
+
+
+def test_whatever_draws_through_the_generator_draws_from_the_replayed_stream(tmp_path):
+    generators = unruly(ImageDataGenerator)(**SMOOTH), unruly(legacy.ImageDataGenerator)(**SMOOTH)
+    both = Both(generators, tmp_path, close=exactly_smooth)
+    for _ in range(5):
+        both.step(next)
+
+
+def test_a_preprocessing_function_may_draw_between_one_image_and_the_next(tmp_path):
+    generators = both_generators(**SMOOTH)
+    for generator in generators:
+        generator.preprocessing_function = lambda x, generator=generator: generator.random_transform(x)
+    both = Both(generators, tmp_path, close=exactly_smooth)
+    for _ in range(4):
+        both.step(next)
+
+
+def test_the_functions_that_draw_replay_too_where_a_batch_is_made():
+    generators = both_generators(horizontal_flip=True)
+    for generator, library in zip(generators, (keras, legacy), strict=True):
+        generator.preprocessing_function = lambda x, library=library: library.random_zoom(
+            library.random_shift(library.random_brightness(x, (0.5, 1.5)), 0.3, 0.2, 0, 1, 2), (0.5, 1), 0, 1, 2
+        )
+    both = Both(generators)
+    for _ in range(4):
+        both.step(next)
+
+
+@pytest.mark.parametrize("draws", [[], [4], [0, 5]], ids=repr)
+def test_where_a_preprocessing_function_draws_the_next_pictures_follow(draws):
+    """A guess of the parameters holds up to the first draw that was not foreseen."""
+    generators = both_generators(**SMOOTH)
+    for generator in generators:
+
+        def function(x, generator=generator):
+            generator.count = getattr(generator, "count", -1) + 1
+            return generator.get_random_transform(x.shape)["theta"] + x if generator.count in draws else x
+
+        generator.preprocessing_function = function
+    both = Both(generators, batch_size=11)
+    both.step(next)
+    both.step(next)
+
+
+def test_an_iterator_of_the_users_own_gets_keras_orders_and_parameters():
+    def places(base, generator_class):
+        class Places(base):
+            def _get_batches_of_transformed_samples(self, index_array):
+                generator = generator_class(rotation_range=90)
+                return [(int(index), generator.get_random_transform((4, 4, 3))["theta"]) for index in index_array]
+
+        return Places
+
+    ours = places(Iterator, ImageDataGenerator)(10, 4, True, 5, rng="keras")
+    theirs = places(legacy.Iterator, legacy.ImageDataGenerator)(10, 4, True, 5)
+    for _ in range(5):
+        assert next(ours) == next(theirs)
+        assert ours[1] == theirs[1]
+
+
+def test_no_images_give_empty_batches_and_no_draws():
+    both = Both(both_generators(**SMOOTH), images=IMAGES[:0])
+    for _ in range(2):
+        x, y = both.step(next)
+        assert x.shape == (0, 9, 8, 3)
+        assert y.shape == (0,)
+
+
+@pytest.mark.parametrize("changes", [{}, {"width_shift_range": 3}, {"height_shift_range": [0.1, 0.2]}])
+@pytest.mark.parametrize("base", [EVERYTHING, SMOOTH, {}, {"brightness_range": (np.float32(0.3), 2)}])
+def test_drawing_for_a_batch_is_drawing_image_by_image(base, changes):
+    generator = ImageDataGenerator(**(base | changes))
+    together, apart = np.random.RandomState(4), np.random.RandomState(4)
+    found = draw_each(together, generator, (20, 30, 3), 7)
+    for row in found:
+        expected = draw_from_state(apart, generator, (20, 30, 3))
+        assert [row[name] for name in TRANSFORMS.names] == [value or 0 for value in expected.values()]
+        assert list(TRANSFORMS.names) == list(expected)
+    assert together.random_sample() == apart.random_sample()
+
+
+def test_the_batch_program_makes_the_pictures_and_short_batches_compile_nothing_new():
+    it = ImageDataGenerator(**SMOOTH).flow(IMAGES, batch_size=4, seed=1, rng="keras")
+    next(it)
+    compiled = given_batch._cache_size()
+    it.image_data_generator.rotation_range = 40
+    it.seed = 2
+    for _ in range(len(it) + 1):
+        next(it)
+    assert given_batch._cache_size() == compiled
+    assert compiled > 0
+
+
+def test_output_jax_gives_the_same_pictures_on_the_device():
+    on_host, on_device = (
+        ImageDataGenerator(**SMOOTH).flow(IMAGES, batch_size=4, seed=1, rng="keras", output=output)
+        for output in ("numpy", "jax")
+    )
+    for _ in range(3):
+        x, x_device = next(on_host), next(on_device)
+        assert isinstance(x_device, jax.Array)
+        np.testing.assert_array_equal(x, x_device)
+
+
+def test_pictures_are_saved_under_the_numbers_that_keras_draws(tmp_path):
+    both = Both(both_generators(**SMOOTH, validation_split=0.4), tmp_path, subset="training", save_prefix="a")
+    for action in (next, lambda it: it[0], next, next):
+        for folder in both.folders:
+            shutil.rmtree(folder)
+            folder.mkdir()
+        both.step(action)
+        assert any(both.folders[0].iterdir())
+
+
+class Paused(ImageDataGenerator):
+    """Waits for others before each image is changed."""
+
+    barrier = threading.Barrier(4)
+
+    def apply_transform(self, x, transform_parameters):
+        try:
+            self.barrier.wait(timeout=0.02)
+        except threading.BrokenBarrierError:
+            self.barrier.reset()
+        return super().apply_transform(x, transform_parameters)
+
+
+@pytest.mark.parametrize("cls", [ImageDataGenerator, Paused])
+def test_threads_together_get_the_batches_that_one_alone_gets(cls):
+    one = ImageDataGenerator(**SMOOTH).flow(IMAGES, ROWS, batch_size=2, seed=3, rng="keras")
+    expected = [next(one) for _ in range(24)]
+    it, found, guard = cls(**SMOOTH).flow(IMAGES, ROWS, batch_size=2, seed=3, rng="keras"), [], threading.Lock()
+
+    def take():
+        for _ in range(6):
+            batch = next(it)
+            with guard:
+                found.append(batch)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(expected)
+    for x, y in expected:  # in whatever order they were finished
+        assert any(y.tolist() == rows.tolist() and np.abs(x - images).max() < 1e-2 for images, rows in found)
+
+
+def test_an_epoch_that_another_thread_ends_leaves_the_batch_in_the_making_alone():
+    it = NumpyArrayIterator(IMAGES, None, ImageDataGenerator(**SMOOTH), shuffle=True, seed=3, rng="keras")
+    expected = next(it)
+
+    class Interrupted(NumpyArrayIterator):
+        def _get_batches_of_transformed_samples(self, index_array):
+            thread = threading.Thread(target=self.on_epoch_end)
+            thread.start()
+            thread.join()
+            return super()._get_batches_of_transformed_samples(index_array)
+
+    it = Interrupted(IMAGES, None, ImageDataGenerator(**SMOOTH), shuffle=True, seed=3, rng="keras")
+    assert np.array_equal(next(it), expected)
+
+
+def test_an_epoch_that_ends_in_the_making_of_a_batch_draws_where_keras_draws():
+    def ending(base):
+        class Ending(base):
+            def _get_batches_of_transformed_samples(self, index_array):
+                self.on_epoch_end()
+                return super()._get_batches_of_transformed_samples(index_array)
+
+        return Ending
+
+    ours, theirs = both_generators(**SMOOTH)
+    ours = ending(NumpyArrayIterator)(IMAGES, ROWS, ours, 4, shuffle=True, seed=3, rng="keras")
+    theirs = ending(legacy.NumpyArrayIterator)(IMAGES, ROWS, theirs, 4, shuffle=True, seed=3)
+    for _ in range(4):
+        (x, rows), (expected, expected_rows) = next(ours), next(theirs)
+        assert rows.tolist() == expected_rows.tolist()
+        exactly_smooth(x, expected)
+        ours.on_epoch_end()
+        theirs.on_epoch_end()
+        assert ours.index_array.tolist() == theirs.index_array.tolist()
+
+
+def test_without_a_seed_batches_differ_every_time_and_between_threads():
+    before = global_stream()
+    generator = ImageDataGenerator(rotation_range=90)
+    same = np.repeat(IMAGES[:1], 8, axis=0)
+    batches = [next(generator.flow(same, rng="keras")) for _ in range(2)]
+    it = generator.flow(same, rng="keras", batch_size=2)
+    threads = [threading.Thread(target=lambda: batches.append(next(it))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen = np.concatenate(batches)
+    assert len(np.unique(seen.reshape(len(seen), -1), axis=0)) == len(seen) == 24
+    assert global_stream() == before
+
+
+def test_rng_can_be_read():
+    generator = ImageDataGenerator()
+    assert generator.flow(IMAGES, rng="keras").rng == "keras"
+    assert generator.flow(IMAGES).rng is None
+
+
+@pytest.mark.parametrize("rng", ["numpy", "Keras", 3, np.arange(3), np.random.RandomState(0)], ids=repr)
+def test_another_rng_is_refused(rng):
+    with pytest.raises(ValueError, match=r"rng is .*expected None, .* or 'keras'"):
+        ImageDataGenerator().flow(IMAGES, rng=rng)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, np.int64(-5)])
+def test_seeds_that_numpy_refuses_are_refused_at_the_door(seed):
+    with pytest.raises(ValueError, match=rf"seed is {seed}; rng='keras' takes an integer in \[0, 2\*\*32\), or None"):
+        ImageDataGenerator().flow(IMAGES, seed=seed, rng="keras")
+
+
+@pytest.mark.parametrize("seed", [0.5, "a", np.arange(2)], ids=repr)
+def test_seeds_that_are_no_integers_are_refused(seed):
+    with pytest.raises(TypeError, match=r"seed is .*takes an integer"):
+        ImageDataGenerator().flow(IMAGES, seed=seed, rng="keras")
+
+
+@pytest.mark.parametrize("make", [jax.random.key, jax.random.PRNGKey])
+def test_a_key_is_no_seed_for_keras_at_the_door_and_later(make):
+    with pytest.raises(ValueError, match=r"takes an integer .* A JAX key goes with jaxiter's own stream, rng=None"):
+        ImageDataGenerator().flow(IMAGES, seed=make(0), rng="keras")
+    it = ImageDataGenerator().flow(IMAGES, seed=0, rng="keras")
+    it.seed = make(0)
+    with pytest.raises(ValueError, match="A JAX key goes with"):
+        it[0]
+
+
+def test_a_seed_that_passes_the_end_by_counting_fails_where_keras_fails():
+    both = Both(both_generators(), seed=2**32 - 2)
+    both.step(next)
+    both.step(next)
+    with pytest.raises(ValueError, match="Seed must be between"):
+        next(both.theirs)
+    with pytest.raises(ValueError, match=r"seed is 4294967294, and 2 batches were seen; .* \[0, 2\*\*32\)"):
+        next(both.ours)
+
+
+def test_a_seed_of_few_bits_wraps_around_as_in_keras():
+    both = Both(both_generators(**SMOOTH), seed=np.uint8(254), close=exactly_smooth)
+    both.step(next)
+    both.step(next)
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        both.step(next)
