@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..augment._warp import check_sampling
 from ._brightness import CHANNELS, check_channels
 from ._params import shifts, whole_steps
+from ._warning import warn
 
 # How a shift is drawn: anywhere within its range, in whole steps, or one of so many values.
 ANYWHERE, WHOLE_STEPS = "anywhere", "whole steps"
@@ -153,10 +153,9 @@ def fitted_statistic(generator: Any, name: str) -> Any:
         return None
     value = getattr(generator, name)
     if value is None:
-        warnings.warn(
+        warn(
             f"The generator's `{flag}` is on, but it has not been fitted, so this step is left out. Fit it first by "
-            "calling `.fit(images)`.",
-            stacklevel=2,
+            "calling `.fit(images)`."
         )
     return value
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -15,6 +14,7 @@ from ._image import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
 from ._params import RandomTransform, draw
 from ._standardize import standardized
+from ._warning import warn
 
 
 class ImageDataGenerator:
@@ -42,7 +42,7 @@ class ImageDataGenerator:
             `standardize` then runs image by image, which costs time.
         data_format: "channels_last", the default, or "channels_first".
         validation_split: The share of "validation" when `flow` is asked for a subset.
-        interpolation_order: 0 for the nearest pixel, 1 for linear interpolation.
+        interpolation_order: 0 for the nearest pixel, 1 for linear interpolation, 3 for cubic; 2, 4 and 5 exist too.
         dtype: Of the batches; float32 by default.
 
     Raises:
@@ -301,7 +301,7 @@ def _zoom_pair(zoom_range: Any) -> list[Any]:
 
 
 def _warn_override(flag: str, other: str, value: bool) -> None:
-    warnings.warn(f"`{flag}` overrides `{other}`, which is now {value}.", stacklevel=4)
+    warn(f"`{flag}` overrides `{other}`, which is now {value}.")
 
 
 def _only_arrays(name: str) -> str:

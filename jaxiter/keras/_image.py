@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import os
 import pathlib
-import warnings
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ._brightness import check_channels
+from ._warning import warn
 
 DATA_FORMATS = ("channels_last", "channels_first")
 
@@ -106,7 +106,7 @@ def save_img(
         file_format = "jpeg"
     img = array_to_img(x, data_format=data_format, scale=scale)
     if img.mode == "RGBA" and file_format and file_format.lower() == "jpeg":
-        warnings.warn("x is RGBA and JPEG has no alpha channel; it is written as RGB.", stacklevel=2)
+        warn("x is RGBA and JPEG has no alpha channel; it is written as RGB.")
         img = img.convert("RGB")
     img.save(path, format=file_format or None, **kwargs)
 
@@ -140,7 +140,7 @@ def load_img(
         (8, 8)
     """
     if grayscale:
-        warnings.warn("grayscale is deprecated; pass color_mode='grayscale'.", stacklevel=2)
+        warn("grayscale is deprecated; pass color_mode='grayscale'.")
         color_mode = "grayscale"
     img = _opened(path)
     if color_mode == "grayscale":
