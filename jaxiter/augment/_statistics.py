@@ -58,20 +58,29 @@ def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max
         raise TypeError(f"images has dtype {dtype}; expected real numbers.")
     if not 0 <= epsilon < float("inf"):
         raise ValueError(f"epsilon is {epsilon!r}; expected a finite number of at least 0.")
-    if zca:
-        _check_cost(shape, max_bytes)
-    count = float(np.prod(shape[:3]))
-    total = np.zeros(shape[3])
+    if zca and whitening_bytes(shape) > max_bytes:
+        raise ValueError(
+            f"zca=True for {whitening_cost(shape)}; max_bytes allows {max_bytes / 2**30:.1f} GiB. Fit on smaller "
+            f"images, or pass max_bytes={whitening_bytes(shape)}."
+        )
+    mean, std = moments(images)
+    if not np.isfinite(mean).all():
+        raise ValueError(f"images has channel means {mean.tolist()}; expected finite pixels.")
+    whitening = whitening_matrix(images, mean, epsilon).astype(np.float32) if zca else None
+    return Statistics(mean.astype(np.float32), std.astype(np.float32), whitening)
+
+
+def moments(images: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and population standard deviation of each channel in float64; NaN where a pixel is not finite."""
+    count = float(np.prod(images.shape[:3]))
+    total, squares = np.zeros(images.shape[3]), np.zeros(images.shape[3])
     for block in _blocks(images):
         total += block.sum(axis=(0, 1, 2))
     mean = total / count
-    if not np.isfinite(mean).all():
-        raise ValueError(f"images has channel means {mean.tolist()}; expected finite pixels.")
-    squares = np.zeros(shape[3])
-    for block in _blocks(images):
-        squares += np.square(block - mean).sum(axis=(0, 1, 2))
-    whitening = _whitening(images, mean, epsilon).astype(np.float32) if zca else None
-    return Statistics(mean.astype(np.float32), np.sqrt(squares / count).astype(np.float32), whitening)
+    with np.errstate(invalid="ignore"):
+        for block in _blocks(images):
+            squares += np.square(block - mean).sum(axis=(0, 1, 2))
+    return mean, np.sqrt(squares / count)
 
 
 def _blocks(images: Any) -> Iterator[np.ndarray]:
@@ -80,21 +89,26 @@ def _blocks(images: Any) -> Iterator[np.ndarray]:
         yield np.asarray(images[start : start + step]).astype(np.float64)
 
 
-def _check_cost(shape: tuple[int, ...], max_bytes: int) -> None:
+def whitening_bytes(shape: tuple[int, ...]) -> int:
+    """The memory that a whitening matrix for images (size, height, width, channels) takes while it is made."""
     features = int(np.prod(shape[1:]))
     rank = min(features, shape[0])
     # The result and its factors; and while a Gram matrix is formed, the data once if it is the smaller one.
-    needed = 8 * (2 * features**2 + (features * rank if rank < features else 0))
-    if needed > max_bytes:
-        raise ValueError(
-            f"zca=True for images of {features} numbers makes a {features} x {features} matrix: about "
-            f"{needed / 2**30:.1f} GiB of memory and {10 * rank**3 + features**2 * rank:.1e} operations; max_bytes "
-            f"allows {max_bytes / 2**30:.1f} GiB. Fit on smaller images, or pass max_bytes={needed}."
-        )
+    return 8 * (2 * features**2 + (features * rank if rank < features else 0))
 
 
-def _whitening(images: Any, mean: np.ndarray, epsilon: float) -> np.ndarray:
-    """U diag(sqrt(size) / (s + epsilon)) U^T, with U and s of the thin SVD of the centred data, transposed."""
+def whitening_cost(shape: tuple[int, ...]) -> str:
+    """What a whitening would take, for an error message."""
+    features = int(np.prod(shape[1:]))
+    rank = min(features, shape[0])
+    return (
+        f"images of {features} numbers makes a {features} x {features} matrix: about "
+        f"{whitening_bytes(shape) / 2**30:.1f} GiB of memory and {10 * rank**3 + features**2 * rank:.1e} operations"
+    )
+
+
+def whitening_matrix(images: Any, mean: Any, epsilon: float) -> np.ndarray:
+    """U diag(sqrt(size) / (s + epsilon)) U^T, with U and s of the thin SVD of `images - mean`, transposed."""
     size, features = images.shape[0], int(np.prod(images.shape[1:]))
     centred = ((block - mean).reshape(len(block), -1) for block in _blocks(images))
     if size >= features:

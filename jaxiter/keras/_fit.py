@@ -1,66 +1,79 @@
-"""Statistics of sample data for a generator, read in blocks."""
+"""Statistics of sample data for a generator: as Keras computes them where memory allows it, else in blocks."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from ..augment import fit_statistics
+from ..augment._statistics import moments, whitening_bytes, whitening_cost, whitening_matrix
 from ._batch import RANDOM, apply_each
 from ._brightness import CHANNELS
 from ._numpy_iterator import as_array
 from ._params import draw_each, drawing_from
+from ._warning import warn
 
 _AUGMENT_BLOCK = 128
+_AT_ONCE_BYTES = 2**25
 _MAX_WHITENING_BYTES = 2**34
 
 
 class Samples:
-    """The images as `fit` sees them, made when they are read: cast, rescaled, augmented, channels last."""
+    """The images as `fit` sees them, made when they are read: cast, rescaled and augmented."""
 
     def __init__(self, generator: Any, images: Any, rescale: Any):
         self.generator = generator
         self.images = images
         self.rescale = rescale
         self.transforms: np.ndarray | None = None
-        self.divisor: Any = 1
 
     @property
     def shape(self) -> tuple[int, ...]:
         size = len(self.images) if self.transforms is None else len(self.transforms)
-        return (size, *(self.images.shape[axis] for axis in self._axes[1:]))
-
-    @property
-    def _axes(self) -> tuple[int, int, int, int]:
-        return (0, self.generator.row_axis, self.generator.col_axis, self.generator.channel_axis)
+        return (size, *self.images.shape[1:])
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        images = self.rescaled(self.images[rows]) if self.transforms is None else self._augmented(rows)
-        return images.transpose(self._axes) / self.divisor
+        return self.rescaled(self.images[rows]) if self.transforms is None else self._augmented(rows)
 
     def rescaled(self, images: Any) -> np.ndarray:
         images = np.asarray(images).astype(self.generator.dtype)
-        return (images * self.rescale).astype(images.dtype) if self.rescale else images
+        if not self.rescale:
+            return images
+        return (images * self.rescale).astype(_float_dtype(self.generator))  # Keras cannot rescale integers
 
     def _augmented(self, rows: slice) -> np.ndarray:
         assert self.transforms is not None
-        blocks = []
+        blocks = [self.rescaled(self.images[:0])]
         for start in range(rows.start, min(rows.stop, len(self.transforms)), _AUGMENT_BLOCK):
             stop = min(start + _AUGMENT_BLOCK, rows.stop, len(self.transforms))
             images = self.rescaled(self.images[np.arange(start, stop) % len(self.images)])
             transforms = self.transforms[start:stop]
-            dtype = self.generator.dtype
-            batch = apply_each(self.generator, images, transforms, dtype, _AUGMENT_BLOCK, standardize=False)
+            batch = apply_each(self.generator, images, transforms, images.dtype, _AUGMENT_BLOCK, standardize=False)
             blocks.append(np.asarray(batch)[: len(images)])
         return np.concatenate(blocks)
+
+
+class ChannelsLast:
+    """Samples in the layout of `jaxiter.augment`, divided by one number for each channel."""
+
+    def __init__(self, samples: Samples, divisor: Any = 1):
+        generator = samples.generator
+        self.samples = samples
+        self.divisor = divisor
+        self.axes = (0, generator.row_axis, generator.col_axis, generator.channel_axis)
+        self.shape = tuple(samples.shape[axis] for axis in self.axes)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self.samples[rows].transpose(self.axes) / self.divisor
 
 
 def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
     """Sets `mean`, `std` and `zca_whitening_matrix`, those that the generator asks for."""
     images = as_array(x)
     _check_images(generator, images.shape)
+    size = rounds * len(images) if augment else len(images)
+    if generator.zca_whitening:
+        _check_whitening((size, *images.shape[1:]))
     samples = Samples(generator, images, generator.rescale)
     if augment:
         # As in Keras one stream for all images and rounds, though not NumPy's global one.
@@ -68,17 +81,49 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
         if generator._overrides("random_transform", *RANDOM):
             samples = _augmented_one_by_one(generator, samples, rounds, state)
         else:
-            samples.transforms = draw_each(state, generator, images.shape[1:], rounds * len(images))
-    if generator.featurewise_center or generator.featurewise_std_normalization:
-        statistics = fit_statistics(samples)
-        if generator.featurewise_center:
-            generator.mean = _per_channel(generator, statistics.mean)
-        if generator.featurewise_std_normalization:
-            generator.std = _per_channel(generator, statistics.std)
-            samples.divisor = statistics.std + 1e-6
+            samples.transforms = draw_each(state, generator, images.shape[1:], size)
+    if not (generator.featurewise_center or generator.featurewise_std_normalization or generator.zca_whitening):
+        return
+    needed = int(np.prod(samples.shape)) * _working_dtype(generator).itemsize
+    _fit_at_once(generator, samples) if needed <= _AT_ONCE_BYTES else _fit_in_blocks(generator, samples)
+
+
+def _fit_at_once(generator: Any, samples: Samples) -> None:
+    """Keras' own operations, one by one.
+
+    Where the images leave a direction without any variance, as with a constant border, its singular value is rounding
+    alone, and so is the largest part of the matrix: the same operations are all that gives the same matrix.
+    """
+    x = samples[0 : samples.shape[0]].astype(_working_dtype(generator))
+    axes = (0, generator.row_axis, generator.col_axis)
+    if generator.featurewise_center:
+        mean = np.mean(x, axis=axes, keepdims=True)[0]
+        generator.mean = mean.astype(_float_dtype(generator))
+        x -= mean
+    if generator.featurewise_std_normalization:
+        std = np.std(x, axis=axes, keepdims=True)[0]
+        generator.std = std.astype(_float_dtype(generator))
+        x /= std + 1e-6
     if generator.zca_whitening:
-        statistics = fit_statistics(samples, zca=True, epsilon=generator.zca_epsilon, max_bytes=_MAX_WHITENING_BYTES)
-        generator.zca_whitening_matrix = _in_layout(generator, samples.shape[1:], statistics.whitening)
+        flat = x.reshape(len(x), -1)
+        directions, singular, _ = np.linalg.svd(flat.T, full_matrices=False)
+        scale = np.sqrt(len(x)) / (singular + generator.zca_epsilon)
+        generator.zca_whitening_matrix = np.dot(directions * scale, directions.T)
+
+
+def _fit_in_blocks(generator: Any, samples: Samples) -> None:
+    images: Any = ChannelsLast(samples)
+    mean: Any = 0
+    if generator.featurewise_center or generator.featurewise_std_normalization:
+        means, std = moments(images)
+        if generator.featurewise_center:
+            mean, generator.mean = means, _per_channel(generator, means)
+        if generator.featurewise_std_normalization:
+            generator.std = _per_channel(generator, std)
+            images, mean = ChannelsLast(samples, std + 1e-6), mean / (std + 1e-6)
+    if generator.zca_whitening:
+        whitening = whitening_matrix(images, mean, generator.zca_epsilon)
+        generator.zca_whitening_matrix = _in_layout(generator, images.shape[1:], whitening)
 
 
 def _check_images(generator: Any, shape: tuple[int, ...]) -> None:
@@ -86,16 +131,21 @@ def _check_images(generator: Any, shape: tuple[int, ...]) -> None:
         raise ValueError(f"x has shape {shape}; images for `.fit()` should have rank 4.")
     axis = generator.channel_axis
     if shape[axis] not in CHANNELS:
-        warnings.warn(
+        warn(
             f'The generator\'s data_format is "{generator.data_format}", so axis {axis} of x should hold 1, 3 or 4 '
-            f"channels; x has shape {shape} ({shape[axis]} channels).",
-            stacklevel=4,
+            f"channels; x has shape {shape} ({shape[axis]} channels)."
         )
+
+
+def _check_whitening(shape: tuple[int, ...]) -> None:
+    if whitening_bytes(shape) > _MAX_WHITENING_BYTES:
+        raise ValueError(f"zca_whitening for {whitening_cost(shape)}. Fit on smaller images, or switch it off.")
 
 
 def _augmented_one_by_one(generator: Any, samples: Samples, rounds: int, state: np.random.RandomState) -> Samples:
     size = len(samples.images)
-    augmented = np.zeros((rounds * size, *samples.images.shape[1:]), generator.dtype)
+    dtype = samples.rescaled(samples.images[:0]).dtype
+    augmented = np.zeros((rounds * size, *samples.images.shape[1:]), dtype)
     with drawing_from(state):
         for position in range(len(augmented)):
             row = position % size
@@ -114,9 +164,14 @@ def _in_layout(generator: Any, image_shape: tuple[int, ...], whitening: Any) -> 
     size = int(np.prod(image_shape))
     if generator.channel_axis == 1:
         whitening = whitening.reshape(*image_shape, *image_shape).transpose(2, 0, 1, 5, 3, 4)
-    return whitening.reshape(size, size).astype(_float_dtype(generator))
+    return whitening.reshape(size, size)
 
 
 def _float_dtype(generator: Any) -> np.dtype:
+    """Of the figures: that of the data, if it is one of floats."""
     dtype = np.dtype(generator.dtype)
     return dtype if dtype.kind == "f" else np.dtype(np.float32)
+
+
+def _working_dtype(generator: Any) -> np.dtype:
+    return np.promote_types(_float_dtype(generator), np.float32)
