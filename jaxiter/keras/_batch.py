@@ -162,6 +162,7 @@ def apply_each(
 
 def filled_up(config: Config, images: np.ndarray, length: int) -> np.ndarray:
     """The images for the program: short batches padded with zeros, and cast unless the cast is exact on the device."""
+    images = images.astype(images.dtype.newbyteorder("="), copy=False)
     exact = np.can_cast(images.dtype, config.dtype) and images.dtype.kind in "buif" and images.dtype.itemsize <= 4
     # Integers are resampled in their own dtype, which decides how they are rounded.
     if not exact or (config.dtype.kind in "iu" and images.dtype != config.dtype):
