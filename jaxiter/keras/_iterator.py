@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +12,7 @@ import numpy as np
 
 from .._keys import Key
 from ..sampler import permutation
-from ._pydataset import check_keras, keras_class
+from ._pydataset import check_keras, check_process, keras_class
 from ._replay import Replay
 from ._seed import seed_key
 
@@ -30,7 +31,8 @@ class Iterator:
         rng: None, or "keras": for an integer seed in [0, 2**32) the orders are those of Keras, which follow from the
             seed and the number of batches seen. The batches that a subclass makes draw the parameters of Keras from
             an `ImageDataGenerator` too. NumPy's global stream stays untouched.
-        workers, use_multiprocessing, max_queue_size: Kept for Keras 3, which asks for them; they do nothing here.
+        workers, use_multiprocessing, max_queue_size: Kept for Keras 3, which asks for them; they do nothing here. With
+            more workers Keras takes threads; a forked process cannot make a batch, and says so.
 
     Raises:
         TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), and for another rng.
@@ -49,6 +51,7 @@ class Iterator:
     workers: int = 1
     use_multiprocessing: bool = False
     max_queue_size: int = 10
+    _process: int = os.getpid()  # that of the import, if __init__ was passed by
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Iterator:
         max_queue_size: int = 10,
     ):
         self.__class__ = keras_class(type(self))
+        self._process = os.getpid()
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
             raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
         self._replay = None if rng is None else Replay(seed)
@@ -130,7 +134,8 @@ class Iterator:
     def as_keras(self) -> Self:
         """This very iterator, now a `keras.utils.PyDataset` for `fit`, `evaluate` and `predict`.
 
-        One that is made after Keras was imported is one already.
+        One that is made after Keras was imported is one already. Keras goes by index, with an epoch end after each pass
+        and after a first look at the shapes. A batch of images alone it takes as a NumPy array only (output="numpy").
 
         Raises:
             RuntimeError: If Keras 3 has not been imported.
@@ -145,6 +150,7 @@ class Iterator:
         if self.shuffle and self._replay is not None:
             self.index_array = self._replay.order(self.n)
         elif self.shuffle and self.n:
+            check_process(self._process, Iterator._process)
             self.index_array = np.asarray(permutation(self._key, self._epoch, self.n)).astype(np.intp)
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:

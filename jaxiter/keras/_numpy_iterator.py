@@ -14,6 +14,7 @@ from ._brightness import CHANNELS
 from ._functions import numbers
 from ._image import array_to_img
 from ._iterator import Iterator
+from ._pydataset import check_process
 
 OUTPUTS = ("numpy", "jax")
 SUBSETS = ("training", "validation")
@@ -120,6 +121,7 @@ class NumpyArrayIterator(Iterator):
         self._shape = (rows.stop - rows.start, *source.shape[1:])
 
     def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
+        check_process(self._process, Iterator._process)
         index = np.asarray(index_array).astype(np.intp)
         if self._replay is not None:
             place: Any = self._replay.state

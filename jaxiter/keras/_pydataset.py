@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import os
 import sys
 import types
 from typing import Any
@@ -29,6 +30,15 @@ def check_keras() -> None:
     if _pydataset() is None:
         found = "keras has no keras.utils.PyDataset" if sys.modules.get("keras") else "keras is not imported"
         raise RuntimeError(f"{found}; import keras first (Keras 3), then call as_keras().")
+
+
+def check_process(*made_in: int) -> None:
+    """Raises in a process that was forked from those given: JAX, which runs threads, would wait there for ever."""
+    if os.getpid() not in made_in:
+        raise RuntimeError(
+            "A batch was asked for in a fork of the process that made the iterator, where JAX hangs. Leave "
+            "use_multiprocessing=False: the workers of Keras are threads then, and make batches side by side."
+        )
 
 
 def _pydataset() -> Any:

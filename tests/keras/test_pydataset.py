@@ -1,0 +1,205 @@
+"""Once Keras 3 is there, an iterator is one of its data sets, and nothing else about it changes."""
+
+import copy
+import inspect
+import pickle
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+
+from jaxiter.keras import ImageDataGenerator, Iterator, NumpyArrayIterator
+
+IMAGES, LABELS = np.zeros((6, 4, 4, 1), np.uint8), np.arange(6)
+
+
+class Places(Iterator):
+    """A batch is the places of its examples."""
+
+    def _get_batches_of_transformed_samples(self, index_array):
+        return np.array(index_array, np.float32)[:, None]
+
+
+class Renamed(Places):
+    """Passes on by position, and has things to do before."""
+
+    def __init__(self, number, *others):
+        self.number = number
+        super().__init__(number, *others)
+
+
+class WithSlots(Places):
+    __slots__ = ("place",)
+
+
+class Announced(Places):
+    names = ()
+
+    def __init_subclass__(cls, *, name):
+        Announced.names += (name,)
+
+
+class Pickled(Places):
+    def __getstate__(self):
+        return {"n": self.n, "workers": self.workers}
+
+
+class Flow(NumpyArrayIterator):
+    pass
+
+
+SUBCLASSES = [Places, Renamed, WithSlots, Announced, Pickled]
+
+
+def without_keras(monkeypatch, make, module=None):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "keras", module)
+        return make()
+
+
+@pytest.mark.parametrize("cls", SUBCLASSES)
+def test_an_iterator_is_a_dataset_and_still_of_its_class(cls):
+    it = cls(5, 2, False, None)
+    assert isinstance(it, keras.utils.PyDataset)
+    assert isinstance(it, cls)
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+        assert getattr(type(it), name) == getattr(cls, name)
+    assert inspect.signature(type(it)) == inspect.signature(cls)
+    assert type(it) is type(cls(5, 2, False, None))
+    assert len(it) == it.num_batches == 3
+    assert [it[i].tolist() for i in range(3)] == [[[0], [1]], [[2], [3]], [[4]]]
+    assert iter(it) is it
+    assert Announced.names == ()
+
+
+def test_flow_and_subclasses_of_the_array_iterator_are_datasets_too():
+    generator = ImageDataGenerator()
+    for it in (
+        generator.flow(IMAGES, LABELS),
+        Flow(IMAGES, LABELS, generator),
+        NumpyArrayIterator(IMAGES, 0 * LABELS, generator),
+    ):
+        assert isinstance(it, keras.utils.PyDataset)
+        assert isinstance(it, NumpyArrayIterator)
+
+
+def test_what_both_classes_define_is_ours():
+    mine = {name for cls in (Iterator, NumpyArrayIterator) for name in vars(cls)}
+    theirs = {name for name in vars(keras.utils.PyDataset) if not name.startswith("__")} | {"__iter__", "__getitem__"}
+    joined = type(NumpyArrayIterator(IMAGES, None, ImageDataGenerator()))
+    for name in mine & theirs:
+        assert inspect.getattr_static(joined, name) is inspect.getattr_static(NumpyArrayIterator, name), name
+    assert {
+        "workers",
+        "use_multiprocessing",
+        "max_queue_size",
+        "on_epoch_end",
+        "__iter__",
+        "__getitem__",
+    } <= mine & theirs
+
+
+def test_a_class_that_is_a_dataset_already_stays_as_it_is():
+    class Both(Places, keras.utils.PyDataset):
+        pass
+
+    assert type(Both(5, 2, False, None)) is Both
+
+
+def test_what_keras_asks_for_is_kept_and_may_be_set():
+    it = Places(5, 2, False, None, workers=3, use_multiprocessing=True, max_queue_size=4)
+    assert (it.workers, it.use_multiprocessing, it.max_queue_size) == (3, True, 4)
+    it.workers = 2
+    assert it.workers == 2
+
+
+def test_a_copy_and_a_pickle_are_datasets_where_keras_is(monkeypatch):
+    it = Pickled(5, 2, False, None, workers=3)
+    kept = pickle.dumps(it)
+    for other in (copy.copy(it), pickle.loads(kept)):
+        assert type(other) is type(it)
+        assert (len(other.__dict__), other.n, other.workers) == (2, 5, 3)
+    assert type(without_keras(monkeypatch, lambda: pickle.loads(kept))) is Pickled
+
+
+STUBS = {
+    "absent": None,
+    "in the midst of its import": types.ModuleType("keras"),
+    "Keras 2": types.SimpleNamespace(utils=types.SimpleNamespace(Sequence=object)),
+    "a stub": types.SimpleNamespace(utils=types.SimpleNamespace(PyDataset=lambda: None)),
+}
+
+
+@pytest.mark.parametrize("stub", STUBS)
+def test_without_keras_3_an_iterator_is_nothing_else_and_says_what_to_do(stub, monkeypatch):
+    def make():
+        it = Places(5, 2, False, None)
+        with pytest.raises(RuntimeError, match=r"import keras first .*, then call as_keras\(\)"):
+            it.as_keras()
+        return it
+
+    assert type(without_keras(monkeypatch, make, STUBS[stub])) is Places
+
+
+@pytest.mark.parametrize("cls", SUBCLASSES)
+def test_an_iterator_from_before_becomes_a_dataset_in_its_place(cls, monkeypatch):
+    it = without_keras(monkeypatch, lambda: cls(9, 2, True, 3))
+    it.workers = 4
+    next(it)
+    order = it.index_array
+    with pytest.raises(ValueError, match="Unrecognized data type"):
+        keras.Sequential([keras.layers.Dense(1)]).predict(it, verbose=0)
+    dataset = it.as_keras()
+    assert dataset is it
+    assert isinstance(dataset, keras.utils.PyDataset)
+    assert (dataset.batch_index, dataset.total_batches_seen, dataset.workers) == (1, 1, 4)
+    assert dataset.index_array is order
+    assert type(dataset) is type(cls(9, 2, True, 3).as_keras())
+
+
+PROGRAM = """
+import os, sys, warnings
+import numpy as np
+from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator
+class Mine(NumpyArrayIterator):
+    pass
+x, y = np.zeros((6, 4, 4, 1), np.uint8), np.arange(6)
+it = Mine(x, y, ImageDataGenerator(rotation_range=9), batch_size=2, shuffle=True, seed=0)
+next(it)
+assert "keras" not in sys.modules and type(it) is Mine
+import keras
+warnings.simplefilter("error")
+later = Mine(x, y, ImageDataGenerator(), batch_size=2)
+assert isinstance(later, keras.utils.PyDataset) and isinstance(later, Mine)
+
+def model():
+    made = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(6, activation="softmax")])
+    made.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    return made
+
+try:
+    model().fit(it, verbose=0)
+except ValueError as error:
+    assert "Unrecognized data type" in str(error)
+else:
+    raise AssertionError("fit took what is no dataset")
+model().fit(it.as_keras(), validation_data=later, verbose=0)
+
+warnings.simplefilter("ignore")  # of JAX, that a fork may hang
+for dataset in (it, later):
+    dataset.use_multiprocessing = True
+    try:
+        model().fit(dataset, verbose=0)
+    except RuntimeError as error:
+        assert "Leave use_multiprocessing=False" in str(error)
+    else:
+        raise AssertionError("a fork made a batch")
+"""
+
+
+def test_keras_may_come_later_is_never_imported_by_us_and_may_not_fork():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
