@@ -187,3 +187,13 @@ def test_a_seed_gives_the_same_training_with_augmentation():
 
     assert losses(0) == losses(0)
     assert losses(0) != losses(1)
+
+
+@pytest.mark.filterwarnings("ignore:Please import .affine_transform")
+def test_a_replayed_seed_trains_as_keras_own_iterator_trains():
+    def losses(module, **options):
+        generator = module.ImageDataGenerator(rotation_range=40, horizontal_flip=True, rescale=1 / 255)
+        it = generator.flow(IMAGES, LABELS, batch_size=4, seed=7, **options)
+        return model().fit(it, epochs=3, shuffle=False, verbose=0).history["loss"]
+
+    np.testing.assert_allclose(losses(ours, rng="keras"), losses(legacy), rtol=1e-4)
