@@ -15,12 +15,10 @@ _LEVEL_SLACK = 2.0**-12
 
 
 class Blend(NamedTuple):
-    """levels: the picture in whole numbers 0 to 255. stretched: whether low ... high was brought to 0 ... 255."""
+    """levels: the picture in whole numbers 0 to 255. stretched: whether it was brought from its range to 0 ... 255."""
 
     levels: Any
     stretched: Any
-    low: Any
-    high: Any
 
 
 def check_channels(count: int) -> None:
@@ -30,9 +28,16 @@ def check_channels(count: int) -> None:
         )
 
 
-def blend(xp: Any, image: Any, factor: Any, *, scale: bool, channel_axis: int, resampled: bool) -> Blend:
-    """Pillow's blend of `image` with black, `xp` being NumPy or jax.numpy; alpha is kept."""
-    low, high = xp.min(image), xp.max(image)
+def blend(
+    xp: Any, image: Any, factor: Any, extremes: tuple[Any, Any], *, scale: bool, channel_axis: int, resampled: bool
+) -> Blend:
+    """Pillow's blend of `image`, from its least to its greatest value, with black; alpha is kept.
+
+    Args:
+        xp: NumPy or jax.numpy.
+        resampled: Whether the values may have float32 noise.
+    """
+    low, high = extremes
     range_slack, level_slack = (_RANGE_SLACK, _LEVEL_SLACK) if resampled else (0.0, 0.0)
     outside = (low < -range_slack) | (high > 255 + range_slack)
     # Rounding keeps the order, so these are the extremes of the rounded and of the shifted picture too.
@@ -46,7 +51,7 @@ def blend(xp: Any, image: Any, factor: Any, *, scale: bool, channel_axis: int, r
     if image.shape[channel_axis] == 4:
         is_alpha = np.arange(4) == 3
         bright = xp.where(np.expand_dims(is_alpha, _others(channel_axis)), whole, bright)
-    return Blend(bright, outside, low, high)
+    return Blend(bright, outside)
 
 
 def _others(channel_axis: int) -> tuple[int, int]:

@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..augment import affine_warp
+from ..augment._cast import round_to
 from ._brightness import blend, check_channels
 from ._matrix import affine_matrix
 
@@ -72,11 +74,12 @@ def apply_affine_transform(
     matrix: Any = np.array([*upper, (0, 0, 1)], np.float32)
     # The picture as it lies in memory: with col_axis before row_axis its first axis is that of the columns.
     axes = (min(row_axis, col_axis), max(row_axis, col_axis), channel_axis)
-    image: Any = _resampled_as(np.transpose(x, axes))
+    dtype = np.dtype(x.dtype).newbyteorder("=")
+    image: Any = _resampled_as(np.transpose(np.asarray(x), axes))
     with numbers(image.dtype):
-        warped = np.asarray(affine_warp(image, matrix, fill_mode=fill_mode, cval=cval, order=order))
-    if warped.dtype != x.dtype:
-        warped = _rounded(warped, x.dtype)
+        warped: Any = affine_warp(image, matrix, fill_mode=fill_mode, cval=cval, order=order)
+        # SciPy rounds integers half away from zero, but cuts the fraction of a bool off.
+        warped = np.asarray(round_to(dtype, jnp.trunc(warped) if dtype == np.bool_ else warped))
     return np.ascontiguousarray(np.transpose(warped, np.argsort(axes)))
 
 
@@ -87,7 +90,9 @@ def apply_channel_shift(x: np.ndarray, intensity: float, channel_axis: int = 0) 
         >>> apply_channel_shift(np.array([[[1.0, 2.0, 3.0]]]), 1.5).ravel().tolist()
         [2.5, 3.0, 3.0]
     """
-    return np.clip(x + intensity, np.min(x), np.max(x))
+    if not -x.ndim <= channel_axis < x.ndim:
+        raise ValueError(f"channel_axis is {channel_axis}; x has shape {x.shape}.")
+    return np.asarray(np.clip(x + intensity, np.min(x), np.max(x)))
 
 
 def apply_brightness_shift(x: np.ndarray, brightness: float, scale: bool = True) -> np.ndarray:
@@ -108,17 +113,20 @@ def apply_brightness_shift(x: np.ndarray, brightness: float, scale: bool = True)
         >>> apply_brightness_shift(np.array([[[10.0], [200.7]]]), 1.5, scale=False).ravel().tolist()
         [15.0, 255.0]
     """
-    return brighten(np.asarray(x), brightness, scale=scale)
+    x = np.asarray(x)
+    if x.ndim != 3:
+        raise ValueError(f"x has shape {x.shape}; expected an array of rank 3, one image.")
+    return brighten(x, brightness, scale=scale)
 
 
 def brighten(
     x: np.ndarray, brightness: float, *, scale: bool, channel_axis: int = 2, resampled: bool = False
 ) -> np.ndarray:
     check_channels(x.shape[channel_axis])
-    result = blend(np, x, np.float32(brightness), scale=scale, channel_axis=channel_axis, resampled=resampled)
-    if scale or not result.stretched:
-        return result.levels
-    return result.levels / 255 * (result.high - result.low) + result.low
+    low, high = np.min(x), np.max(x)
+    factor = np.float32(brightness)
+    result = blend(np, x, factor, (low, high), scale=scale, channel_axis=channel_axis, resampled=resampled)
+    return result.levels if scale or not result.stretched else result.levels / 255 * (high - low) + low
 
 
 def flip_axis(x: np.ndarray, axis: int) -> np.ndarray:
@@ -164,11 +172,9 @@ def numbers(dtype: Any) -> AbstractContextManager[Any]:
 
 
 def _resampled_as(image: np.ndarray) -> np.ndarray:
-    """Integers that float32 cannot hold are resampled in float64."""
-    exact = image.dtype.kind == "f" or np.can_cast(image.dtype, np.float32)
-    return image if exact else image.astype(np.float64)
-
-
-def _rounded(warped: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Half away from zero, as SciPy rounds."""
-    return (np.sign(warped) * np.floor(np.abs(warped) + 0.5)).astype(dtype)
+    """In this machine's byte order; integers that float32 cannot hold, and bool, as float64."""
+    if image.dtype.kind in "OSU":
+        raise TypeError(f"x has dtype {image.dtype}; expected real numbers.")
+    if image.dtype.kind == "b" or (image.dtype.kind in "iu" and not np.can_cast(image.dtype, np.float32)):
+        return image.astype(np.float64)
+    return image.astype(image.dtype.newbyteorder("="), copy=False)

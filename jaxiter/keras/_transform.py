@@ -13,9 +13,9 @@ from .._keys import AUGMENT, Key, role_key, tag, uniforms
 from ..augment._cast import round_to
 from ..augment._warp import warp
 from ..loader._boundary import isolated
-from ._brightness import blend
 from ._config import WHOLE_STEPS, Config, Ranges, ShiftKind, Statistics
 from ._matrix import affine_matrix, flipped
+from ._pixels import shifted_and_brightened, standardized
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
@@ -148,8 +148,8 @@ def _changed(config: Config, params: Params | Given, cval: Any, statistics: Stat
     elif config.flips:
         images = jax.vmap(partial(_mirrored, config))(params, images)
     images = images.astype(config.arithmetic)
-    images = jax.vmap(partial(_intensities, config))(params, images)
-    images = jax.vmap(partial(_standardized, config, statistics))(images)
+    images = shifted_and_brightened(config, params, images)
+    images = jax.vmap(partial(standardized, config, statistics))(images)
     if statistics.whitening is not None:
         flat = images.reshape(images.shape[0], -1)
         images = jnp.matmul(flat, statistics.whitening, precision="highest").reshape(images.shape)
@@ -183,40 +183,4 @@ def _source_rows(xp: Any, config: Config, params: Params, rows: int, cols: int) 
 def _mirrored(config: Config, params: Params | Given, image: Any) -> Any:
     for axis, flip in ((config.row_axis + 1, params.flip_horizontal), (config.row_axis, params.flip_vertical)):
         image = jnp.where(flip > 0, jnp.flip(image, axis), image)
-    return image
-
-
-def _intensities(config: Config, params: Params | Given, image: Any) -> Any:
-    if config.channel_shift:
-        flat = image.reshape(-1)  # one axis of pixels takes half the time of three
-        shifted = flat + params.channel_shift_intensity.astype(image.dtype)
-        image = jnp.clip(shifted, jnp.min(flat), jnp.max(flat)).reshape(image.shape)
-    if config.brightness_axis is not None:
-        result = blend(
-            jnp,
-            image,
-            params.brightness,
-            scale=False,
-            channel_axis=config.brightness_axis,
-            resampled=config.affine,
-        )
-        levels = result.levels.astype(image.dtype)
-        image = jnp.where(result.stretched, levels / 255 * (result.high - result.low) + result.low, levels)
-    return image
-
-
-def _standardized(config: Config, statistics: Statistics, image: Any) -> Any:
-    """One image after standardize's steps but the last, which is one product for the whole batch."""
-    if statistics.rescale is not None:
-        image = image * statistics.rescale
-    if config.samplewise_center or config.samplewise_std:
-        # Behind barriers XLA:CPU reads the picture once for each number, without them it takes twice as long.
-        mean = jax.lax.optimization_barrier(jnp.mean(image))
-        scale = jnp.sqrt(jnp.mean(jnp.square(image - mean))) + 1e-6
-        image = image - mean if config.samplewise_center else image
-        image = image / jax.lax.optimization_barrier(scale) if config.samplewise_std else image
-    if statistics.mean is not None:
-        image = image - statistics.mean
-    if statistics.scale is not None:
-        image = image / statistics.scale
     return image
