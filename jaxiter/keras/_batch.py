@@ -10,6 +10,7 @@ import numpy as np
 from .._keys import Key
 from ._config import NO_STATISTICS, Config, Ranges, Statistics, snapshot, with_standardize
 from ._functions import numbers
+from ._memory import to_numpy
 from ._params import RandomTransform, Source, as_row, draw_each, draw_from_state, drawing_from
 from ._transform import given_batch, given_params, random_batch, sample_one
 
@@ -55,7 +56,7 @@ def transformed(
         with numbers(config.arithmetic):
             inputs, index = filled_up(config, images, length), filled_up_index(place.rows, length)
             batch = random_batch(config, ranges, statistics, place.key, np.uint32(place.epoch), index, inputs)
-    return _standardized_one_by_one(generator, np.array(np.asarray(batch)[: len(images)])) if by_hand else batch
+    return _standardized_one_by_one(generator, to_numpy(batch, len(images))) if by_hand else batch
 
 
 class _Settings(NamedTuple):
@@ -92,7 +93,7 @@ def _foreseen(generator: Any, images: np.ndarray, dtype: Any, state: np.random.R
     So the program's parameters are a guess, drawn from a copy of the stream; where it fails the host makes the picture.
     """
     transforms = draw_each(deepcopy(state), generator, images.shape[1:], len(images))
-    batch = np.array(apply_each(generator, images, transforms, dtype, length, standardize=False)[: len(images)])
+    batch = to_numpy(apply_each(generator, images, transforms, dtype, length, standardize=False), len(images))
     with drawing_from(state):
         for position, guess in enumerate(transforms.tolist()):
             params = draw_from_state(state, generator, images.shape[1:])
@@ -172,4 +173,6 @@ def filled_up(config: Config, images: np.ndarray, length: int) -> np.ndarray:
 
 
 def filled_up_index(index: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(index.astype(np.uint32), (0, max(0, length - len(index))))
+    filled = np.zeros(max(length, len(index)), np.uint32)
+    filled[: len(index)] = index
+    return filled

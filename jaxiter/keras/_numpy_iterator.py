@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 import jax
@@ -14,7 +13,9 @@ from ._brightness import CHANNELS
 from ._functions import numbers
 from ._image import array_to_img
 from ._iterator import Iterator
+from ._memory import taken, to_numpy
 from ._pydataset import check_process
+from ._warning import warn
 
 OUTPUTS = ("numpy", "jax")
 SUBSETS = ("training", "validation")
@@ -83,7 +84,7 @@ class NumpyArrayIterator(Iterator):
         x, x_misc = _images_and_others(x)
         _check_length("y` (labels)", x, y)
         _check_length("sample_weight`", x, sample_weight)
-        rows = slice(0, len(x))
+        rows = slice(0, len(x) if x.shape else 0)
         if subset is not None:
             _check_subset(subset)
             cut = int(len(x) * (image_data_generator._validation_split or 0))
@@ -94,9 +95,9 @@ class NumpyArrayIterator(Iterator):
         if output not in OUTPUTS:
             raise ValueError(f"output is {output!r}; expected 'numpy' or 'jax'.")
         self.x_misc = [other[rows] for other in x_misc]
-        self.y = None if y is None else np.asarray(y[rows])
+        self.y = None if y is None else np.asarray(y)[rows]
         # Keras leaves the weights of a subset uncut, so that they belong to other images.
-        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight[rows])
+        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
         self.image_data_generator = image_data_generator
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
@@ -118,11 +119,11 @@ class NumpyArrayIterator(Iterator):
 
     def _set_source(self, source: Any, rows: slice) -> None:
         self._source, self._rows = source, rows
-        self._shape = (rows.stop - rows.start, *source.shape[1:])
+        self._shape = (rows.stop - rows.start, *source.shape[1:])[: len(source.shape)]
 
     def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
         check_process(self._process, Iterator._process)
-        index = np.asarray(index_array).astype(np.intp)
+        index = _positions(index_array, self._shape[0])
         if self._replay is not None:
             place: Any = self._replay.state
         else:
@@ -132,8 +133,8 @@ class NumpyArrayIterator(Iterator):
         if self.output == "jax":
             with numbers(self.dtype):
                 images = jax.numpy.asarray(images)[: len(index)]
-        elif isinstance(images, jax.Array):
-            images = np.array(np.asarray(images)[: len(index)])  # a copy: JAX's memory must not be written to
+        else:
+            images = to_numpy(images, len(index))
         if self.save_to_dir:
             self._save(np.asarray(images), index)
         part = [images, *(other[index] for other in self.x_misc)] if self.x_misc else images
@@ -146,7 +147,7 @@ class NumpyArrayIterator(Iterator):
     def _read(self, index: np.ndarray) -> np.ndarray:
         rows = index + self._rows.start
         if isinstance(self._source, np.ndarray):
-            return np.take(self._source, rows, axis=0)
+            return taken(self._source, rows)
         # Files that are read like arrays want rising rows, each once.
         unique, inverse = np.unique(rows, return_inverse=True)
         return np.asarray(self._source[unique])[inverse]
@@ -159,11 +160,20 @@ class NumpyArrayIterator(Iterator):
             array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
 
 
+def _positions(index_array: Any, count: int) -> np.ndarray:
+    """Places among `count` images, which NumPy may count from the end too."""
+    index = np.asarray(index_array).astype(np.intp)
+    if index.size and not -count <= index.min() <= index.max() < count:
+        raise IndexError(f"index_array holds {index.min()} to {index.max()}; expected places among {count} images.")
+    return np.where(index < 0, index + count, index)
+
+
 def as_array(images: Any) -> Any:
     """NumPy arrays, and what is read like one from a file, as they are; anything else as a NumPy array."""
-    is_array = isinstance(images, np.ndarray)
-    is_file = not isinstance(images, jax.Array) and all(hasattr(images, name) for name in ("shape", "dtype"))
-    return images if is_array or (is_file and hasattr(images, "__getitem__")) else np.asarray(images)
+    # Tensors of other libraries, with a dtype of their own, need not take an array of rows as an index.
+    is_file = isinstance(getattr(images, "dtype", None), np.dtype) and not isinstance(images, (np.ndarray, jax.Array))
+    is_file = is_file and all(hasattr(images, name) for name in ("shape", "__getitem__"))
+    return images if is_file or type(images) in (np.ndarray, np.memmap) else np.asarray(images)
 
 
 def _images_and_others(x: Any) -> tuple[Any, list[np.ndarray]]:
@@ -196,6 +206,7 @@ def _check_subset(subset: str) -> None:
 def _check_classes(y: Any, cut: int, ignore_class_split: bool) -> None:
     if y is None or ignore_class_split:
         return
+    y = np.asarray(y)
     if not np.array_equal(np.unique(y[:cut]), np.unique(y[cut:])):
         raise ValueError(
             "Training and validation subsets have different number of classes after the split: the first "
@@ -210,8 +221,7 @@ def _check_images(data_format: str, shape: tuple[int, ...]) -> None:
         raise ValueError(f"x has shape {shape}; images for NumpyArrayIterator should have rank 4.")
     axis = 3 if data_format == "channels_last" else 1
     if shape[axis] not in CHANNELS:
-        warnings.warn(
+        warn(
             f'data_format is "{data_format}", so axis {axis} of x should hold 1, 3 or 4 channels; x has shape {shape} '
-            f"({shape[axis]} channels).",
-            stacklevel=4,
+            f"({shape[axis]} channels)."
         )

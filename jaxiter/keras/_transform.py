@@ -142,14 +142,21 @@ def _sample_shift(kind: ShiftKind, bounds: Any, drawn: Any, drawn_sign: Any) -> 
 
 def _changed(config: Config, params: Params | Given, cval: Any, statistics: Statistics, images: Any) -> Any:
     images = jnp.asarray(images)
-    if config.affine:
-        # Reductions over the picture follow, into which the compiler would otherwise pull the resampling.
-        images = isolated(lambda: jax.vmap(partial(_resampled, config, cval=cval))(params, images))
-    elif config.flips:
-        images = jax.vmap(partial(_mirrored, config))(params, images)
-    images = images.astype(config.arithmetic)
-    images = shifted_and_brightened(config, params, images)
-    images = jax.vmap(partial(standardized, config, statistics))(images)
+
+    def resampled() -> Any:
+        return jax.vmap(partial(_resampled, config, cval=cval))(params, images)
+
+    def finished(images: Any) -> Any:
+        images = shifted_and_brightened(config, params, images.astype(config.arithmetic))
+        return jax.vmap(partial(standardized, config, statistics))(images)
+
+    if not config.affine:
+        images = finished(jax.vmap(partial(_mirrored, config))(params, images) if config.flips else images)
+    elif config.reduces:
+        # The compiler would otherwise pull the resampling into the sums over its result.
+        images = finished(isolated(resampled))
+    else:
+        images = isolated(lambda: finished(resampled()))
     if statistics.whitening is not None:
         flat = images.reshape(images.shape[0], -1)
         images = jnp.matmul(flat, statistics.whitening, precision="highest").reshape(images.shape)
