@@ -37,6 +37,7 @@ KERAS_ARGUMENTS = {
 }
 KERAS, NUMPY, JAX = "Keras ImageDataGenerator.flow", "NumPy fancy index + astype", "jax.random.permutation"
 BATCH, SCAN, ORDER = "jaxiter Loader.batch", "jaxiter scan_epoch, sum", "jaxiter permutation"
+FACE = "jaxiter.keras flow"
 STEPPED, BARE_SCAN = "jaxiter Loader.batch, then jitted sum", "jaxiter scan_epoch, sum, no boundary"
 
 
@@ -152,7 +153,7 @@ def augmented(load: WorkLoad) -> list[Contestant]:
         Contestant(BARE_SCAN, "epoch", per_epoch, by_scan_without_boundary(loader), check_total),
     ]
     flow = by_keras(ImageDataGenerator(**KERAS_ARGUMENTS), images, size)
-    contestants.insert(2, Contestant("jaxiter.keras flow", "batch", size, flow, check))
+    contestants.insert(2, Contestant(FACE, "batch", size, flow, check))
     return contestants
 
 

@@ -20,6 +20,7 @@ import _memory
 from _contestants import (
     AUGMENTED,
     BATCH,
+    FACE,
     GATHERED,
     JAX,
     KERAS,
@@ -33,6 +34,7 @@ from _contestants import (
     whole_order,
 )
 from _timing import Contestant, interleave, machine, markdown, table
+from _variants import ALL, DEFAULT, WARP, against_scipy, sampled, scipy_names, with_steps
 
 
 def run_all(rounds: int, quick: bool) -> str:
@@ -47,6 +49,13 @@ def run_all(rounds: int, quick: bool) -> str:
 
     for load in AUGMENTED:
         compete(f"{load}, the whole augmentation", load.name, augmented(load), KERAS)
+    for load in AUGMENTED:
+        title = f"{load.name}, `Loader.batch` with other borders and spline orders"
+        compete(title, f"{load.name} sampled", sampled(load), DEFAULT)
+        title = f'{load.side}x{load.side}x3 float32, 16 images along given matrices, "nearest"'
+        compete(title, f"{load.name} SciPy", against_scipy(load), scipy_names(3)[0])
+        title = f"{load.name}, `jaxiter.keras` without rescale, and steps on top"
+        compete(title, f"{load.name} steps", with_steps(load), WARP)
     for load in GATHERED:
         compete(f"{load}, shuffle, gather and cast", load.name, gathered(load), NUMPY)
     for size in (10**5, 10**6) if quick else (10**5, 10**6, 10**7):
@@ -62,6 +71,16 @@ def targets(rates: dict[str, dict[str, float]]) -> str:
     found = [
         ("W1, Loader.batch over Keras", rates["W1"][BATCH] / rates["W1"][KERAS], 40),
         ("W2, Loader.batch over Keras", rates["W2"][BATCH] / rates["W2"][KERAS], 14),
+        ("W1, jaxiter.keras over Keras", rates["W1"][FACE] / rates["W1"][KERAS], 25),
+        ("W2, jaxiter.keras over Loader.batch", rates["W2"][FACE] / rates["W2"][BATCH], 1 / 1.5),
+        *(
+            (f"cubic at {side} pixels over SciPy", _ratio(rates[f"{name} SciPy"], *reversed(scipy_names(3))), 1)
+            for name, side in (("W1", 32), ("W2", 224))
+        ),
+        *(
+            (f"{name}, the warp's time over that of all steps on top", _warp_over_steps(rates[f"{name} steps"]), 1)
+            for name in ("W1", "W2")
+        ),
         ("order of 1,000,000 over jax.random.permutation", rates["W5 1000000"][ORDER] / rates["W5 1000000"][JAX], 5),
         *(
             (f"{name}, scan_epoch over stepping, sum", rates[name][SCAN] / rates[name][STEPPED], 1 / 1.3)
@@ -70,6 +89,14 @@ def targets(rates: dict[str, dict[str, float]]) -> str:
     ]
     rows = [[what, f"{is_:.2f}", f"{aim:.2f}", "met" if is_ >= aim else "missed"] for what, is_, aim in found]
     return markdown([["ratio of speeds", "measured", "at least", ""], *rows])
+
+
+def _ratio(rates: dict[str, float], one: str, other: str) -> float:
+    return rates[one] / rates[other]
+
+
+def _warp_over_steps(rates: dict[str, float]) -> float:
+    return (1 / rates[WARP]) / (1 / rates[ALL] - 1 / rates[WARP])
 
 
 def report(body: str, rounds: int) -> str:
