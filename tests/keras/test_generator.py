@@ -145,7 +145,7 @@ def test_without_a_seed_parameters_differ_and_numpys_global_stream_is_untouched(
 
 @pytest.mark.parametrize("fill_mode", ["nearest", "constant", "reflect", "wrap"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 5])
 def test_apply_transform_gives_keras_picture_to_a_rounding_edge(fill_mode, dtype, order):
     ours, theirs = both(**EVERYTHING, fill_mode=fill_mode, cval=17.0, interpolation_order=order)
     image = pictures((12, 17, 3), dtype=dtype)
