@@ -1,10 +1,13 @@
 """The README's Python runs as it stands, block after block, and its commands name what exists."""
 
+import inspect
 import re
 from pathlib import Path
 
 import jax
 import pytest
+
+from jaxiter import keras
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -35,3 +38,14 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_the_page_for_keras_names_every_function_method_and_argument():
+    page = (ROOT / "docs" / "from-keras.md").read_text()
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL)))))
+    for cls in (keras.ImageDataGenerator, keras.NumpyArrayIterator):
+        methods = {name: method for name, method in vars(cls).items() if inspect.isfunction(method)}
+        public = {name: method for name, method in methods.items() if not name.startswith("_") or name == "__init__"}
+        arguments = {name for method in public.values() for name in inspect.signature(method).parameters}
+        assert {*public, *arguments} - {"__init__", "self", "args", "kwargs"} <= named
+    assert {name for name in vars(keras) if not name.startswith("_")} <= named
