@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._keys import Key
-from ._config import NO_STATISTICS, Config, Ranges, Statistics, snapshot, with_standardize
+from ._config import (
+    NO_STATISTICS,
+    Config,
+    Ranges,
+    Sampling,
+    Statistics,
+    brightness_axis,
+    snapshot,
+    with_standardize,
+    with_transforms,
+)
+from ._draws import Draws, Place
 from ._functions import numbers
 from ._memory import to_numpy
-from ._params import RandomTransform, Source, as_row, draw_each, draw_from_state, drawing_from
-from ._transform import given_batch, given_params, random_batch, sample_one
+from ._params import TRANSFORMS, Source, as_row, draw_each, draw_from_state, drawing_from
+from ._transform import given_batch, given_params, random_batch
 
-RANDOM = ("get_random_transform", "apply_transform")
+Sources = Callable[[int], Source]  # what the image at a place of the batch draws from
 
-
-class Place(NamedTuple):
-    """Where in the stream a batch is: what its images draw follows from this alone."""
-
-    key: Key
-    epoch: int
-    rows: np.ndarray  # each image's row in the whole array
+# What apply_transform and standardize read: first the fields of a `Sampling`.
+_READ = (
+    *("fill_mode", "cval", "interpolation_order", "row_axis", "col_axis", "channel_axis", "rescale"),
+    *("samplewise_center", "samplewise_std_normalization", "featurewise_center", "featurewise_std_normalization"),
+    *("zca_whitening", "mean", "std", "zca_whitening_matrix"),
+)
 
 
 def transformed(
@@ -40,9 +51,15 @@ def transformed(
     if len(images) == 0:
         return np.zeros(images.shape, dtype)
     overrides = getattr(generator, "_overrides", lambda *names: True)
-    if overrides(*RANDOM):
-        return _one_by_one(generator, images.astype(dtype), place)
+    is_replayed = isinstance(place, np.random.RandomState)
+    sources: Sources = (lambda position: place) if is_replayed else Draws(place, length).source  # type: ignore
+    if overrides("apply_transform"):
+        return _one_by_one(generator, images.astype(dtype), sources)
     by_hand = bool(generator.preprocessing_function) or overrides("standardize")
+    if overrides("get_random_transform"):
+        if by_hand:
+            return _one_by_one(generator, images.astype(dtype), sources)
+        return _with_own_parameters(generator, images, dtype, sources, length)
     if isinstance(place, np.random.RandomState):
         if by_hand:
             return _foreseen(generator, images, dtype, place, length)
@@ -56,7 +73,9 @@ def transformed(
         with numbers(config.arithmetic):
             inputs, index = filled_up(config, images, length), filled_up_index(place.rows, length)
             batch = random_batch(config, ranges, statistics, place.key, np.uint32(place.epoch), index, inputs)
-    return _standardized_one_by_one(generator, to_numpy(batch, len(images))) if by_hand else batch
+    if not by_hand:
+        return batch
+    return _standardized_one_by_one(generator, to_numpy(batch, len(images)), Draws(place, length, first_call=1).source)
 
 
 class _Settings(NamedTuple):
@@ -77,14 +96,58 @@ def _settings(generator: Any, image_shape: tuple[int, ...], dtype: Any, *, stand
     return _Settings(config, ranges, statistics)
 
 
-def _one_by_one(generator: Any, images: np.ndarray, place: Place | np.random.RandomState) -> np.ndarray:
+def _one_by_one(generator: Any, images: np.ndarray, sources: Sources) -> np.ndarray:
     batch = np.zeros_like(images)
     for position, image in enumerate(images):
-        with drawing_from(_source(place, position)):
+        with drawing_from(sources(position)):
             params = generator.get_random_transform(image.shape)
             image = generator.apply_transform(image, params)
             batch[position] = generator.standardize(image)
     return batch
+
+
+def _with_own_parameters(generator: Any, images: np.ndarray, dtype: Any, sources: Sources, length: int) -> Any:
+    """Parameters from the generator's method, image by image; the pictures from the program.
+
+    Images go through it together as long as the method leaves alone what the program is made from.
+    """
+    groups: list[_Group] = []
+    for position in range(len(images)):
+        with drawing_from(sources(position)):
+            params = generator.get_random_transform(images.shape[1:])
+        read = tuple(getattr(generator, name) for name in _READ)
+        brightened = params.get("brightness") is not None
+        if not groups or not groups[-1].takes(read, brightened):
+            settings = _settings(generator, images.shape[1:], dtype, standardize=True)
+            axis = brightness_axis(generator, images.shape[1:]) if brightened else None
+            settings = settings._replace(config=settings.config._replace(brightness_axis=axis))
+            groups.append(_Group(settings, read, []))
+        groups[-1].rows.append(as_row(params))
+    batches, start = [], 0
+    for group in groups:
+        stop = start + len(group.rows)
+        batches.append(_given(*group.told(), images[start:stop], dtype, length if len(groups) == 1 else stop - start))
+        start = stop
+    return batches[0] if len(batches) == 1 else np.concatenate(batches)
+
+
+class _Group(NamedTuple):
+    """Images with parameters of their own that one program can change together."""
+
+    settings: _Settings
+    read: tuple[Any, ...]
+    rows: list[tuple[Any, ...]]
+
+    def takes(self, read: tuple[Any, ...], brightened: bool) -> bool:
+        same = brightened == (self.settings.config.brightness_axis is not None)
+        return same and all(map(operator.is_, read, self.read))
+
+    def told(self) -> tuple[_Settings, np.ndarray]:
+        """The settings for the parameters as they are, and these as an array."""
+        transforms, sampling = np.array(self.rows, TRANSFORMS), Sampling(*self.read[:3])
+        config = with_transforms(self.settings.config, sampling, transforms)
+        ranges = self.settings.ranges._replace(cval=np.float32(sampling.cval))
+        return self.settings._replace(config=config, ranges=ranges), transforms
 
 
 def _foreseen(generator: Any, images: np.ndarray, dtype: Any, state: np.random.RandomState, length: int) -> np.ndarray:
@@ -105,41 +168,12 @@ def _foreseen(generator: Any, images: np.ndarray, dtype: Any, state: np.random.R
     return batch
 
 
-def _source(place: Place | np.random.RandomState, position: int) -> Source:
-    if isinstance(place, Place):
-        return KeyedSource(place.key, place.epoch, place.rows[position])
-    return place
-
-
-def _standardized_one_by_one(generator: Any, images: np.ndarray) -> np.ndarray:
+def _standardized_one_by_one(generator: Any, images: np.ndarray, sources: Sources) -> np.ndarray:
     batch = np.zeros_like(images)
     for position, image in enumerate(images):
-        batch[position] = generator.standardize(image)
+        with drawing_from(sources(position)):
+            batch[position] = generator.standardize(image)
     return batch
-
-
-class KeyedSource:
-    """Parameters of one image from the stream of the iterator: the first are those of the compiled batch."""
-
-    def __init__(self, key: Key, epoch: int, index: Any):
-        self.arguments = (key, np.uint32(epoch), np.uint32(index))
-        self.call = 0
-
-    def __call__(self, generator: Any, img_shape: Any) -> RandomTransform:
-        config, ranges = snapshot(generator, tuple(img_shape), np.float32)
-        params = sample_one(config, ranges, *self.arguments, np.uint32(self.call))
-        self.call += 1
-        drawn = {name: float(value) for name, value in params._asdict().items()}
-        for name in ("theta", "shear"):
-            drawn[name] = float(np.rad2deg(drawn[name]))
-        for name in ("flip_horizontal", "flip_vertical"):
-            drawn[name] = bool(drawn[name])
-        absent: RandomTransform = {}
-        if not config.channel_shift:
-            absent["channel_shift_intensity"] = None
-        if config.brightness_axis is None:
-            absent["brightness"] = None
-        return drawn | absent
 
 
 def apply_each(
@@ -148,14 +182,18 @@ def apply_each(
     """The images after one given transform each, as Keras' `apply_transform` makes them, and standardize if asked.
 
     Args:
-        transforms: One of `TRANSFORMS` for each image.
+        transforms: One of `TRANSFORMS` for each image, drawn from the generator's ranges.
         length: As for `transformed`, and as there what lies beyond the images is to be cut off.
     """
     settings = _settings(generator, images.shape[1:], dtype, standardize=standardize)
+    return _given(settings, transforms, images, dtype, length)
+
+
+def _given(settings: _Settings, transforms: np.ndarray, images: np.ndarray, dtype: Any, length: int) -> Any:
     if settings.change_nothing:
         return images.astype(dtype)
     config, ranges, statistics = settings
-    rows, cols = images.shape[generator.row_axis], images.shape[generator.col_axis]
+    rows, cols = images.shape[1 + config.row_axis], images.shape[2 + config.row_axis]
     given = given_params(config, np.pad(transforms, (0, max(0, length - len(images)))), rows, cols)
     with numbers(config.arithmetic):
         return given_batch(config, given, ranges.cval, statistics, filled_up(config, images, length))

@@ -66,7 +66,7 @@ class Ranges(NamedTuple):
     flips: np.ndarray  # probability: horizontal, vertical
     channel_shift: np.float32
     brightness: np.ndarray  # low, high
-    cval: np.float32
+    cval: np.float32 = np.float32(0)
 
 
 class Statistics(NamedTuple):
@@ -78,15 +78,30 @@ class Statistics(NamedTuple):
     whitening: np.ndarray | None
 
 
-def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[Config, Ranges]:
-    """The generator's attributes for images of one shape and dtype, without standardize's."""
+def snapshot_ranges(generator: Any, image_shape: tuple[int, ...]) -> tuple[tuple[ShiftKind, ShiftKind], Ranges]:
+    """What get_random_transform draws from for images of one shape: how it draws tx and ty, and all ranges."""
     for name in RANGES:
         _check_finite(name, getattr(generator, name))
-    rows, cols = image_shape[generator.row_axis - 1], image_shape[generator.col_axis - 1]
-    tx_kind, tx = _shift(generator.height_shift_range, rows)
-    ty_kind, ty = _shift(generator.width_shift_range, cols)
+    tx_kind, tx = _shift(generator.height_shift_range, image_shape[generator.row_axis - 1])
+    ty_kind, ty = _shift(generator.width_shift_range, image_shape[generator.col_axis - 1])
+    brightness = generator.brightness_range
+    ranges = Ranges(
+        theta=np.float32(generator.rotation_range or 0),
+        tx=tx,
+        ty=ty,
+        shear=np.float32(generator.shear_range or 0),
+        zoom=np.array((generator.zoom_range[0], generator.zoom_range[1]), np.float32),
+        flips=np.array([0.5 if flip else 0.0 for flip in _flips(generator)], np.float32),
+        channel_shift=np.float32(generator.channel_shift_range),
+        brightness=np.array(brightness if brightness is not None else (1, 1), np.float32),
+    )
+    return (tx_kind, ty_kind), ranges
+
+
+def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[Config, Ranges]:
+    """The generator's attributes for images of one shape and dtype, without standardize's."""
+    (tx_kind, ty_kind), ranges = snapshot_ranges(generator, image_shape)
     zoom = (generator.zoom_range[0], generator.zoom_range[1])
-    flips = (generator.horizontal_flip, generator.vertical_flip)
     shifted = shifts(generator.height_shift_range) or shifts(generator.width_shift_range)
     affine = bool(generator.rotation_range or generator.shear_range or shifted or zoom != (1, 1))
     if affine:
@@ -96,7 +111,7 @@ def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[
         tx=tx_kind,
         ty=ty_kind,
         affine=affine,
-        flips=any(map(bool, flips)),
+        flips=any(_flips(generator)),
         channel_shift=bool(generator.channel_shift_range != 0),
         brightness_axis=None if brightness is None else brightness_axis(generator, image_shape),
         samplewise_center=False,
@@ -106,18 +121,35 @@ def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[
         channels_first=generator.channel_axis == 1,
         dtype=np.dtype(dtype),
     )
-    ranges = Ranges(
-        theta=np.float32(generator.rotation_range or 0),
-        tx=tx,
-        ty=ty,
-        shear=np.float32(generator.shear_range or 0),
-        zoom=np.array(zoom, np.float32),
-        flips=np.array([0.5 if flip else 0.0 for flip in flips], np.float32),
-        channel_shift=np.float32(generator.channel_shift_range),
-        brightness=np.array(brightness if brightness is not None else (1, 1), np.float32),
-        cval=np.float32(generator.cval if affine else 0),
+    return config, ranges._replace(cval=np.float32(generator.cval if affine else 0))
+
+
+def _flips(generator: Any) -> tuple[bool, bool]:
+    return bool(generator.horizontal_flip), bool(generator.vertical_flip)
+
+
+class Sampling(NamedTuple):
+    """How a generator resamples."""
+
+    fill_mode: str
+    cval: float
+    order: int
+
+
+def with_transforms(config: Config, sampling: Sampling, transforms: np.ndarray) -> Config:
+    """The configuration for given transforms, an array of `TRANSFORMS`, whatever the ranges of the generator are."""
+    moved = any(np.any(transforms[name]) for name in ("theta", "tx", "ty", "shear"))
+    moved |= any(np.any(transforms[name] != 1) for name in ("zx", "zy"))
+    flipped = any(np.any(transforms[name]) for name in ("flip_horizontal", "flip_vertical"))
+    if moved and not config.affine:
+        check_sampling(sampling.fill_mode, sampling.order, sampling.cval)
+        config = config._replace(affine=True, fill_mode=sampling.fill_mode, order=int(sampling.order))
+    return config._replace(
+        tx=ANYWHERE,
+        ty=ANYWHERE,
+        flips=config.flips or flipped,
+        channel_shift=config.channel_shift or bool(np.any(transforms["channel_shift_intensity"])),
     )
-    return config, ranges
 
 
 def with_standardize(config: Config, generator: Any, image_shape: tuple[int, ...]) -> tuple[Config, Statistics]:

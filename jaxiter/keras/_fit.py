@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..augment._statistics import moments, whitening_bytes, whitening_cost, whitening_matrix
-from ._batch import RANDOM, apply_each
+from ._batch import apply_each
 from ._brightness import CHANNELS
 from ._numpy_iterator import as_array
 from ._params import draw_each, drawing_from
@@ -78,7 +78,7 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
     if augment:
         # As in Keras one stream for all images and rounds, though not NumPy's global one.
         state = np.random.RandomState(seed)
-        if generator._overrides("random_transform", *RANDOM):
+        if generator._overrides("random_transform", "get_random_transform", "apply_transform"):
             samples = _augmented_one_by_one(generator, samples, rounds, state)
         else:
             samples.transforms = draw_each(state, generator, images.shape[1:], size)

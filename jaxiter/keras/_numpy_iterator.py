@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._batch import Place, transformed
+from ._batch import transformed
 from ._brightness import CHANNELS
+from ._draws import Place
 from ._functions import numbers
 from ._image import array_to_img
 from ._iterator import Iterator

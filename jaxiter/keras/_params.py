@@ -101,9 +101,14 @@ def draw_each(state: np.random.RandomState, generator: Any, img_shape: Any, coun
     return transforms
 
 
-def as_row(drawn: RandomTransform) -> tuple[Any, ...]:
-    """The parameters as one of `TRANSFORMS`."""
-    return tuple(0 if value is None else value for value in drawn.values())
+_IDENTITY = dict.fromkeys(TRANSFORMS.names or (), 0) | {"zx": 1, "zy": 1}
+
+
+def as_row(params: RandomTransform) -> tuple[Any, ...]:
+    """The parameters as one of `TRANSFORMS`; what is missing changes nothing."""
+    row = {name: params.get(name, nothing) for name, nothing in _IDENTITY.items()}
+    row |= {name: bool(row[name]) for name in ("flip_horizontal", "flip_vertical")}
+    return tuple(0 if value is None else value for value in row.values())
 
 
 class _NotUniform(Exception):

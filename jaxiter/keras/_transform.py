@@ -9,35 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._keys import AUGMENT, Key, role_key, tag, uniforms
+from .._keys import AUGMENT, Key, role_key
 from ..augment._cast import round_to
 from ..augment._warp import warp
 from ..loader._boundary import isolated
-from ._config import WHOLE_STEPS, Config, Ranges, ShiftKind, Statistics
+from ._config import Config, Ranges, Statistics
 from ._matrix import affine_matrix, flipped
 from ._pixels import shifted_and_brightened, standardized
+from ._sample import Params, sample_params, uniform_block
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
-
-# theta, tx, sign of tx, ty, sign of ty, shear, zx, zy, horizontal flip, vertical flip, channel shift, brightness
-_NUM_SLOTS = 12
-_TAG = tag("kind/keras.ImageDataGenerator/0")
-
-
-class Params(NamedTuple):
-    """What one image was given, or one row for each image of a batch; theta and shear in radians, flips 0 or 1."""
-
-    theta: Float[Array, ...]
-    tx: Float[Array, ...]
-    ty: Float[Array, ...]
-    shear: Float[Array, ...]
-    zx: Float[Array, ...]
-    zy: Float[Array, ...]
-    flip_horizontal: Float[Array, ...]
-    flip_vertical: Float[Array, ...]
-    channel_shift_intensity: Float[Array, ...]
-    brightness: Float[Array, ...]
 
 
 class Given(NamedTuple):
@@ -77,7 +59,8 @@ def random_batch(
     config: Config, ranges: Ranges, statistics: Statistics, key: Key, epoch: Any, index: Any, images: Any
 ) -> Num[Array, "batch ..."]:
     """The images after a random transform each, and standardize; what an image draws follows from its index."""
-    params = _sample_each(config, ranges, key, epoch, index, np.uint32(0))
+    drawn = jax.vmap(partial(uniform_block, role_key(key, epoch, AUGMENT), np.uint32(0)))(index)
+    params = jax.vmap(partial(sample_params, jnp, (config.tx, config.ty), ranges))(drawn)
     return _changed(config, params, ranges.cval, statistics, images)
 
 
@@ -85,59 +68,6 @@ def random_batch(
 def given_batch(config: Config, given: Given, cval: Any, statistics: Statistics, images: Any) -> Any:
     """The images after the given transforms, and standardize."""
     return _changed(config, given, cval, statistics, images)
-
-
-@partial(jax.jit, static_argnums=0)
-def sample_one(config: Config, ranges: Ranges, key: Key, epoch: Any, index: Any, call: Any) -> Params:
-    """What `random_batch` gives to one image; `call` 1, 2 ... are further draws for the same image."""
-    params = _sample_each(config, ranges, key, epoch, index[None], call)
-    return jax.tree.map(lambda values: values[0], params)
-
-
-def _sample_each(config: Config, ranges: Ranges, key: Key, epoch: Any, index: Any, call: Any) -> Params:
-    parent = role_key(key, epoch, AUGMENT)
-    own_tag = np.uint32(_TAG) + call
-
-    def sample_example(row: Any) -> Params:
-        # In a scan, which compiles threefry once for both.
-        path = jnp.stack([row, own_tag])
-        own_key = jax.lax.scan(lambda key, word: (jax.random.fold_in(key, word), None), parent, path)[0]
-        return _sample(config, ranges, own_key)
-
-    return jax.vmap(sample_example)(index)
-
-
-def _sample(config: Config, ranges: Ranges, key: Key) -> Params:
-    drawn = uniforms(key, _NUM_SLOTS)
-    zoom = ranges.zoom[0] + (ranges.zoom[1] - ranges.zoom[0]) * drawn[6:8]
-    low, high = ranges.brightness[0], ranges.brightness[1]
-    flips = (drawn[8:10] < ranges.flips).astype(np.float32)
-    return Params(
-        theta=jnp.deg2rad(_two_sided(ranges.theta, drawn[0])),
-        tx=_sample_shift(config.tx, ranges.tx, drawn[1], drawn[2]),
-        ty=_sample_shift(config.ty, ranges.ty, drawn[3], drawn[4]),
-        shear=jnp.deg2rad(_two_sided(ranges.shear, drawn[5])),
-        zx=zoom[0],
-        zy=zoom[1],
-        flip_horizontal=flips[0],
-        flip_vertical=flips[1],
-        channel_shift_intensity=_two_sided(ranges.channel_shift, drawn[10]),
-        brightness=low + (high - low) * drawn[11],
-    )
-
-
-def _two_sided(bound: Any, drawn: Any) -> Any:
-    return bound * (np.float32(2) * drawn - np.float32(1))
-
-
-def _sample_shift(kind: ShiftKind, bounds: Any, drawn: Any, drawn_sign: Any) -> Any:
-    sign = jnp.where(drawn_sign < np.float32(0.5), np.float32(-1), np.float32(1))
-    if kind == WHOLE_STEPS:
-        return sign * jnp.floor(drawn * bounds)
-    if isinstance(kind, int):
-        place = jnp.floor(drawn * np.float32(kind)).astype(np.int32)
-        return sign * jnp.asarray(bounds).at[place].get(mode="promise_in_bounds")
-    return _two_sided(bounds, drawn)
 
 
 def _changed(config: Config, params: Params | Given, cval: Any, statistics: Statistics, images: Any) -> Any:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator
-from jaxiter.keras._batch import KeyedSource
-from jaxiter.keras._config import snapshot
+from jaxiter.keras._config import snapshot_ranges
+from jaxiter.keras._draws import Draws, Place
+from jaxiter.keras._sample import sample_params, uniform_blocks
 from jaxiter.keras._seed import seed_key
-from jaxiter.keras._transform import _sample_each, random_batch
+from jaxiter.keras._transform import random_batch
 
 from .reference import legacy
 from .test_generator import EVERYTHING, pictures, same_but_for_ties
@@ -147,7 +148,7 @@ def check_against_keras(arguments, images, exact=False):
     ours, theirs = ImageDataGenerator(**arguments), legacy.ImageDataGenerator(**arguments)
     batch = next(ours.flow(images, batch_size=9, shuffle=False, seed=5))
     for row, picture in enumerate(batch):
-        params = KeyedSource(seed_key(5), 0, row)(ours, picture.shape)
+        params = Draws(Place(seed_key(5), 0, np.array([row])), 1).source(0)(ours, picture.shape)
         expected = theirs.apply_transform(images[row].astype(ours.dtype), params)
         if exact:
             np.testing.assert_allclose(picture, expected, rtol=0, atol=1e-6 * max(1, np.abs(expected).max()))
@@ -186,84 +187,6 @@ def test_a_statistic_of_another_shape_is_refused():
         next(generator.flow(IMAGES))
 
 
-class Same(ImageDataGenerator):
-    """Overrides everything and changes nothing."""
-
-    def get_random_transform(self, img_shape, seed=None):
-        return super().get_random_transform(img_shape, seed)
-
-    def apply_transform(self, x, transform_parameters):
-        return super().apply_transform(x, transform_parameters)
-
-    def standardize(self, x):
-        return super().standardize(x)
-
-
-def test_methods_that_are_overridden_without_change_give_the_same_batches():
-    arguments = EVERYTHING | {"rescale": 1 / 255, "samplewise_center": True}
-    compiled = epoch_by_row(ImageDataGenerator(**arguments), seed=3)
-    one_by_one = epoch_by_row(Same(**arguments), seed=3, batch_size=5)
-    same_but_for_ties(one_by_one * 255, compiled * 255)
-
-
-@pytest.mark.parametrize("name", ["get_random_transform", "apply_transform", "standardize"])
-def test_an_overridden_method_is_honoured_on_a_class_and_on_an_object(name):
-    calls = []
-
-    def method(self, *arguments):
-        calls.append(arguments[0])
-        return getattr(ImageDataGenerator, name)(self, *arguments)
-
-    on_class = type("Counting", (ImageDataGenerator,), {name: method})(**EVERYTHING)
-    on_object = ImageDataGenerator(**EVERYTHING)
-    setattr(on_object, name, partial(method, on_object))
-    for generator in (on_class, on_object):
-        calls.clear()
-        next(generator.flow(IMAGES, batch_size=5))
-        assert len(calls) == 5
-
-
-def test_a_second_draw_for_one_image_is_another_one():
-    class Twice(ImageDataGenerator):
-        def get_random_transform(self, img_shape, seed=None):
-            drawn.append([super(Twice, self).get_random_transform(img_shape)["theta"] for _ in range(2)])
-            return {}
-
-    drawn = []
-    next(Twice(rotation_range=10).flow(IMAGES[:4], seed=1))
-    next(Twice(rotation_range=10).flow(IMAGES[:4], seed=1))
-    assert len(np.unique(drawn)) == 8
-    assert drawn[:4] == drawn[4:] or sorted(drawn[:4]) == sorted(drawn[4:])
-
-
-def test_preprocessing_takes_one_image_on_the_host_after_the_random_transform():
-    seen = []
-
-    def darker(image):
-        assert isinstance(image, np.ndarray)
-        seen.append(image.shape)
-        return image / 2
-
-    plain = epoch_by_row(ImageDataGenerator(rotation_range=30, rescale=0.1), seed=1)
-    darkened = epoch_by_row(ImageDataGenerator(rotation_range=30, rescale=0.1, preprocessing_function=darker), seed=1)
-    assert seen == [(12, 17, 3)] * 23
-    np.testing.assert_allclose(darkened, plain / 2, atol=1e-5)
-
-
-def test_any_object_with_the_three_methods_makes_batches():
-    class Inverted:
-        def get_random_transform(self, shape):
-            return {"from": 255}
-
-        def apply_transform(self, image, params):
-            return params["from"] - image
-
-        def standardize(self, image):
-            return image
-
-    assert np.array_equal(next(NumpyArrayIterator(IMAGES, None, Inverted())), 255 - IMAGES)
-
-
 def test_arrays_memmaps_and_files_read_like_arrays_give_the_same_batches(tmp_path):
     class Stored:
         shape, dtype = IMAGES.shape, IMAGES.dtype
@@ -285,9 +208,9 @@ def test_arrays_memmaps_and_files_read_like_arrays_give_the_same_batches(tmp_pat
 
 
 def sampled(count=20_000, shape=(20, 30, 3), **arguments):
-    config, ranges = snapshot(ImageDataGenerator(**arguments), shape, np.float32)
-    rows = np.arange(count, dtype=np.uint32)
-    params = jax.jit(_sample_each, static_argnums=0)(config, ranges, seed_key(0), np.uint32(0), rows, np.uint32(0))
+    kinds, ranges = snapshot_ranges(ImageDataGenerator(**arguments), shape)
+    blocks = uniform_blocks(seed_key(0), np.uint32(0), np.uint32(0), np.arange(count, dtype=np.uint32))
+    params = jax.jit(jax.vmap(partial(sample_params, jax.numpy, kinds, ranges)))(blocks)
     return jax.tree.map(np.asarray, params)
 
 
