@@ -14,7 +14,7 @@ from jaxiter.keras import ImageDataGenerator  # was: from tensorflow.keras.prepr
 keras.utils.set_random_seed(0)
 digits = load_digits()
 order = np.random.RandomState(0).permutation(len(digits.target))
-images, labels = digits.images.astype(np.uint8)[order, ..., None], digits.target[order]
+images, labels = digits.images.astype(np.uint8)[order, ..., None], digits.target[order].astype(np.int32)
 x_train, y_train, x_test, y_test = images[:-360], labels[:-360], images[-360:], labels[-360:]
 
 augmented = ImageDataGenerator(

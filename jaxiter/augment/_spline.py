@@ -118,8 +118,8 @@ def _filter_matrix(size: int, order: int, boundary: str) -> np.ndarray:
             rows[0] = ((powers + back) * rows).sum(0) / (1 - pole ** (2 * size - 2))
         else:
             turned = pole**size * rows[::-1]
-            # SciPy adds the very last term, of the first pixel, when its sum stands in that pixel's place already:
-            # of no account but for a handful of pixels.
+            # Up to 1.17 SciPy adds the very last term, of the first pixel, when its sum stands in that pixel's place
+            # already: of no account but for a handful of pixels, where it is followed.
             so_far = (powers * (rows + turned))[:-1].sum(0)
             total = so_far + powers[-1] * (rows[-1] + pole**size * so_far)
             rows[0] += total * pole / (1 - pole ** (2 * size))

@@ -15,7 +15,7 @@ SIZE = 22
 rng = np.random.RandomState(0)
 IMAGES = rng.randint(0, 256, (SIZE, 4, 4, 1)).astype(np.uint8)
 MISC = rng.rand(SIZE, 3).astype(np.float32)
-LABELS = np.arange(SIZE) % 3
+LABELS = np.arange(SIZE, dtype=np.int32) % 3  # of int64 Keras asks JAX, which from 0.11 on warns of it
 WEIGHTS = rng.rand(SIZE).astype(np.float32)
 ours = sys.modules["jaxiter.keras"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from jaxiter.keras import ImageDataGenerator, Iterator, NumpyArrayIterator
 
-IMAGES, LABELS = np.zeros((6, 4, 4, 1), np.uint8), np.arange(6)
+IMAGES, LABELS = np.zeros((6, 4, 4, 1), np.uint8), np.arange(6, dtype=np.int32)
 
 
 class Places(Iterator):
@@ -166,7 +166,7 @@ import numpy as np
 from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator
 class Mine(NumpyArrayIterator):
     pass
-x, y = np.zeros((6, 4, 4, 1), np.uint8), np.arange(6)
+x, y = np.zeros((6, 4, 4, 1), np.uint8), np.arange(6, dtype=np.int32)
 it = Mine(x, y, ImageDataGenerator(rotation_range=9), batch_size=2, shuffle=True, seed=0)
 next(it)
 assert "keras" not in sys.modules and type(it) is Mine
