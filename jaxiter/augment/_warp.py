@@ -66,11 +66,12 @@ def affine_warp(
     _check_matrix(matrix)
     if isinstance(image, np.ndarray):
         check_fits("image", image)
-    return _affine_warp(image, matrix, cval, fill_mode=fill_mode, order=order)
+    return compiled_warp(image, matrix, cval, fill_mode=fill_mode, order=order)
 
 
 @partial(jax.jit, static_argnames=("fill_mode", "order"))
-def _affine_warp(image: Any, matrix: Any, cval: Any, *, fill_mode: str, order: int) -> Any:
+def compiled_warp(image: Any, matrix: Any, cval: Any, *, fill_mode: str, order: int) -> Any:
+    """`affine_warp` without its door."""
     result = warp(image, matrix, fill_mode, cval, order)
     # A cast to bool would grow a mask by every pixel that it touches.
     return result >= np.float32(0.5) if image.dtype == np.bool_ and order else round_to(image.dtype, result)
@@ -112,7 +113,7 @@ def _check_matrix(matrix: Any) -> None:
 
 
 def warp(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int) -> Num[Array, "height width channels"]:
-    """`affine_warp` without its door: order 0 keeps the dtype, others return float32 (float64 for float64)."""
+    """`compiled_warp` before its last cast: order 0 keeps the dtype, others return float32 (float64 for float64)."""
     check_image(image)
     height, width, _ = image.shape
     if max(height, width) > _MAX_SIDE:

@@ -13,7 +13,6 @@ from ._config import (
     NO_STATISTICS,
     Config,
     Ranges,
-    Sampling,
     Statistics,
     brightness_axis,
     snapshot,
@@ -28,7 +27,7 @@ from ._transform import given_batch, given_params, random_batch
 
 Sources = Callable[[int], Source]  # what the image at a place of the batch draws from
 
-# What apply_transform and standardize read: first the fields of a `Sampling`.
+# What apply_transform and standardize read: first what `with_transforms` takes.
 _READ = (
     *("fill_mode", "cval", "interpolation_order", "row_axis", "col_axis", "channel_axis", "rescale"),
     *("samplewise_center", "samplewise_std_normalization", "featurewise_center", "featurewise_std_normalization"),
@@ -144,10 +143,10 @@ class _Group(NamedTuple):
 
     def told(self) -> tuple[_Settings, np.ndarray]:
         """The settings for the parameters as they are, and these as an array."""
-        transforms, sampling = np.array(self.rows, TRANSFORMS), Sampling(*self.read[:3])
-        config = with_transforms(self.settings.config, sampling, transforms)
-        ranges = self.settings.ranges._replace(cval=np.float32(sampling.cval))
-        return self.settings._replace(config=config, ranges=ranges), transforms
+        transforms = np.array(self.rows, TRANSFORMS)
+        config, ranges, statistics = self.settings
+        config, ranges = with_transforms(config, ranges, (self.read[0], self.read[1], self.read[2]), transforms)
+        return _Settings(config, ranges, statistics), transforms
 
 
 def _foreseen(generator: Any, images: np.ndarray, dtype: Any, state: np.random.RandomState, length: int) -> np.ndarray:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..augment._warp import check_sampling
 from ._brightness import CHANNELS, check_channels
 from ._params import shifts, whole_steps
+from ._sampling import Sampling, checked_sampling
 from ._warning import warn
 
 # How a shift is drawn: anywhere within its range, in whole steps, or one of so many values.
@@ -104,8 +104,9 @@ def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[
     zoom = (generator.zoom_range[0], generator.zoom_range[1])
     shifted = shifts(generator.height_shift_range) or shifts(generator.width_shift_range)
     affine = bool(generator.rotation_range or generator.shear_range or shifted or zoom != (1, 1))
+    sampling = _UNUSED
     if affine:
-        check_sampling(generator.fill_mode, generator.interpolation_order, generator.cval)
+        sampling = checked_sampling(generator.fill_mode, generator.cval, generator.interpolation_order)
     brightness = generator.brightness_range
     config = Config(
         tx=tx_kind,
@@ -116,40 +117,43 @@ def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[
         brightness_axis=None if brightness is None else brightness_axis(generator, image_shape),
         samplewise_center=False,
         samplewise_std=False,
-        fill_mode=generator.fill_mode if affine else "nearest",
-        order=int(generator.interpolation_order) if affine else 0,
+        fill_mode=sampling.fill_mode,
+        order=sampling.order,
         channels_first=generator.channel_axis == 1,
         dtype=np.dtype(dtype),
     )
-    return config, ranges._replace(cval=np.float32(generator.cval if affine else 0))
+    return config, ranges._replace(cval=np.float32(sampling.cval))
+
+
+_UNUSED = Sampling("nearest", 0.0, 0)
 
 
 def _flips(generator: Any) -> tuple[bool, bool]:
     return bool(generator.horizontal_flip), bool(generator.vertical_flip)
 
 
-class Sampling(NamedTuple):
-    """How a generator resamples."""
+def with_transforms(
+    config: Config, ranges: Ranges, sampling: tuple[Any, Any, Any], transforms: np.ndarray
+) -> tuple[Config, Ranges]:
+    """Both for given transforms, an array of `TRANSFORMS`, whatever the ranges of the generator are.
 
-    fill_mode: str
-    cval: float
-    order: int
-
-
-def with_transforms(config: Config, sampling: Sampling, transforms: np.ndarray) -> Config:
-    """The configuration for given transforms, an array of `TRANSFORMS`, whatever the ranges of the generator are."""
+    Args:
+        sampling: The generator's fill_mode, cval and interpolation_order, looked at only if something moves.
+    """
     moved = any(np.any(transforms[name]) for name in ("theta", "tx", "ty", "shear"))
     moved |= any(np.any(transforms[name] != 1) for name in ("zx", "zy"))
     flipped = any(np.any(transforms[name]) for name in ("flip_horizontal", "flip_vertical"))
     if moved and not config.affine:
-        check_sampling(sampling.fill_mode, sampling.order, sampling.cval)
-        config = config._replace(affine=True, fill_mode=sampling.fill_mode, order=int(sampling.order))
-    return config._replace(
+        fill_mode, cval, order = checked_sampling(*sampling)
+        config = config._replace(affine=True, fill_mode=fill_mode, order=order)
+        ranges = ranges._replace(cval=np.float32(cval))
+    config = config._replace(
         tx=ANYWHERE,
         ty=ANYWHERE,
         flips=config.flips or flipped,
         channel_shift=config.channel_shift or bool(np.any(transforms["channel_shift_intensity"])),
     )
+    return config, ranges
 
 
 def with_standardize(config: Config, generator: Any, image_shape: tuple[int, ...]) -> tuple[Config, Statistics]:

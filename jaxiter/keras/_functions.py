@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..augment import affine_warp
 from ..augment._cast import round_to
+from ..augment._transform import check_finite
+from ..augment._warp import compiled_warp
 from ._brightness import blend, check_channels
 from ._matrix import affine_matrix
+from ._sampling import checked_sampling
 
 
 class _Affine(NamedTuple):
@@ -47,14 +49,15 @@ def apply_affine_transform(
         tx, ty: Pixels. tx moves along columns and ty along rows: a tx of 1 moves the picture left by one.
         zx, zy: Zoom; below 1 the picture grows.
         row_axis, col_axis, channel_axis: Where each axis is; channels first by default.
-        fill_mode, cval, order: As in `jaxiter.affine_warp`.
+        fill_mode, cval, order: As in `jaxiter.affine_warp`; cval may be NaN or infinite.
 
     Returns:
         A new array, or `x` itself if all parameters are those of the identity.
 
     Raises:
-        ValueError: For axes that are not 0, 1 and 2, channels in the middle, another rank, and if anything is
-            resampled for an unknown fill_mode or order.
+        ValueError: For axes that are not 0, 1 and 2, channels in the middle and another rank, and, if anything is
+            resampled, for a parameter that is not finite and an unknown fill_mode or order; these two are a
+            RuntimeError too, as in Keras.
 
     Example:
         >>> x = np.arange(3.0)[None, None, :]
@@ -68,16 +71,18 @@ def apply_affine_transform(
         raise ValueError("channel_axis is 1; channels are allowed on the first and the last axis, 0 or 2.")
     if is_identity(theta, tx, ty, shear, zx, zy):
         return x
+    fill_mode, cval, order = checked_sampling(fill_mode, cval, order)
     params = _Affine(np.deg2rad(theta), tx, ty, np.deg2rad(shear), zx, zy)
     rows, cols = x.shape[row_axis], x.shape[col_axis]
     upper = affine_matrix(np, params, rows, cols, exchanged=col_axis > row_axis)
     matrix: Any = np.array([*upper, (0, 0, 1)], np.float32)
+    check_finite("matrix", matrix)
     # The picture as it lies in memory: with col_axis before row_axis its first axis is that of the columns.
     axes = (min(row_axis, col_axis), max(row_axis, col_axis), channel_axis)
     dtype = np.dtype(x.dtype).newbyteorder("=")
     image: Any = _resampled_as(np.transpose(np.asarray(x), axes))
     with numbers(image.dtype):
-        warped: Any = affine_warp(image, matrix, fill_mode=fill_mode, cval=cval, order=order)
+        warped: Any = compiled_warp(image, matrix, cval, fill_mode=fill_mode, order=order)
         # SciPy rounds integers half away from zero, but cuts the fraction of a bool off.
         warped = np.asarray(round_to(dtype, jnp.trunc(warped) if dtype == np.bool_ else warped))
     return np.ascontiguousarray(np.transpose(warped, np.argsort(axes)))
@@ -173,7 +178,7 @@ def numbers(dtype: Any) -> AbstractContextManager[Any]:
 
 def _resampled_as(image: np.ndarray) -> np.ndarray:
     """In this machine's byte order; integers that float32 cannot hold, and bool, as float64."""
-    if image.dtype.kind in "OSU":
+    if image.dtype.kind in "OSUc":
         raise TypeError(f"x has dtype {image.dtype}; expected real numbers.")
     if image.dtype.kind == "b" or (image.dtype.kind in "iu" and not np.can_cast(image.dtype, np.float32)):
         return image.astype(np.float64)

@@ -50,6 +50,7 @@ class NumpyArrayIterator(Iterator):
         ValueError: For arrays of different length, images of another rank, an unknown subset, output or rng, subsets
             with different labels, and with rng="keras" for a seed that is a JAX key or outside [0, 2**32), or that
             has got there by adding the number of batches seen.
+        TypeError: For an unknown dtype.
 
     Example:
         >>> from jaxiter.keras import ImageDataGenerator
@@ -91,6 +92,7 @@ class NumpyArrayIterator(Iterator):
             cut = int(len(x) * (image_data_generator._validation_split or 0))
             _check_classes(y, cut, ignore_class_split)
             rows = slice(0, cut) if subset == "validation" else slice(cut, len(x))
+        np.dtype(self.dtype)  # raises what NumPy says of a name that it does not know
         self._set_source(x, rows)
         _check_images(self.data_format, self._shape)
         if output not in OUTPUTS:
