@@ -74,10 +74,10 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
     size = rounds * len(images) if augment else len(images)
     if generator.zca_whitening:
         _check_whitening((size, *images.shape[1:]))
+    # As in Keras one stream for all images and rounds, though not NumPy's global one. A bad seed is always refused.
+    state = np.random.RandomState(seed)
     samples = Samples(generator, images, generator.rescale)
     if augment:
-        # As in Keras one stream for all images and rounds, though not NumPy's global one.
-        state = np.random.RandomState(seed)
         if generator._overrides("random_transform", "get_random_transform", "apply_transform"):
             samples = _augmented_one_by_one(generator, samples, rounds, state)
         else:

@@ -99,15 +99,15 @@ class Iterator:
         return self
 
     def __next__(self) -> Any:
+        return self.next()
+
+    def next(self) -> Any:
+        """The next batch, as `next(it)` gives it; a subclass that writes its own is asked by both, as in Keras 2."""
         with self.lock:
             index_array = next(self.index_generator)
             making = self._making()
         with making:
             return self._get_batches_of_transformed_samples(index_array)
-
-    def next(self) -> Any:
-        """The next batch, as `next(it)` gives it."""
-        return self.__next__()
 
     def __getitem__(self, idx: int) -> Any:
         if idx >= len(self):

@@ -74,6 +74,18 @@ def test_the_iterator_is_its_own_and_next_is_a_method_too():
     assert Iterator.white_list_formats == legacy.Iterator.white_list_formats
 
 
+def test_a_next_of_ones_own_is_what_iteration_takes():
+    class Twice(Places):
+        def next(self):
+            with self.lock:
+                index_array = next(self.index_generator)
+            return 2 * self._get_batches_of_transformed_samples(index_array)
+
+    it = Twice(5, 2, False, None)
+    assert [next(it).tolist(), it.next().tolist()] == [[0, 2], [4, 6]]
+    assert next(iter(it)).tolist() == [8]
+
+
 def test_the_base_class_names_the_method_that_is_missing():
     with pytest.raises(NotImplementedError, match="_get_batches_of_transformed_samples"):
         next(Iterator(5, 2, False, None))

@@ -1,0 +1,409 @@
+"""Configurations drawn from fixed seeds, each run through Keras' own module too: values, warnings and errors."""
+
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxiter import keras
+from jaxiter.keras import _fit
+
+from .reference import image_utils, legacy
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Your .PyDataset")
+
+MODES = ("nearest", "constant", "reflect", "wrap")
+FIELDS = ("theta", "tx", "ty", "shear", "zx", "zy", "channel_shift_intensity", "flip_horizontal", "flip_vertical")
+
+
+@pytest.fixture(autouse=True)
+def numpys_stream_is_put_back():
+    kept = np.random.get_state()
+    yield
+    np.random.set_state(kept)
+
+
+class Dice:
+    """Choices of one configuration."""
+
+    def __init__(self, seed):
+        self.state = np.random.RandomState(seed)
+
+    def one_of(self, *values):
+        return values[self.state.randint(len(values))]
+
+    def chance(self, probability):
+        return bool(self.state.random_sample() < probability)
+
+    def images(self, shape, dtype):
+        if dtype == "bool":
+            return self.state.random_sample(shape) < 0.5
+        low = 0 if dtype[0] == "u" else self.one_of(0, -40)
+        return self.state.uniform(low, 255, shape).astype(dtype)
+
+
+def outcome(action, *arguments, **named):
+    """What comes back or is raised, and the categories of all warnings but NumPy's."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="Your .PyDataset")
+        try:
+            result = action(*arguments, **named)
+        except Exception as error:
+            result = error
+    return result, [warning.category for warning in caught if warning.category is not RuntimeWarning]
+
+
+def check_same(ours, theirs, *, level=0.0, odd=0.03, unit=None):
+    """Both failed alike, or the arrays are equal to 2e-4 of the range, but for a share of `odd` pixels with ties.
+
+    Args:
+        level: How far apart any pixel may be beside.
+    """
+    if isinstance(theirs, Exception) or isinstance(ours, Exception):
+        assert isinstance(ours, type(theirs)), (ours, theirs)
+        return
+    assert type(ours) is type(theirs)
+    assert ours.dtype == theirs.dtype
+    assert ours.shape == theirs.shape
+    if not theirs.size:
+        return
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(theirs))
+    unit = unit or max(1.0, float(np.nanmax(np.abs(theirs.astype(np.float64)))))
+    alike = (ours == theirs) | np.isnan(theirs)
+    difference = np.abs(np.where(alike, 0, ours).astype(np.float64) - np.where(alike, 0, theirs))
+    assert (difference > 2e-4 * unit + level).mean() <= odd, difference.max()
+
+
+def shift_range(dice):
+    return dice.one_of(0, 0.2, 0.6, 1.5, 3, 1, [0.1, 0.3], (1, 2), (2.5,), -0.2, -2, np.float64(0.2), True, [-0.5, 0.2])
+
+
+def ranges(dice):
+    return {
+        "rotation_range": dice.one_of(0, 30, 180, -20, np.float32(15)),
+        "width_shift_range": shift_range(dice),
+        "height_shift_range": shift_range(dice),
+        "shear_range": dice.one_of(0, 10, -10.0),
+        "zoom_range": dice.one_of(0, 0.3, (0.8, 1.0), [1, 1]),
+        "channel_shift_range": dice.one_of(0, 20, 0.1, -5),
+        "horizontal_flip": dice.one_of(True, False, 1),
+        "vertical_flip": dice.one_of(True, False),
+        "brightness_range": dice.one_of(None, (0.5, 1.5), [1, 1], (2, 1), (0, 0)),
+    }
+
+
+def settings(dice):
+    return {
+        "fill_mode": dice.one_of(*MODES),
+        "cval": dice.one_of(0.0, 9, np.float32(-3), np.int64(2), True),
+        "interpolation_order": dice.one_of(0, 1, 1, True, np.int64(2), 3, 4, 5),
+        "rescale": dice.one_of(None, 1 / 255, -2, 0),
+        "samplewise_center": dice.chance(0.3),
+        "featurewise_center": dice.chance(0.5),
+        "featurewise_std_normalization": dice.chance(0.5),
+        "preprocessing_function": dice.one_of(None, None, lambda image: image * 2 + 1, lambda image: image[::-1]),
+    }
+
+
+def generators(arguments):
+    made = [module.ImageDataGenerator(**arguments) for module in (keras, legacy)]
+    for generator in made:
+        generator.mean, generator.std = np.full((1, 1, 1), 2.0), np.full((1, 1, 1), 3.0, np.float32)
+    return made
+
+
+def set_otherwise(both, dice):
+    """One attribute of both generators, as a user sets it between two batches."""
+    changed = ranges(dice) | settings(dice)
+    name = dice.one_of(*(name for name in changed if name not in ("zoom_range", "brightness_range")))
+    for generator in both:
+        setattr(generator, name, changed[name])
+
+
+def any_step(dice):
+    place = dice.state.randint(4)
+    by_index = [lambda it: it[place], lambda it: it[-1 - place]]
+    return dice.one_of(next, next, *by_index, lambda it: it.on_epoch_end(), lambda it: it.reset())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_settings_give_keras_batches_also_when_they_change_between_two(seed):
+    dice = Dice(seed)
+    channels_first, channels = dice.chance(0.3), dice.one_of(1, 3, 4, 2, 5)
+    height, width = dice.one_of((6, 6), (5, 8), (1, 5))
+    shape = (channels, height, width) if channels_first else (height, width, channels)
+    images = dice.images((7, *shape), dice.one_of("uint8", "float32", "float64", "int16", ">f4", "bool"))
+    arguments = ranges(dice) | settings(dice)
+    arguments |= {"data_format": "channels_first" if channels_first else None, "validation_split": 0.4}
+    arguments["dtype"] = dice.one_of(None, "float32", "float64")
+    if channels_first or channels in (2, 5):
+        arguments["brightness_range"] = None
+    walk = {"batch_size": dice.one_of(1, 3, 7, 9), "shuffle": dice.chance(0.5), "seed": dice.one_of(0, 5, np.int64(4))}
+    walk |= {"subset": dice.one_of(None, "training", "validation"), "ignore_class_split": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        both = generators(arguments)
+        ours = both[0].flow(images, np.arange(7), rng="keras", **walk)
+        theirs = both[1].flow(images, np.arange(7), **walk)
+    for position in range(7):
+        if dice.chance(0.3):
+            set_otherwise(both, dice)
+        step = any_step(dice) if position else next  # an epoch that ends before it began has nothing to repeat
+        (found, _), (expected, _) = outcome(step, ours), outcome(step, theirs)
+        if not isinstance(expected, tuple):
+            assert type(found) is type(expected)
+            continue
+        assert found[1].tolist() == expected[1].tolist()
+        # A tie before brightness is a level, which the factor and the steps after it enlarge.
+        level = 2.1 * abs(both[1].rescale or 1) if both[1].brightness_range is not None else 0
+        check_same(found[0], expected[0], level=2 * level, odd=0.04)
+    assert ours.total_batches_seen == theirs.total_batches_seen
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_parameters_change_a_picture_as_in_keras(seed):
+    dice = Dice(seed)
+    channels_first, channels = dice.chance(0.3), dice.one_of(1, 2, 3, 4, 5)
+    height, width = dice.one_of((13, 11), (10, 10), (1, 30))
+    dtype = dice.one_of("float32", "float64", "uint8", "int16", "int32", "bool")
+    image = dice.images((channels, height, width) if channels_first else (height, width, channels), dtype)
+    values = [dice.state.uniform(-180, 180), *dice.state.uniform(-3, 3, 2), dice.state.uniform(-40, 40)]
+    values += [*dice.state.uniform(0.4, 1.5, 2), dice.one_of(None, 0, 3.5, -20), dice.chance(0.5), dice.one_of(0, 1)]
+    params = {name: value for name, value in zip(FIELDS, values, strict=True) if dice.chance(0.5)}
+    params |= {"unknown": object()} if dice.chance(0.2) else {}
+    if not channels_first:
+        params["brightness"] = dice.one_of(None, None, 0.5, 1, 1.7)
+    arguments = {name: settings(dice)[name] for name in ("fill_mode", "cval", "interpolation_order")}
+    arguments["data_format"] = "channels_first" if channels_first else "channels_last"
+    kept = image.copy()
+    with np.errstate(all="ignore"):
+        found, expected = (
+            outcome(module.ImageDataGenerator(**arguments).apply_transform, image, params) for module in (keras, legacy)
+        )
+    np.testing.assert_array_equal(image, kept)
+    whole = 1.01 if dtype not in ("float32", "float64") else 0  # a rounding edge of integers
+    check_same(found[0], expected[0], level=3.5 if params.get("brightness") is not None else whole)
+    assert (found[0] is image) == (expected[0] is image)
+
+
+@pytest.mark.parametrize("cval", [np.nan, np.inf, np.float32(3), np.int64(3), True, np.array(3.0), None, "3", [3.0]])
+@pytest.mark.parametrize("order", [0, 3, True, np.int64(1)])
+def test_whatever_is_a_number_to_scipy_is_a_constant_and_an_order(cval, order):
+    image = Dice(0).images((6, 5, 3), "float64")
+    arguments = {"fill_mode": "constant", "cval": cval, "interpolation_order": order}
+    found, expected = (
+        outcome(module.ImageDataGenerator(**arguments).apply_transform, image, {"theta": 20})[0]
+        for module in (keras, legacy)
+    )
+    check_same(found, expected, unit=255.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fill_mode": "unheard of"}, {"fill_mode": None}, {"interpolation_order": 6}, {"interpolation_order": -1}]
+)
+def test_an_unknown_border_or_order_raises_scipys_error_where_something_moves(wrong):
+    images = Dice(0).images((4, 6, 5, 3), "float32")
+
+    def batch(module, **arguments):
+        return next(module.ImageDataGenerator(**arguments, **wrong).flow(images, shuffle=False))
+
+    def apart(module):
+        return module.ImageDataGenerator(**wrong).apply_transform(images[0], {"tx": 1})
+
+    for action in (apart, lambda module: batch(module, rotation_range=20)):
+        found, expected = outcome(action, keras)[0], outcome(action, legacy)[0]
+        assert type(expected) is RuntimeError
+        assert isinstance(found, RuntimeError)
+        assert isinstance(found, ValueError)
+    check_same(batch(keras, rescale=2.0), batch(legacy, rescale=2.0))
+
+
+def test_what_never_moves_never_asks_for_a_border():
+    class Mirror:
+        def get_random_transform(self, img_shape, seed=None):
+            return {"flip_horizontal": True}
+
+    def batch(module):
+        generator = type("Mirrored", (Mirror, module.ImageDataGenerator), {})(cval="a", fill_mode=3)
+        return next(generator.flow(Dice(0).images((4, 6, 5, 3), "float32"), shuffle=False))
+
+    check_same(batch(keras), batch(legacy))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_any_ranges_draw_keras_parameters(seed):
+    dice = Dice(seed)
+    for _ in range(10):
+        arguments, shape = ranges(dice), tuple(dice.state.randint(1, 40, 3))
+        drawn_from = dice.one_of(0, 1, 2**32 - 1, np.int64(7), np.uint32(5))
+        ours, theirs = generators(arguments)
+        before = np.random.get_state()[1].tolist()
+        found = ours.get_random_transform(shape, drawn_from)
+        assert np.random.get_state()[1].tolist() == before
+        expected = theirs.get_random_transform(shape, drawn_from)
+        assert list(found.items()) == list(expected.items())
+
+
+CONSTRUCTOR = {
+    "zoom_range": [0, 2, -0.5, True, np.float64(0.3), np.float32(0.2), None, "ab", (1,), (0.5, 1.5), (1, 2, 3)],
+    "brightness_range": [None, (0.5, 1.5), [1, 2], np.array([0.5, 1.5]), 0.5, (1,), (1, 2, 3), "ab"],
+    "data_format": [None, "channels_last", "channels_first", "Channels_last", 3, ""],
+    "validation_split": [0, None, 0.3, 0.999, 1, 1.0, -0.1, 2, True, False, np.float32(0.5)],
+    "fill_mode": ["unheard of", None],
+    "interpolation_order": [7, None],
+    "rescale": ["a", 0],
+    "zca_whitening": [True, 1],
+    "featurewise_center": [True, 0],
+    "featurewise_std_normalization": [True],
+    "samplewise_center": [True],
+    "samplewise_std_normalization": [True],
+}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_any_arguments_are_kept_changed_warned_of_or_refused_as_keras_does(seed):
+    dice = Dice(seed)
+    names = [name for name in CONSTRUCTOR if dice.chance(0.25)]
+    arguments = {name: dice.one_of(*CONSTRUCTOR[name]) for name in names}
+    (found, warned), (expected, warnings_of_keras) = (
+        outcome(module.ImageDataGenerator, **arguments) for module in (keras, legacy)
+    )
+    assert warned == warnings_of_keras
+    if isinstance(expected, Exception):
+        assert type(found) is type(expected), (found, expected)
+        assert any(name in str(found) for name in names) or type(expected) is TypeError
+        return
+    for name, value in vars(expected).items():
+        assert getattr(found, name) is value or getattr(found, name) == value
+
+
+IMAGES = Dice(0).images((6, 5, 6, 3), "float64")
+ROWS = np.arange(6)
+SOURCES = {
+    "an array": (IMAGES, ROWS),
+    "bytes": (IMAGES.astype(np.uint8), list("abcdef")),
+    "one other": ((IMAGES, ROWS), None),
+    "others in a list": ([IMAGES, [ROWS, IMAGES.astype(bool)]], ROWS % 2),
+    "others in a tuple": ((IMAGES, (ROWS, ROWS)), None),
+    "none other": ((IMAGES, []), ROWS),
+    "others that are too short": ((IMAGES, [ROWS, ROWS[:2]]), ROWS),
+    "a list of pictures": ([IMAGES[0], IMAGES[1]], None),
+    "a tuple of one": ((IMAGES,), None),
+    "labels that are too short": (IMAGES, ROWS[:3]),
+    "labels of two dimensions": (IMAGES, np.eye(6)),
+    "one picture": (IMAGES[0], None),
+    "two channels": (IMAGES[..., :2], ROWS),
+    "no pictures": (IMAGES[:0], ROWS[:0]),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_any_arrays_are_taken_or_refused_as_keras_does(source):
+    x, y = SOURCES[source]
+    more = [{}, {"dtype": "float64"}, {"dtype": "unheard of"}, {"sample_weight": ROWS}, {"sample_weight": ROWS[:2]}]
+    more += [{"subset": "training", "ignore_class_split": True}, {"subset": "validation"}, {"subset": "test"}]
+    more += [{"data_format": "channels_first"}, {"batch_size": 4, "sample_weight": ROWS + 0.5}]
+    for arguments in more:
+
+        def batches(module, arguments=arguments):
+            generator = module.ImageDataGenerator(validation_split=0.5)
+            it = module.NumpyArrayIterator(x, y, generator, **{"batch_size": 2} | arguments)
+            return it, [next(it), next(it), it[-2]]
+
+        (found, warned), (expected, warnings_of_keras) = outcome(batches, keras), outcome(batches, legacy)
+        assert warned == warnings_of_keras
+        if isinstance(expected, Exception):
+            assert type(found) is type(expected), (arguments, found, expected)
+            continue
+        check_same(found[0].x, expected[0].x)
+        for ours, theirs in zip(found[1], expected[1], strict=True):
+            check_nested(ours, theirs)
+
+
+def check_nested(ours, theirs):
+    assert type(ours) is type(theirs)
+    if isinstance(theirs, (tuple, list)):
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            check_nested(one, other)
+    else:
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_fit_finds_keras_statistics_of_any_samples(seed, in_blocks, monkeypatch):
+    dice = Dice(seed)
+    if in_blocks:
+        monkeypatch.setattr(_fit, "_AT_ONCE_BYTES", 0)
+    height, width = dice.one_of((2, 3), (4, 4))
+    size, channels, channels_first = dice.one_of(2, 9, 90), dice.one_of(1, 2, 3), dice.chance(0.4)
+    shape = (channels, height, width) if channels_first else (height, width, channels)
+    images = dice.images((size, *shape), dice.one_of("uint8", "float32", "float64", "int16"))
+    flags = {name: dice.chance(0.6) for name in ("featurewise_center", "featurewise_std_normalization")}
+    arguments = flags | {"zca_epsilon": dice.one_of(1e-2, 0.1), "rescale": dice.one_of(None, 1 / 255, np.float64(2))}
+    arguments |= {"data_format": "channels_first" if channels_first else None, "rotation_range": 20}
+    arguments |= {"dtype": dice.one_of(None, "float64"), "horizontal_flip": True, "samplewise_center": True}
+    whitened = dice.chance(0.5)
+    how = {"augment": dice.chance(0.4), "rounds": 2, "seed": 5}
+    fitted = []
+    for module in (keras, legacy):
+        generator = outcome(module.ImageDataGenerator, **arguments)[0]
+        generator.zca_whitening, generator.mean = whitened, "kept"
+        assert outcome(generator.fit, images, **how) == (None, [UserWarning] * (channels == 2))
+        fitted.append(generator)
+    ours, theirs = fitted
+    for name in ("mean", "std", "zca_whitening_matrix"):
+        expected = getattr(theirs, name)
+        if expected is None or isinstance(expected, str):
+            assert getattr(ours, name) == expected
+        else:
+            check_same(getattr(ours, name), expected, odd=0, level=3e-4 * float(np.abs(expected).max()), unit=1e-9)
+
+
+@pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 2**32}, {"seed": "a"}, {"augment": True, "rounds": -1}])
+@pytest.mark.parametrize("images", [IMAGES, IMAGES[0], None])
+def test_fit_refuses_what_keras_refuses(arguments, images):
+    found, expected = (outcome(module.ImageDataGenerator().fit, images, **arguments)[0] for module in (keras, legacy))
+    assert isinstance(expected, Exception)
+    assert type(found) is type(expected)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_picture_is_made_saved_and_loaded_as_in_keras(seed, tmp_path):
+    dice = Dice(seed)
+    channels_first, channels = dice.chance(0.3), dice.one_of(1, 2, 3, 4)
+    shape = (channels, 7, 9) if channels_first else (7, 9, channels)
+    image = dice.images(shape, dice.one_of("uint8", "float32", "float64", "int32")) * dice.one_of(1, 2)
+    layout, scale = "channels_first" if channels_first else dice.one_of(None, "channels_last"), dice.chance(0.5)
+    name, file_format = dice.one_of("a.png", "a.jpg", "a.JPEG", "a.bmp", "a"), dice.one_of(None, None, "jpg", "png")
+    how = {"color_mode": dice.one_of("rgb", "rgba", "grayscale", "L"), "keep_aspect_ratio": dice.chance(0.5)}
+    how |= {
+        "target_size": dice.one_of(None, (7, 9), (4, 4), (12, 5)),
+        "interpolation": dice.one_of("nearest", "box", "x"),
+    }
+
+    def made(module):
+        folder = tmp_path / ("ours" if module is keras else "theirs")
+        folder.mkdir()
+        as_picture = module.array_to_img(image, layout, scale)
+        module.save_img(folder / name, image, layout, file_format, scale)
+        loaded = module.load_img(folder / name, **how)
+        data = [np.asarray(picture) for picture in (as_picture, loaded, Image.open(folder / name))]
+        data.append(module.img_to_array(loaded, layout, dice.one_of("float32")))
+        shutil.rmtree(folder)
+        return (as_picture.mode, loaded.mode), data
+
+    with np.errstate(invalid="ignore"):
+        (found, warned), (expected, warnings_of_keras) = outcome(made, keras), outcome(made, image_utils)
+    assert warned == warnings_of_keras
+    if isinstance(expected, Exception):
+        assert type(found) is type(expected), (found, expected)
+        return
+    assert found[0] == expected[0]
+    check_nested(found[1], expected[1])
