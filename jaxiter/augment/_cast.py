@@ -111,4 +111,11 @@ class Map(Transform):
             raise TypeError(f"function is {self.function!r}; expected a function of one image.")
 
     def apply(self, params: Params, image: Any) -> Any:
-        return self.function(image)
+        try:
+            return self.function(image)
+        except jax.errors.TracerArrayConversionError as error:
+            error.add_note(
+                f"{self.function!r} in a Map uses NumPy, which JAX cannot trace: write it with jax.numpy. As a "
+                "preprocessing_function of jaxiter.keras.ImageDataGenerator it works, image by image on the host."
+            )
+            raise

@@ -82,6 +82,8 @@ def snapshot_ranges(generator: Any, image_shape: tuple[int, ...]) -> tuple[tuple
     """What get_random_transform draws from for images of one shape: how it draws tx and ty, and all ranges."""
     for name in RANGES:
         _check_finite(name, getattr(generator, name))
+    for name in ("rotation_range", "shear_range", "channel_shift_range"):
+        _check_number(name, getattr(generator, name))
     tx_kind, tx = _shift(generator.height_shift_range, image_shape[generator.row_axis - 1])
     ty_kind, ty = _shift(generator.width_shift_range, image_shape[generator.col_axis - 1])
     brightness = generator.brightness_range
@@ -168,14 +170,20 @@ def with_standardize(config: Config, generator: Any, image_shape: tuple[int, ...
         shape = np.shape(fitted[name]) if fitted[name] is not None else ()
         if np.broadcast_shapes(shape, image_shape) != tuple(image_shape):
             raise ValueError(f"{name} has shape {shape}; expected one that broadcasts to an image's {image_shape}.")
-    std = fitted["std"]
+    std, whitening = fitted["std"], fitted["zca_whitening_matrix"]
+    size = math.prod(image_shape)
+    if whitening is not None and np.shape(whitening) != (size, size):
+        raise ValueError(
+            f"zca_whitening_matrix has shape {np.shape(whitening)}; images of shape {image_shape} have {size} numbers. "
+            "Fit the generator on images of the size that it is to whiten."
+        )
+    if isinstance(generator.rescale, str) or np.ndim(generator.rescale) > 0:
+        raise TypeError(f"rescale is {generator.rescale!r}; expected one number for all channels, or None.")
     return config, Statistics(
         rescale=np.asarray(generator.rescale, number) if generator.rescale else None,
         mean=None if fitted["mean"] is None else np.asarray(fitted["mean"], number),
         scale=None if std is None else np.asarray(std + 1e-6, number),
-        whitening=None
-        if fitted["zca_whitening_matrix"] is None
-        else np.asarray(fitted["zca_whitening_matrix"], number),
+        whitening=None if whitening is None else np.asarray(whitening, number),
     )
 
 
@@ -217,8 +225,15 @@ RANGES = (
 
 
 def _check_finite(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}; expected a number.")
     if value is not None and not _is_finite(value):
         raise ValueError(f"{name} is {value!r}; expected finite numbers.")
+
+
+def _check_number(name: str, value: Any) -> None:
+    if value is not None and np.ndim(value) > 0:
+        raise TypeError(f"{name} is {value!r}; expected one number, r for -r to r.")
 
 
 def _is_finite(value: Any) -> bool:

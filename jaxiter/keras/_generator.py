@@ -263,8 +263,14 @@ class ImageDataGenerator:
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
     def _overrides(self, *names: str) -> bool:
-        """Whether one of these methods is not this class' own, in a subclass or on the object itself."""
+        """Whether one of these methods is not this class' own, in a subclass or on the object itself.
+
+        With axes of one's own apply_transform is another too: batches are made for those of the data formats.
+        """
         cls = type(self)
+        axes = (self.row_axis, self.col_axis, self.channel_axis)
+        if "apply_transform" in names and axes not in ((1, 2, 3), (2, 3, 1)):
+            return True
         return any(name in vars(self) or getattr(cls, name) is not getattr(ImageDataGenerator, name) for name in names)
 
     def _override_flags(self) -> None:
@@ -305,4 +311,7 @@ def _warn_override(flag: str, other: str, value: bool) -> None:
 
 
 def _only_arrays(name: str) -> str:
-    return f"{name} is not there yet; load the images into an array and use flow(array, labels)."
+    return (
+        f"{name} is not there yet; load the images into an array and use flow(array, labels). docs/from-keras.md has "
+        "ten lines that read a folder for each class."
+    )

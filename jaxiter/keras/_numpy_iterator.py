@@ -83,9 +83,10 @@ class NumpyArrayIterator(Iterator):
     ):
         self.data_format = "channels_last" if data_format is None else data_format
         self.dtype = "float32" if dtype is None else dtype
+        hint = _hint(x)
         x, x_misc = _images_and_others(x)
-        _check_length("y` (labels)", x, y)
-        _check_length("sample_weight`", x, sample_weight)
+        _check_length("y` (labels)", x, y, hint)
+        _check_length("sample_weight`", x, sample_weight, hint)
         rows = slice(0, len(x) if x.shape else 0)
         if subset is not None:
             _check_subset(subset)
@@ -188,16 +189,21 @@ def _images_and_others(x: Any) -> tuple[Any, list[np.ndarray]]:
         if len(other) != len(images):
             raise ValueError(
                 "All of the arrays in `x` should have the same length. "
-                f"Got len(x[0]) = {len(images)} and another array of length {len(other)}."
+                f"Got len(x[0]) = {len(images)} and another array of length {len(other)}.{_hint(x)}"
             )
     return images, others
 
 
-def _check_length(name: str, x: Any, values: Any) -> None:
+def _hint(x: Any) -> str:
+    is_pair = not isinstance(x, list) or len(x) == 2
+    return "" if is_pair else " A list is taken as (images, others); for a list of images pass np.stack(x)."
+
+
+def _check_length(name: str, x: Any, values: Any, hint: str) -> None:
     if values is not None and len(x) != len(values):
         raise ValueError(
             f"`x` (images tensor) and `{name} should have the same length. "
-            f"Got shapes {np.shape(x)} and {np.shape(values)}."
+            f"Got shapes {np.shape(x)} and {np.shape(values)}.{hint}"
         )
 
 
@@ -212,16 +218,21 @@ def _check_classes(y: Any, cut: int, ignore_class_split: bool) -> None:
     y = np.asarray(y)
     if not np.array_equal(np.unique(y[:cut]), np.unique(y[cut:])):
         raise ValueError(
-            "Training and validation subsets have different number of classes after the split: the first "
-            f"{cut} labels are not of the same kinds as the others. If the arrays are sorted by label, shuffle them; "
-            "if labels are no classes, pass ignore_class_split=True."
-            + (" The generator's validation_split is 0, which leaves nothing for validation." if cut == 0 else "")
+            "Training and validation subsets have different number of classes after the split: "
+            + (
+                "validation_split leaves no example for validation."
+                if cut == 0
+                else f"the first {cut} labels are not of the same kinds as the others. If the arrays are sorted by "
+                "label, shuffle them; if labels are no classes, pass ignore_class_split=True."
+            )
         )
 
 
 def _check_images(data_format: str, shape: tuple[int, ...]) -> None:
     if len(shape) != 4:
-        raise ValueError(f"x has shape {shape}; images for NumpyArrayIterator should have rank 4.")
+        raise ValueError(
+            f"x has shape {shape}; images for NumpyArrayIterator should have rank 4. For grey images pass x[..., None]."
+        )
     axis = 3 if data_format == "channels_last" else 1
     if shape[axis] not in CHANNELS:
         warn(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import Cast, Map
+from jaxiter import Cast, Loader, Map
 
 
 def cast(dtype, values, of="float32"):
@@ -109,3 +109,11 @@ def test_map_applies_its_function_whatever_the_shape():
 def test_map_of_what_cannot_be_called_is_refused():
     with pytest.raises(TypeError, match="function is 3; expected a function of one image"):
         Map(3)
+
+
+def test_a_function_of_numpy_in_a_map_is_refused_with_the_ways_out():
+    loader = Loader(np.ones((4, 3, 3, 1)), batch_size=2, augment=Map(lambda image: np.clip(np.asarray(image), 0, 1)))
+    with pytest.raises(jax.errors.TracerArrayConversionError) as caught:
+        loader.batch(jax.random.key(0), 0, 0)
+    assert "jax.numpy" in caught.value.__notes__[0]
+    assert "preprocessing_function" in caught.value.__notes__[0]

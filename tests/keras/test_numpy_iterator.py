@@ -234,3 +234,39 @@ def test_ranges_that_are_not_finite_are_refused_when_they_are_used(ranges):
     flow = ImageDataGenerator(**ranges).flow(images, seed=1)
     with pytest.raises(ValueError, match=f"{next(iter(ranges))} is .*expected finite numbers"):
         next(flow)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"rotation_range": (5, 10)}, r"rotation_range is \(5, 10\); expected one number"),
+        ({"shear_range": [3]}, r"shear_range is \[3\]; expected one number"),
+        ({"channel_shift_range": (10.0, 20.0, 30.0)}, "channel_shift_range is .*expected one number"),
+        ({"rotation_range": "10"}, "rotation_range is '10'; expected a number"),
+        ({"width_shift_range": ".1"}, r"width_shift_range is '\.1'; expected a number"),
+        ({"rescale": (1, 2, 3)}, r"rescale is \(1, 2, 3\); expected one number"),
+        ({"rescale": "1/255"}, "rescale is '1/255'; expected one number"),
+        ({"rotation_range": 5, "cval": (1, 2, 3)}, r"cval is \(1, 2, 3\); expected a number"),
+    ],
+)
+def test_what_must_be_one_number_is_refused_as_a_list_or_a_string_when_it_is_used(arguments, words):
+    flow = ImageDataGenerator(**arguments).flow(np.zeros((4, 6, 6, 1), np.uint8), seed=1)
+    with pytest.raises(TypeError, match=words):
+        next(flow)
+
+
+def test_a_whitening_matrix_of_another_image_size_is_refused():
+    generator = ImageDataGenerator(featurewise_center=True, zca_whitening=True)
+    generator.mean, generator.zca_whitening_matrix = np.zeros((1, 1, 3)), np.eye(12)
+    with pytest.raises(ValueError, match=r"zca_whitening_matrix has shape \(12, 12\); images of shape \(4, 4, 3\)"):
+        next(generator.flow(IMAGES))
+
+
+def test_a_list_of_images_is_refused_with_the_way_to_pass_one():
+    with pytest.raises(ValueError, match=r"A list is taken as \(images, others\).*np.stack\(x\)"):
+        ImageDataGenerator().flow(list(IMAGES), LABELS)
+
+
+def test_a_split_too_small_for_one_example_says_so():
+    with pytest.raises(ValueError, match="validation_split leaves no example for validation"):
+        ImageDataGenerator(validation_split=0.05).flow(IMAGES, LABELS, subset="training")
