@@ -11,7 +11,7 @@ from ._config import RANGES, snapshot_ranges
 from ._params import RandomTransform, Source
 from ._sample import sample_params, uniform_blocks
 
-_SETTINGS = (*RANGES, "horizontal_flip", "vertical_flip", "channel_axis")
+_SETTINGS = (*RANGES, "horizontal_flip", "vertical_flip", "row_axis", "col_axis")
 
 
 class Place(NamedTuple):

@@ -57,6 +57,10 @@ def outcome(action, *arguments, **named):
     return result, [warning.category for warning in caught if warning.category is not RuntimeWarning]
 
 
+def of_both(action):
+    return outcome(action, keras), outcome(action, legacy)
+
+
 def check_same(ours, theirs, *, level=0.0, odd=0.03, unit=None):
     """Both failed alike, or the arrays are equal to 2e-4 of the range, but for a share of `odd` pixels with ties.
 
@@ -69,13 +73,11 @@ def check_same(ours, theirs, *, level=0.0, odd=0.03, unit=None):
     assert type(ours) is type(theirs)
     assert ours.dtype == theirs.dtype
     assert ours.shape == theirs.shape
-    if not theirs.size:
-        return
     np.testing.assert_array_equal(np.isnan(ours), np.isnan(theirs))
-    unit = unit or max(1.0, float(np.nanmax(np.abs(theirs.astype(np.float64)))))
+    unit = unit or max(1.0, float(np.nanmax(np.abs(theirs.astype(np.float64)), initial=0)))
     alike = (ours == theirs) | np.isnan(theirs)
     difference = np.abs(np.where(alike, 0, ours).astype(np.float64) - np.where(alike, 0, theirs))
-    assert (difference > 2e-4 * unit + level).mean() <= odd, difference.max()
+    assert (difference > 2e-4 * unit + level).sum() <= odd * difference.size, difference.max()
 
 
 def shift_range(dice):
@@ -181,13 +183,13 @@ def test_any_parameters_change_a_picture_as_in_keras(seed):
     arguments["data_format"] = "channels_first" if channels_first else "channels_last"
     kept = image.copy()
     with np.errstate(all="ignore"):
-        found, expected = (
-            outcome(module.ImageDataGenerator(**arguments).apply_transform, image, params) for module in (keras, legacy)
+        (found, _), (expected, _) = of_both(
+            lambda module: module.ImageDataGenerator(**arguments).apply_transform(image, params)
         )
     np.testing.assert_array_equal(image, kept)
     whole = 1.01 if dtype not in ("float32", "float64") else 0  # a rounding edge of integers
-    check_same(found[0], expected[0], level=3.5 if params.get("brightness") is not None else whole)
-    assert (found[0] is image) == (expected[0] is image)
+    check_same(found, expected, level=3.5 if params.get("brightness") is not None else whole)
+    assert (found is image) == (expected is image)
 
 
 @pytest.mark.parametrize("cval", [np.nan, np.inf, np.float32(3), np.int64(3), True, np.array(3.0), None, "3", [3.0]])
@@ -195,9 +197,8 @@ def test_any_parameters_change_a_picture_as_in_keras(seed):
 def test_whatever_is_a_number_to_scipy_is_a_constant_and_an_order(cval, order):
     image = Dice(0).images((6, 5, 3), "float64")
     arguments = {"fill_mode": "constant", "cval": cval, "interpolation_order": order}
-    found, expected = (
-        outcome(module.ImageDataGenerator(**arguments).apply_transform, image, {"theta": 20})[0]
-        for module in (keras, legacy)
+    (found, _), (expected, _) = of_both(
+        lambda module: module.ImageDataGenerator(**arguments).apply_transform(image, {"theta": 20})
     )
     check_same(found, expected, unit=255.0)
 
@@ -215,10 +216,9 @@ def test_an_unknown_border_or_order_raises_scipys_error_where_something_moves(wr
         return module.ImageDataGenerator(**wrong).apply_transform(images[0], {"tx": 1})
 
     for action in (apart, lambda module: batch(module, rotation_range=20)):
-        found, expected = outcome(action, keras)[0], outcome(action, legacy)[0]
+        (found, _), (expected, _) = of_both(action)
         assert type(expected) is RuntimeError
-        assert isinstance(found, RuntimeError)
-        assert isinstance(found, ValueError)
+        assert all(isinstance(found, kind) for kind in (RuntimeError, ValueError))
     check_same(batch(keras, rescale=2.0), batch(legacy, rescale=2.0))
 
 
@@ -234,6 +234,15 @@ def test_what_never_moves_never_asks_for_a_border():
     check_same(batch(keras), batch(legacy))
 
 
+def test_axes_that_are_set_otherwise_are_followed():
+    def batch(module, **arguments):
+        generator = module.ImageDataGenerator(rotation_range=20, width_shift_range=0.2)
+        generator.row_axis, generator.col_axis = 2, 1
+        return next(generator.flow(Dice(0).images((4, 6, 5, 3), "float32"), seed=1, shuffle=False, **arguments))
+
+    check_same(batch(keras, rng="keras"), batch(legacy))
+
+
 @pytest.mark.parametrize("seed", range(25))
 def test_any_ranges_draw_keras_parameters(seed):
     dice = Dice(seed)
@@ -246,82 +255,6 @@ def test_any_ranges_draw_keras_parameters(seed):
         assert np.random.get_state()[1].tolist() == before
         expected = theirs.get_random_transform(shape, drawn_from)
         assert list(found.items()) == list(expected.items())
-
-
-CONSTRUCTOR = {
-    "zoom_range": [0, 2, -0.5, True, np.float64(0.3), np.float32(0.2), None, "ab", (1,), (0.5, 1.5), (1, 2, 3)],
-    "brightness_range": [None, (0.5, 1.5), [1, 2], np.array([0.5, 1.5]), 0.5, (1,), (1, 2, 3), "ab"],
-    "data_format": [None, "channels_last", "channels_first", "Channels_last", 3, ""],
-    "validation_split": [0, None, 0.3, 0.999, 1, 1.0, -0.1, 2, True, False, np.float32(0.5)],
-    "fill_mode": ["unheard of", None],
-    "interpolation_order": [7, None],
-    "rescale": ["a", 0],
-    "zca_whitening": [True, 1],
-    "featurewise_center": [True, 0],
-    "featurewise_std_normalization": [True],
-    "samplewise_center": [True],
-    "samplewise_std_normalization": [True],
-}
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_any_arguments_are_kept_changed_warned_of_or_refused_as_keras_does(seed):
-    dice = Dice(seed)
-    names = [name for name in CONSTRUCTOR if dice.chance(0.25)]
-    arguments = {name: dice.one_of(*CONSTRUCTOR[name]) for name in names}
-    (found, warned), (expected, warnings_of_keras) = (
-        outcome(module.ImageDataGenerator, **arguments) for module in (keras, legacy)
-    )
-    assert warned == warnings_of_keras
-    if isinstance(expected, Exception):
-        assert type(found) is type(expected), (found, expected)
-        assert any(name in str(found) for name in names) or type(expected) is TypeError
-        return
-    for name, value in vars(expected).items():
-        assert getattr(found, name) is value or getattr(found, name) == value
-
-
-IMAGES = Dice(0).images((6, 5, 6, 3), "float64")
-ROWS = np.arange(6)
-SOURCES = {
-    "an array": (IMAGES, ROWS),
-    "bytes": (IMAGES.astype(np.uint8), list("abcdef")),
-    "one other": ((IMAGES, ROWS), None),
-    "others in a list": ([IMAGES, [ROWS, IMAGES.astype(bool)]], ROWS % 2),
-    "others in a tuple": ((IMAGES, (ROWS, ROWS)), None),
-    "none other": ((IMAGES, []), ROWS),
-    "others that are too short": ((IMAGES, [ROWS, ROWS[:2]]), ROWS),
-    "a list of pictures": ([IMAGES[0], IMAGES[1]], None),
-    "a tuple of one": ((IMAGES,), None),
-    "labels that are too short": (IMAGES, ROWS[:3]),
-    "labels of two dimensions": (IMAGES, np.eye(6)),
-    "one picture": (IMAGES[0], None),
-    "two channels": (IMAGES[..., :2], ROWS),
-    "no pictures": (IMAGES[:0], ROWS[:0]),
-}
-
-
-@pytest.mark.parametrize("source", SOURCES)
-def test_any_arrays_are_taken_or_refused_as_keras_does(source):
-    x, y = SOURCES[source]
-    more = [{}, {"dtype": "float64"}, {"dtype": "unheard of"}, {"sample_weight": ROWS}, {"sample_weight": ROWS[:2]}]
-    more += [{"subset": "training", "ignore_class_split": True}, {"subset": "validation"}, {"subset": "test"}]
-    more += [{"data_format": "channels_first"}, {"batch_size": 4, "sample_weight": ROWS + 0.5}]
-    for arguments in more:
-
-        def batches(module, arguments=arguments):
-            generator = module.ImageDataGenerator(validation_split=0.5)
-            it = module.NumpyArrayIterator(x, y, generator, **{"batch_size": 2} | arguments)
-            return it, [next(it), next(it), it[-2]]
-
-        (found, warned), (expected, warnings_of_keras) = outcome(batches, keras), outcome(batches, legacy)
-        assert warned == warnings_of_keras
-        if isinstance(expected, Exception):
-            assert type(found) is type(expected), (arguments, found, expected)
-            continue
-        check_same(found[0].x, expected[0].x)
-        for ours, theirs in zip(found[1], expected[1], strict=True):
-            check_nested(ours, theirs)
 
 
 def check_nested(ours, theirs):
@@ -364,14 +297,6 @@ def test_fit_finds_keras_statistics_of_any_samples(seed, in_blocks, monkeypatch)
             assert getattr(ours, name) == expected
         else:
             check_same(getattr(ours, name), expected, odd=0, level=3e-4 * float(np.abs(expected).max()), unit=1e-9)
-
-
-@pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 2**32}, {"seed": "a"}, {"augment": True, "rounds": -1}])
-@pytest.mark.parametrize("images", [IMAGES, IMAGES[0], None])
-def test_fit_refuses_what_keras_refuses(arguments, images):
-    found, expected = (outcome(module.ImageDataGenerator().fit, images, **arguments)[0] for module in (keras, legacy))
-    assert isinstance(expected, Exception)
-    assert type(found) is type(expected)
 
 
 @pytest.mark.parametrize("seed", range(40))
