@@ -331,11 +331,16 @@ def test_the_gradient_follows_the_matrix(fill_mode):
         assert np.abs(slope[..., entry[0], entry[1]]).max() > 0.1
 
 
-def test_the_gradient_follows_the_image():
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@pytest.mark.parametrize("order", [0, 1])
+def test_the_gradient_follows_the_image(order, fill_mode):
+    """The result is linear in the image, so the gradient is the same map turned round: <grad, other> = <1, warp>."""
     matrix = jnp.asarray([[0.93, 0.11, 0.37], [-0.08, 1.07, -0.41], [0, 0, 1]], jnp.float32)
-    image = jnp.ones((5, 6, 1))
-    weights = jax.grad(lambda image: affine_warp(image, matrix).sum())(image)
-    np.testing.assert_allclose(weights.sum(), 30, rtol=1e-5)  # every output pixel spreads a weight of 1
+    image, other, weights = (random_image((5, 6, 2), seed=seed) for seed in range(3))
+    warped = partial(affine_warp, matrix=matrix, fill_mode=fill_mode, order=order)
+    gradient = jax.grad(lambda image: (warped(image) * weights).sum())(image)
+    np.testing.assert_allclose((gradient * other).sum(), (warped(other) * weights).sum(), rtol=1e-5)
+    assert np.asarray(gradient).std() > 0.1
 
 
 def test_integers_that_32_bits_cannot_hold_are_refused():

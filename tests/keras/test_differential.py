@@ -94,7 +94,7 @@ def ranges(dice):
         "channel_shift_range": dice.one_of(0, 20, 0.1, -5),
         "horizontal_flip": dice.one_of(True, False, 1),
         "vertical_flip": dice.one_of(True, False),
-        "brightness_range": dice.one_of(None, (0.5, 1.5), [1, 1], (2, 1), (0, 0)),
+        "brightness_range": dice.one_of(None, None, None, (0.5, 1.5), [1, 1], (2, 1)),
     }
 
 
@@ -105,9 +105,12 @@ def settings(dice):
         "interpolation_order": dice.one_of(0, 1, 1, True, np.int64(2), 3, 4, 5),
         "rescale": dice.one_of(None, 1 / 255, -2, 0),
         "samplewise_center": dice.chance(0.3),
+        "samplewise_std_normalization": dice.chance(0.3),
         "featurewise_center": dice.chance(0.5),
         "featurewise_std_normalization": dice.chance(0.5),
-        "preprocessing_function": dice.one_of(None, None, lambda image: image * 2 + 1, lambda image: image[::-1]),
+        "preprocessing_function": dice.one_of(
+            None, None, None, None, lambda image: image * 2 + 1, lambda image: image[::-1]
+        ),
     }
 
 
@@ -132,7 +135,7 @@ def any_step(dice):
     return dice.one_of(next, next, *by_index, lambda it: it.on_epoch_end(), lambda it: it.reset())
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(20))
 def test_any_settings_give_keras_batches_also_when_they_change_between_two(seed):
     dice = Dice(seed)
     channels_first, channels = dice.chance(0.3), dice.one_of(1, 3, 4, 2, 5)
@@ -147,7 +150,7 @@ def test_any_settings_give_keras_batches_also_when_they_change_between_two(seed)
     walk = {"batch_size": dice.one_of(1, 3, 7, 9), "shuffle": dice.chance(0.5), "seed": dice.one_of(0, 5, np.int64(4))}
     walk |= {"subset": dice.one_of(None, "training", "validation"), "ignore_class_split": True}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of flags that set others
         both = generators(arguments)
         ours = both[0].flow(images, np.arange(7), rng="keras", **walk)
         theirs = both[1].flow(images, np.arange(7), **walk)
@@ -160,9 +163,7 @@ def test_any_settings_give_keras_batches_also_when_they_change_between_two(seed)
             assert type(found) is type(expected)
             continue
         assert found[1].tolist() == expected[1].tolist()
-        # A tie before brightness is a level, which the factor and the steps after it enlarge.
-        level = 2.1 * abs(both[1].rescale or 1) if both[1].brightness_range is not None else 0
-        check_same(found[0], expected[0], level=2 * level, odd=0.04)
+        check_same(found[0], expected[0], odd=0.04)
     assert ours.total_batches_seen == theirs.total_batches_seen
 
 
