@@ -167,6 +167,19 @@ def test_any_settings_give_keras_batches_also_when_they_change_between_two(seed)
     assert ours.total_batches_seen == theirs.total_batches_seen
 
 
+@pytest.mark.parametrize("shape", [(9, 7, 3), (33, 31, 3), (28, 28, 1)])
+@pytest.mark.parametrize("ranges", [{}, {"rotation_range": 20}])
+def test_a_picture_of_one_whole_level_is_normalized_to_nothing_as_in_keras(shape, ranges):
+    images = np.stack([np.full(shape, level, np.uint8) for level in (0, 1, 7, 200, 254, 255)])
+
+    def batch(module, **more):
+        generator = module.ImageDataGenerator(samplewise_center=True, samplewise_std_normalization=True, **ranges)
+        return next(generator.flow(images, shuffle=False, seed=0, **more))
+
+    assert not batch(legacy).any()
+    assert not batch(keras, rng="keras").any()
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_any_parameters_change_a_picture_as_in_keras(seed):
     dice = Dice(seed)
