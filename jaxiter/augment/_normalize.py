@@ -125,11 +125,19 @@ class SamplewiseNormalize(Transform):
 
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
         def normalize(x: Any, epsilon: Any) -> Any:
-            centred = x - jnp.mean(x)
-            scale = jnp.sqrt(jnp.mean(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
+            centred = x - mean_of(x)
+            scale = jnp.sqrt(mean_of(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
             return (centred if self.center else x) / scale
 
         return in_arithmetic(image, normalize, self.epsilon)
+
+
+def mean_of(image: Any) -> Any:
+    """The mean of a float image; of one whole level it is that level, as long as the sum is exact."""
+    # A divisor for each image: XLA multiplies by the reciprocal of a single one. The mean of a white image then is not
+    # white, and what is left, divided by a deviation as small, is an image of ones.
+    total = jnp.sum(image)
+    return total / jnp.where(jnp.isnan(total), jnp.ones((), image.dtype), jnp.asarray(image.size, image.dtype))
 
 
 @dataclass(frozen=True, eq=False)

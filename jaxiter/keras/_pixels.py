@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..augment._normalize import mean_of
 from ..loader._boundary import isolated
 from ._brightness import blend
 from ._config import Config, Statistics
@@ -57,9 +58,9 @@ def standardized(config: Config, statistics: Statistics, image: Any) -> Any:
     scale: Any = statistics.rescale
     if config.samplewise_center or config.samplewise_std:
         # Of the image before rescale, which is one factor with the deviation then: a pass over the pixels less.
-        centred = image - _mean(image)
+        centred = image - mean_of(image)
         if config.samplewise_std:
-            std = jnp.sqrt(_mean(jnp.square(centred)))
+            std = jnp.sqrt(mean_of(jnp.square(centred)))
             scale = 1 / (std + 1e-6) if scale is None else scale / (std * jnp.abs(scale) + 1e-6)
         image = centred if config.samplewise_center else image
     if scale is not None:
@@ -69,10 +70,3 @@ def standardized(config: Config, statistics: Statistics, image: Any) -> Any:
     if statistics.scale is not None:
         image = image / statistics.scale
     return image
-
-
-def _mean(image: Any) -> Any:
-    # A divisor for each image: XLA multiplies by the reciprocal of a single one. The mean of a white picture then is not
-    # white, as it is in Keras, and what is left, divided by a deviation as small, is a picture of ones.
-    total = jnp.sum(image)
-    return total / jnp.where(total != 0, jnp.asarray(image.size, image.dtype), 1)

@@ -1,5 +1,7 @@
 """Rescale, Normalize, SamplewiseNormalize and Whiten against NumPy in float64."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -120,3 +122,14 @@ def test_parameters_for_three_channels_do_not_make_three_channels_of_one(step):
 def test_flags_are_flags(flag):
     with pytest.raises(TypeError, match=f"{flag} is 'no'; expected True or False"):
         SamplewiseNormalize(**{flag: "no"})
+
+
+@pytest.mark.parametrize("shape", [(9, 7, 3), (33, 31, 3), (28, 28, 1)])
+def test_images_of_one_whole_level_become_zero(shape):
+    images = np.stack([np.full(shape, level, np.uint8) for level in (0, 1, 7, 200, 254, 255)])
+    assert not np.asarray(jax.jit(jax.vmap(partial(SamplewiseNormalize().apply, ())))(images)).any()
+
+
+def test_the_gradient_of_centring_takes_the_mean_away_also_where_it_is_zero():
+    gradient = jax.grad(lambda image: SamplewiseNormalize(std=False).apply((), image)[0, 0, 0])(np.zeros((2, 2, 1)))
+    assert gradient.ravel().tolist() == [0.75, -0.25, -0.25, -0.25]
