@@ -18,13 +18,6 @@ MODES = ("nearest", "constant", "reflect", "wrap")
 FIELDS = ("theta", "tx", "ty", "shear", "zx", "zy", "channel_shift_intensity", "flip_horizontal", "flip_vertical")
 
 
-@pytest.fixture(autouse=True)
-def numpys_stream_is_put_back():
-    kept = np.random.get_state()
-    yield
-    np.random.set_state(kept)
-
-
 class Dice:
     """Choices of one configuration."""
 

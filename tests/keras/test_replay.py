@@ -33,13 +33,6 @@ exactly_smooth = partial(same_but_for_ties, level=0)
 tied_before_brightness = partial(same_but_for_ties, level=2)
 
 
-@pytest.fixture(autouse=True)
-def numpys_stream_is_put_back():
-    kept = np.random.get_state()
-    yield
-    np.random.set_state(kept)
-
-
 def global_stream():
     return np.random.get_state()[1].tolist(), np.random.get_state()[2]
 

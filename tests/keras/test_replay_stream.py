@@ -14,13 +14,6 @@ from .test_replay import IMAGES, ROWS, SMOOTH, Both, both_generators, exactly_sm
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Your .PyDataset")
 
 
-@pytest.fixture(autouse=True)
-def numpys_stream_is_put_back():
-    kept = np.random.get_state()
-    yield
-    np.random.set_state(kept)
-
-
 class Paused(ImageDataGenerator):
     """Waits for others before each image is changed."""
 
