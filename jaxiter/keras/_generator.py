@@ -39,7 +39,8 @@ class ImageDataGenerator:
         horizontal_flip, vertical_flip: Mirror one half of the images.
         rescale: A factor, applied in `standardize`.
         preprocessing_function: Takes and returns one image, on the host, after the random change. All of
-            `standardize` then runs image by image, which costs time.
+            `standardize` then runs image by image: for 32 x 32 x 3 that is some 12 microseconds each beside the
+            function's own, where the rest of the batch takes 13.
         data_format: "channels_last", the default, or "channels_first".
         validation_split: The share of "validation" when `flow` is asked for a subset.
         interpolation_order: 0 for the nearest pixel, 1 for linear interpolation, 3 for cubic; 2, 4 and 5 exist too.
@@ -175,14 +176,15 @@ class ImageDataGenerator:
         """Nothing; sets `mean`, `std` and `zca_whitening_matrix`, as far as the flags ask for them.
 
         Args:
-            x: Images of rank 4, read in blocks and not changed. `rescale` is applied, samplewise steps and
-                preprocessing_function are not.
+            x: Images of rank 4, not changed. `rescale` is applied, samplewise steps and preprocessing_function are
+                not. Up to 32 MB go through Keras' own operations, so that the figures are the same to the last bit;
+                more is read in blocks, in float64. A pixel that is NaN makes the figures of its channel NaN.
             augment: Take the statistics of images that are changed at random.
             rounds: How many times over all images, with augment.
             seed: Of a NumPy stream, for Keras' own draws.
 
         Raises:
-            ValueError: For another rank, no images, or images that are too large for whitening.
+            ValueError: For another rank, or images that are too large for whitening.
 
         Example:
             >>> generator = ImageDataGenerator(featurewise_center=True)
