@@ -69,7 +69,7 @@ def transformed(
         batch: Any = images.astype(dtype)
     else:
         config, ranges, statistics = settings
-        with numbers(config.arithmetic):
+        with numbers(settings.widest):
             inputs, index = filled_up(config, images, length), filled_up_index(place.rows, length)
             batch = random_batch(config, ranges, statistics, place.key, np.uint32(place.epoch), index, inputs)
     if not by_hand:
@@ -85,6 +85,12 @@ class _Settings(NamedTuple):
     @property
     def change_nothing(self) -> bool:
         return not self.config.changes and all(value is None for value in self.statistics)
+
+    @property
+    def widest(self) -> np.dtype:
+        """What the program must be able to compute in."""
+        whitening = self.statistics.whitening
+        return self.config.arithmetic if whitening is None else whitening.dtype
 
 
 def _settings(generator: Any, image_shape: tuple[int, ...], dtype: Any, *, standardize: bool) -> _Settings:
@@ -194,7 +200,7 @@ def _given(settings: _Settings, transforms: np.ndarray, images: np.ndarray, dtyp
     config, ranges, statistics = settings
     rows, cols = images.shape[1 + config.row_axis], images.shape[2 + config.row_axis]
     given = given_params(config, np.pad(transforms, (0, max(0, length - len(images)))), rows, cols)
-    with numbers(config.arithmetic):
+    with numbers(settings.widest):
         return given_batch(config, given, ranges.cval, statistics, filled_up(config, images, length))
 
 

@@ -183,7 +183,8 @@ def with_standardize(config: Config, generator: Any, image_shape: tuple[int, ...
         rescale=np.asarray(generator.rescale, number) if generator.rescale else None,
         mean=None if fitted["mean"] is None else np.asarray(fitted["mean"], number),
         scale=None if std is None else np.asarray(std + 1e-6, number),
-        whitening=None if whitening is None else np.asarray(whitening, number),
+        # In its own precision: fit's float64, as Keras multiplies. Float32 is noise where a direction hardly varies.
+        whitening=None if whitening is None else np.asarray(whitening, np.result_type(number, np.asarray(whitening))),
     )
 
 

@@ -88,7 +88,7 @@ def _changed(config: Config, params: Params | Given, cval: Any, statistics: Stat
     else:
         images = isolated(lambda: finished(resampled()))
     if statistics.whitening is not None:
-        flat = images.reshape(images.shape[0], -1)
+        flat = images.reshape(images.shape[0], -1).astype(statistics.whitening.dtype)
         images = jnp.matmul(flat, statistics.whitening, precision="highest").reshape(images.shape)
     return images.astype(config.dtype)
 

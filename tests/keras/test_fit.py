@@ -1,5 +1,6 @@
 """`fit` where Keras' figures hang on how they are computed, and where there are none."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -103,3 +104,31 @@ def test_images_too_large_for_whitening_are_refused_in_the_words_of_fit():
     with pytest.raises(ValueError, match=r"zca_whitening for images of 150528 numbers .* GiB.* smaller") as refused:
         generator.fit(images)
     assert "max_bytes" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{}, {"rescale": 1 / 16}, {"horizontal_flip": True, "zca_epsilon": 1e-2}], ids=str
+)
+def test_batches_are_whitened_as_keras_does_where_pixels_never_change(arguments):
+    """Their directions are magnified a million times, and float32 has nothing there but noise."""
+    images = np.pad(pictures((60, 4, 4, 1)), ((0, 0), (2, 1), (1, 2), (0, 0)))
+    batches = []
+    for cls, options in ((ImageDataGenerator, {"rng": "keras"}), (legacy.ImageDataGenerator, {})):
+        generator = cls(featurewise_center=True, zca_whitening=True, **arguments)
+        generator.fit(images)
+        batches.append(next(generator.flow(images, batch_size=25, seed=3, **options)))
+    assert batches[0].dtype == np.float32
+    np.testing.assert_allclose(*batches, rtol=0, atol=1e-5 * np.abs(batches[1]).max())
+
+
+def test_whitening_in_64_bits_changes_no_draw_and_leaves_the_flag_alone():
+    images = pictures((30, 6, 5, 3), dtype=np.uint8)
+    plain = ImageDataGenerator(rotation_range=30, zoom_range=0.2, horizontal_flip=True)
+    whitened = ImageDataGenerator(True, rotation_range=30, zoom_range=0.2, horizontal_flip=True, zca_whitening=True)
+    whitened.fit(images)
+    whitened.featurewise_center = False
+    expected = whitened.standardize(next(plain.flow(images, seed=1)).astype(np.float64))
+    np.testing.assert_allclose(
+        next(whitened.flow(images, seed=1)), expected, rtol=0, atol=1e-3 * np.abs(expected).max()
+    )
+    assert not jax.config.jax_enable_x64
