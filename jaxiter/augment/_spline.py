@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache, reduce
 from math import comb, factorial, sqrt
 from operator import add
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 # SciPy pads "nearest" by so many pixels on either side before the filter, and lets nothing beyond them count.
 PADDING = 12
 # What stands beyond the borders among the coefficients, in the words of `numpy.pad`.
-_BEYOND = {"nearest": "edge", "constant": "reflect", "reflect": "symmetric", "wrap": "reflect"}
+_BEYOND: dict[str, Literal["edge", "reflect", "symmetric"]] = {
+    "nearest": "edge",
+    "constant": "reflect",
+    "reflect": "symmetric",
+    "wrap": "reflect",
+}
 
 _POLES = {
     2: (sqrt(8) - 3,),
@@ -80,7 +85,7 @@ def _filter(size: int, order: int, fill_mode: str) -> tuple[_Piece, ...]:
     padded, beyond = size + 2 * padding, order // 2 + 1
 
     def piece(start: int, rows: np.ndarray, *, first: bool = False, last: bool = False) -> _Piece:
-        rows = np.pad(rows, ((beyond * first, beyond * last), (0, 0)), mode=_BEYOND[fill_mode])  # type: ignore[call-overload]
+        rows = np.pad(rows, ((beyond * first, beyond * last), (0, 0)), mode=_BEYOND[fill_mode])
         return _Piece(start, _of_pixels(rows, padding * first, padding * last))
 
     if padded <= _DENSE:

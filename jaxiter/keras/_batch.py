@@ -50,15 +50,13 @@ def transformed(
     if len(images) == 0:
         return np.zeros(images.shape, dtype)
     overrides = getattr(generator, "_overrides", lambda *names: True)
-    is_replayed = isinstance(place, np.random.RandomState)
-    sources: Sources = (lambda position: place) if is_replayed else Draws(place, length).source  # type: ignore
     if overrides("apply_transform"):
-        return _one_by_one(generator, images.astype(dtype), sources)
+        return _one_by_one(generator, images.astype(dtype), _sources(place, length))
     by_hand = bool(generator.preprocessing_function) or overrides("standardize")
     if overrides("get_random_transform"):
         if by_hand:
-            return _one_by_one(generator, images.astype(dtype), sources)
-        return _with_own_parameters(generator, images, dtype, sources, length)
+            return _one_by_one(generator, images.astype(dtype), _sources(place, length))
+        return _with_own_parameters(generator, images, dtype, _sources(place, length), length)
     if isinstance(place, np.random.RandomState):
         if by_hand:
             return _foreseen(generator, images, dtype, place, length)
@@ -70,11 +68,18 @@ def transformed(
     else:
         config, ranges, statistics = settings
         with numbers(settings.widest):
-            inputs, index = filled_up(config, images, length), filled_up_index(place.rows, length)
+            inputs, index = filled_up(config, images, length), place.filled_up_rows(length)
             batch = random_batch(config, ranges, statistics, place.key, np.uint32(place.epoch), index, inputs)
     if not by_hand:
         return batch
-    return _standardized_one_by_one(generator, to_numpy(batch, len(images)), Draws(place, length, first_call=1).source)
+    return _standardized_one_by_one(generator, to_numpy(batch, len(images)), _sources(place, length, first_call=1))
+
+
+def _sources(place: Place | np.random.RandomState, length: int, first_call: int = 0) -> Sources:
+    if isinstance(place, Place):
+        return Draws(place, length, first_call).source
+    state = place
+    return lambda position: state
 
 
 class _Settings(NamedTuple):
@@ -213,9 +218,3 @@ def filled_up(config: Config, images: np.ndarray, length: int) -> np.ndarray:
         images = images.astype(config.dtype)
     missing = length - len(images)
     return np.concatenate([images, np.zeros((missing, *images.shape[1:]), images.dtype)]) if missing > 0 else images
-
-
-def filled_up_index(index: np.ndarray, length: int) -> np.ndarray:
-    filled = np.zeros(max(length, len(index)), np.uint32)
-    filled[: len(index)] = index
-    return filled

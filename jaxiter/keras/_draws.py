@@ -21,6 +21,12 @@ class Place(NamedTuple):
     epoch: int
     rows: np.ndarray  # each image's row in the whole array
 
+    def filled_up_rows(self, length: int) -> np.ndarray:
+        """The rows for a program that is compiled for so many, the missing ones 0."""
+        rows = np.zeros(max(length, len(self.rows)), np.uint32)
+        rows[: len(self.rows)] = self.rows
+        return rows
+
 
 class Draws:
     """What the images of one batch draw: first the parameters of the compiled batch, then others for each call.
@@ -34,8 +40,7 @@ class Draws:
 
     def __init__(self, place: Place, length: int, first_call: int = 0):
         self._place = place
-        self._rows = np.zeros(max(length, len(place.rows)), np.uint32)
-        self._rows[: len(place.rows)] = place.rows
+        self._rows = place.filled_up_rows(length)
         self._calls = [first_call] * len(place.rows)
         self._blocks: dict[int, np.ndarray] = {}
         self._known: dict[Any, list[RandomTransform]] = {}

@@ -56,7 +56,7 @@ class _Joined:
         """Nothing: the class is no subclass that somebody wrote, and is not announced as one."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # Pickle looks a class up by its name, which is that of the first.
+        # Pickle looks a class up by its name, which is that of the first. (The type stubs leave __newobj__ out.)
         reduced = super().__reduce_ex__(protocol)
         if isinstance(reduced, tuple) and reduced[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
             return _made_anew, (self._first,), *reduced[2:]

@@ -16,7 +16,9 @@ from jaxiter.keras._transform import random_batch
 from .reference import legacy
 from .test_generator import EVERYTHING, pictures, same_but_for_ties
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Your .PyDataset")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
+)
 
 IMAGES = pictures((23, 12, 17, 3), dtype=np.uint8)
 ROWS = np.arange(23)

@@ -12,7 +12,9 @@ from jaxiter.keras import _fit
 
 from .reference import image_utils, legacy
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Your .PyDataset")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
+)
 
 MODES = ("nearest", "constant", "reflect", "wrap")
 FIELDS = ("theta", "tx", "ty", "shear", "zx", "zy", "channel_shift_intensity", "flip_horizontal", "flip_vertical")

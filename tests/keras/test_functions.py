@@ -8,7 +8,7 @@ from jaxiter import keras
 from .reference import image_utils, legacy
 from .test_generator import pictures, same_but_for_ties
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Please import .affine_transform:DeprecationWarning")
 
 NAMES = [
     "apply_affine_transform",

@@ -12,7 +12,7 @@ from jaxiter.keras import ImageDataGenerator
 from .reference import legacy
 
 # SciPy's old name for affine_transform, which Keras still uses.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Please import .affine_transform:DeprecationWarning")
 
 EVERYTHING = {
     "rotation_range": 30,

@@ -13,7 +13,9 @@ from jaxiter.keras._transform import given_batch
 from .reference import legacy
 from .test_generator import EVERYTHING, pictures, same_but_for_ties
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Your .PyDataset")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
+)
 
 SMOOTH = {
     "rotation_range": 30,

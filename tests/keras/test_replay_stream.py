@@ -11,7 +11,9 @@ from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator
 from .reference import legacy
 from .test_replay import IMAGES, ROWS, SMOOTH, Both, both_generators, exactly_smooth, global_stream
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Your .PyDataset")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
+)
 
 
 class Paused(ImageDataGenerator):

@@ -10,7 +10,9 @@ from jaxiter.keras import ImageDataGenerator, apply_affine_transform, apply_chan
 from .reference import legacy
 from .test_generator import same_but_for_ties
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Your .PyDataset")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
+)
 
 IMAGES = np.random.RandomState(0).uniform(0, 255, (7, 5, 6, 3))
 LABELS = np.arange(7) % 3
