@@ -40,6 +40,30 @@ STEPS = {
 }
 
 
+class OwnParameters(ImageDataGenerator):
+    def get_random_transform(self, img_shape: Any, seed: Any = None) -> Any:
+        return super().get_random_transform(img_shape, seed)
+
+
+class OwnTransform(ImageDataGenerator):
+    def apply_transform(self, x: Any, transform_parameters: Any) -> Any:
+        return super().apply_transform(x, transform_parameters)
+
+
+class OwnStandardize(ImageDataGenerator):
+    def standardize(self, x: Any) -> Any:
+        return super().standardize(x)
+
+
+# What a user writes in Python.
+OVERRIDDEN = {
+    "with a preprocessing_function": (ImageDataGenerator, {"preprocessing_function": lambda x: np.sqrt(np.abs(x))}),
+    "with standardize overridden": (OwnStandardize, {}),
+    "with get_random_transform overridden": (OwnParameters, {}),
+    "with apply_transform overridden": (OwnTransform, {}),
+}
+
+
 def sampled(load: WorkLoad) -> list[Contestant]:
     """`Loader.batch` with each border at order 1, and each order with the default border."""
     resident, size = jnp.asarray(load.images()), load.batch_size
@@ -112,6 +136,9 @@ def with_steps(load: WorkLoad) -> list[Contestant]:
         return by_keras(ImageDataGenerator(**GEOMETRY | arguments), images, size)
 
     contestants = [Contestant(name, "batch", size, flow(**step), check_any) for name, step in STEPS.items()]
+    for name, (cls, arguments) in OVERRIDDEN.items():
+        call = by_keras(cls(**GEOMETRY | arguments), images, size)
+        contestants.append(Contestant(name, "batch", size, call, check_any))
     replayed = ImageDataGenerator(**GEOMETRY).flow(whole, batch_size=size, seed=0, rng="keras")
     theirs = by_keras(LegacyGenerator(**GEOMETRY | STEPS[ALL]), images, size)
     return [
