@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -12,8 +13,10 @@ import numpy as np
 from .._keys import uniforms
 from ._cast import AsFloat
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
+from ._planned import is_planned, resample_planned, select_pixels
 from ._range import between, centred_range, check_fraction, is_point, probability, shift_ranges, symmetric_range
-from ._transform import Transform, check_flag, result_dtype
+from ._reach import Plan, Reach
+from ._transform import Transform, check_flag, is_array, result_dtype
 from ._warp import check_image, check_image_shape, check_sampling, warp
 
 if TYPE_CHECKING:
@@ -206,6 +209,23 @@ class Affine(Transform):
         return not (self._rotates or self._shears or self._zooms or self._shifts or self._flips)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all that is drawn takes whole pixels to whole pixels: flips, and shifts that are rounded."""
+        return not (self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels))
+
+    def reach(self, image_shape: Sequence[int]) -> Reach | None:
+        """Bounds on every map that may be drawn for images of this shape; None where a range is traced."""
+        if any(map(is_array, (self.rotation, self.shear, self.zoom, self.shift))):
+            return None
+        turn = np.deg2rad(min(90.0, _largest(self.rotation)))
+        sine = np.sin(turn)
+        zoomed = np.eye(2) / self.zoom[0]
+        sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_largest(self.shear))), 1.0]])
+        rotated = np.array([[1.0, sine], [sine, 1.0]])
+        linear = zoomed @ sheared @ rotated
+        return Reach(linear, linear @ (np.array([_largest(part) for part in self.shift]) * image_shape[:2]))
+
+    @property
     def sampling(self) -> tuple[str, float, int]:
         return self.fill_mode, self.cval, self.order
 
@@ -221,23 +241,47 @@ class FloatAffine(Affine):
         return True
 
 
-def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any) -> Any:
-    """Several Affines of equal `sampling`, the first acting first, as one map and one resampling."""
+def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any, *, drawn: bool = False) -> Any:
+    """Several Affines of equal `sampling`, the first acting first, as one map and one resampling.
+
+    Args:
+        drawn: The params are as `sample` draws them, so that the map stays within the reach of the ranges. What a
+            caller gives may lie anywhere.
+    """
     check_image(image)
     steps = [(affine, params) for affine, params in steps if not affine.is_identity]
     if not steps:
         return image
     fill_mode, cval, order = steps[0][0].sampling
     matrix = compose(*(affine.matrix(params, image.shape) for affine, params in steps))
-    if not any(affine.interpolates for affine, _ in steps):
-        return warp(image, matrix, fill_mode, cval, order=0)
-    return warp(image, matrix, fill_mode, cval, order).astype(result_dtype(image.dtype))
+    affines = [affine for affine, _ in steps]
+    interpolates = any(affine.interpolates for affine in affines)
+    if drawn and is_planned(image, 0) and all(affine.is_whole for affine in affines):
+        result = select_pixels(image, matrix, fill_mode, cval)
+    else:
+        order = order if interpolates else 0
+        plan = _plan(affines, image) if drawn and is_planned(image, order) else None
+        if plan is None:
+            result = warp(image, matrix, fill_mode, cval, order)
+        else:
+            result = resample_planned(image, matrix, fill_mode, cval, order, plan)
+    return result.astype(result_dtype(image.dtype)) if interpolates else result
+
+
+def _plan(affines: Sequence[Affine], image: Any) -> Plan | None:
+    reaches = [affine.reach(image.shape) for affine in affines]
+    known = [reach for reach in reaches if reach is not None]
+    return reduce(Reach.then, known).plan(*image.shape[:2]) if len(known) == len(reaches) else None
 
 
 def _both_shifts(shift: Any) -> tuple[Any, Any]:
     if isinstance(shift, tuple):
         return shift
     return (shift, shift) if shift.ndim == 0 else (shift[0], shift[1])
+
+
+def _largest(bounds: tuple[float, float]) -> float:
+    return max(abs(bounds[0]), abs(bounds[1]))
 
 
 def _equals(value: Any, other: Any) -> bool:

@@ -16,13 +16,13 @@ def clamped(tap: Any, size: int) -> Any:
 
 def reflected(tap: Any, size: int) -> Any:
     """Half-sample symmetric, d c b a | a b c d | d c b a: period 2 * size."""
-    folded = _modulo(tap, 2 * size)
+    folded = modulo(tap, 2 * size)
     return jnp.minimum(folded, np.int32(2 * size - 1) - folded)
 
 
 def turned_inwards(lower: Any, fraction: Any, size: int) -> tuple[Any, Any]:
     """A coordinate brought to `lower` in [-1, size - 1] and `fraction` in [0, 1] where `reflected` repeats the same."""
-    folded = _modulo(lower, 2 * size)
+    folded = modulo(lower, 2 * size)
     turned = folded >= size
     lower = jnp.where(turned, np.int32(2 * size - 2) - folded, folded)
     return lower, jnp.where(turned, np.float32(1) - fraction, fraction)
@@ -38,12 +38,12 @@ def wrapped(lower: Any, remainder: Any, inside: Any, size: int) -> Any:
     if size == 1:
         return jnp.zeros_like(lower)
     period = size - 1
-    folded = _modulo(lower, period)
+    folded = modulo(lower, period)
     # Left of the image SciPy adds whole periods until it is past 0, so that exact multiples land on the last sample.
     folded = jnp.where((lower < 0) & (folded == 0) & (remainder == 0), np.int32(period), folded)
     return jnp.where(inside, lower, folded)
 
 
-def _modulo(x: Any, period: int) -> Any:
+def modulo(x: Any, period: int) -> Any:
     remainder = jax.lax.rem(x, jnp.full_like(x, period))
     return jnp.where(remainder < 0, remainder + np.int32(period), remainder)

@@ -104,15 +104,18 @@ class Chain(Transform):
 
             return at
 
-        after = self._run(((step, draw(step, own_key)) for step, own_key in self._steps_with_keys(key)), image)
+        steps = ((step, draw(step, own_key)) for step, own_key in self._steps_with_keys(key))
+        after = self._run(steps, image, drawn=True)
         return record, after
 
-    def _run(self, steps: Iterable[tuple[Transform, Callable[[tuple[int, ...]], Params]]], image: Any) -> Any:
+    def _run(
+        self, steps: Iterable[tuple[Transform, Callable[[tuple[int, ...]], Params]]], image: Any, *, drawn: bool = False
+    ) -> Any:
         """Each step with what it draws for an image of the shape that the steps before it made."""
         image = jnp.asarray(image)
         for sampling, group in groupby(steps, lambda pair: _sampling_of(pair[0])):
             if sampling is not None:
-                image = resample([(cast(Affine, step), draw(image.shape)) for step, draw in group], image)
+                image = resample([(cast(Affine, step), draw(image.shape)) for step, draw in group], image, drawn=drawn)
             else:
                 for step, draw in group:
                     image = step.apply(draw(image.shape), image)

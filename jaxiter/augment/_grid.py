@@ -40,8 +40,8 @@ def source_places(matrix: Any, height: int, width: int) -> tuple[Place, Place]:
     bits = jnp.clip(np.int32(28) - jnp.max(exponents), np.int32(0), np.int32(24))
 
     def along(entries: Any, offset: Any) -> Any:
-        from_rows = _multiples(entries[0], height, row_bits, bits) + _fixed(offset, bits)
-        return from_rows[:, None] + _multiples(entries[1], width, col_bits, bits)[None, :]
+        from_rows = multiples(entries[0], height, row_bits, bits) + fixed(offset, bits)
+        return from_rows[:, None] + multiples(entries[1], width, col_bits, bits)[None, :]
 
     return (
         _place(along(matrix[0, :2], matrix[0, 2]), bits, height, entries[0]),
@@ -76,19 +76,22 @@ def _follows_jvp(primals: Any, tangents: Any) -> Any:
     return fraction, change[0] * row + change[1] * col + change[2]
 
 
-def _multiples(factor: Any, count: int, count_bits: int, bits: Any) -> Any:
+def multiples(factor: Any, count: int, count_bits: int, bits: Any) -> Any:
     """`factor * arange(count)` in fixed point, the factor carrying `count_bits` more bits than the result.
 
-    The product has up to 47 bits, so its upper and lower halves are made apart.
+    The product has up to 47 bits, so its upper and lower halves are made apart. Their sum is a reduction, which XLA
+    computes once for every row and column; a plain sum it would compute again at every pixel.
     """
     steps = jnp.arange(count, dtype=np.int32)
-    fine = _fixed(factor, bits + np.int32(count_bits))
+    fine = fixed(factor, bits + np.int32(count_bits))
     high, low = fine >> np.int32(16), (fine & np.int32(0xFFFF)).astype(np.uint32)
     low_part = ((low * steps.astype(np.uint32)) >> np.uint32(count_bits)).astype(np.int32)
-    return ((high * steps) << np.int32(16 - count_bits)) + low_part
+    is_high = jnp.arange(2)[:, None] == 0
+    return jnp.where(is_high, (high * steps) << np.int32(16 - count_bits), low_part).sum(axis=0, dtype=np.int32)
 
 
-def _fixed(x: Any, bits: Any) -> Any:
+def fixed(x: Any, bits: Any) -> Any:
+    """`x` in fixed point, rounded; `bits` may be traced."""
     return jnp.round(x * _power_of_two(bits)).astype(np.int32)
 
 
@@ -98,4 +101,6 @@ def _exponent(x: Any) -> Any:
 
 
 def _power_of_two(exponent: Any) -> Any:
+    if isinstance(exponent, (int, np.integer)):
+        return np.ldexp(np.float32(1), int(exponent))
     return jax.lax.bitcast_convert_type((exponent + np.int32(127)) << np.int32(23), np.float32)
