@@ -17,7 +17,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator as LegacyGen
 import jaxiter
 from jaxiter import Affine, Cast, Chain, Loader, Rescale, scan_epoch, shuffled, stream
 from jaxiter.keras import ImageDataGenerator
-from jaxiter.loader import _loader
+from jaxiter.loader import _loader, _program
 
 KEY = jax.random.key(0)
 AUGMENT = Chain(
@@ -79,10 +79,13 @@ def by_scan(loader: Loader) -> Callable[[], Any]:
 def by_scan_without_boundary(loader: Loader) -> Callable[[], Any]:
     """The scan as it would be without `loader/_boundary.py`: the reason why that file exists."""
     epochs, step_fn = itertools.count(), lambda total, batch: add_sum(total, batch)
-    inlined = {"isolated": lambda function: function(), "_resident_batch": _loader._resident_batch.__wrapped__}
+    inlined = {"isolated": lambda function: function(), "resident_batch": _program.resident_batch.__wrapped__}
 
     def epoch() -> Any:
-        with patch.multiple(_loader, **inlined):
+        with (
+            patch.object(_loader, "resident_batch", inlined["resident_batch"]),
+            patch.object(_program, "isolated", inlined["isolated"]),
+        ):
             return scan_epoch(step_fn, jnp.float32(0), loader, KEY, next(epochs))[0]
 
     return epoch

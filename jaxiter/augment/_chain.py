@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any, ClassVar, cast
 
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._keys import as_key
+from .._keys import as_key, fold_in
 from ._affine import Affine, resample
 from ._cast import Map
 from ._matrix import compose
@@ -130,7 +131,7 @@ class Chain(Transform):
                 tags.append(step.stream_tag(occurrences[step.kind]))
             occurrences[step.kind] += 1
         # All at once: every fold_in by itself would be compiled by itself.
-        keys = iter(jax.vmap(lambda tag: jax.random.fold_in(parent, tag))(np.array(tags, np.uint32)) if tags else ())
+        keys = iter(jax.vmap(partial(fold_in, parent))(np.array(tags, np.uint32)) if tags else ())
         for step in self.transforms:
             yield step, next(keys) if step.is_random else None
 

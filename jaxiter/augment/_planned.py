@@ -64,17 +64,22 @@ def _filled(result: Any, rows: Taps, cols: Taps, fill_mode: str, cval: Any) -> A
 def _interpolated(image: Any, rows: Taps, cols: Taps) -> Any:
     height, width, channels = image.shape
     values = image.reshape(-1)
+    if channels == 1:
+        rows, cols = _grouped(rows, height, width), _grouped(cols, height, width)
     start = rows.lower * np.int32(width * channels) + cols.lower * np.int32(channels)
 
     def pixel(down: int, right: int) -> Any:
         # The neighbour of an only row or column is that one itself.
         offset = (down * width if height > 1 else 0) + (right if width > 1 else 0)
-        return _slices(values, start + np.int32(offset * channels), channels)
+        found = _slices(values, start + np.int32(offset * channels), channels)
+        return found[..., 0] if channels == 1 else found
 
     if rows.fraction is None or cols.fraction is None:
-        return pixel(0, 0)
+        return pixel(0, 0).reshape(height, width, channels)
     dtype = arithmetic_dtype(image.dtype)
-    row_fraction, col_fraction = rows.fraction[..., None].astype(dtype), cols.fraction[..., None].astype(dtype)
+    row_fraction, col_fraction = rows.fraction.astype(dtype), cols.fraction.astype(dtype)
+    if channels > 1:
+        row_fraction, col_fraction = row_fraction[..., None], col_fraction[..., None]
 
     def across(down: int) -> Any:
         # Lerps `a + (b - a) * f` are exact where neighbours are equal, which a weighted sum is not.
@@ -82,7 +87,21 @@ def _interpolated(image: Any, rows: Taps, cols: Taps) -> Any:
         return left + (right - left) * col_fraction
 
     upper, lower = across(0), across(1)
-    return upper + (lower - upper) * row_fraction
+    return (upper + (lower - upper) * row_fraction).reshape(height, width, channels)
+
+
+def _grouped(taps: Taps, height: int, width: int) -> Taps:
+    """The taps of a grey image, with an innermost axis of a few neighbouring columns.
+
+    XLA:CPU unrolls a short innermost loop and makes vector instructions of it. Colours are one; without them it
+    takes twice as long a pixel.
+    """
+    group = next(length for length in range(8, 0, -1) if width % length == 0)
+
+    def grouped(values: Any) -> Any:
+        return jnp.broadcast_to(values, (height, width)).reshape(height, width // group, group)
+
+    return jax.tree.map(grouped, taps)
 
 
 def _slices(values: Any, start: Any, length: int) -> Any:

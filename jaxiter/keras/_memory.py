@@ -1,4 +1,4 @@
-"""Memory that NumPy and JAX share, so that a batch is copied neither on its way in nor on its way out."""
+"""Memory that NumPy and JAX share, so that a batch is not copied on its way out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-
-_ALIGNMENT = 64  # bytes: what XLA:CPU asks of memory that it has not allocated itself
 
 
 def to_numpy(batch: Any, count: int) -> np.ndarray:
@@ -19,19 +17,6 @@ def to_numpy(batch: Any, count: int) -> np.ndarray:
     if is_plain and len(batch.devices()) == 1 and next(iter(batch.devices())).platform == "cpu":
         return np.asarray(_Memory(batch))[:count]
     return np.array(np.asarray(batch)[:count])
-
-
-def taken(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`images[rows]`, where a program on the CPU may read it as it is."""
-    if images.dtype.kind not in "biuf":
-        return np.take(images, rows, axis=0)
-    shape = (len(rows), *images.shape[1:])
-    num_bytes = int(np.prod(shape)) * images.dtype.itemsize
-    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    aligned = memory[start : start + num_bytes].view(images.dtype).reshape(shape)
-    # The rows are known to exist; "raise", which looks, takes a copy for it.
-    return np.take(images, rows, axis=0, out=aligned, mode="clip")
 
 
 class _Memory:

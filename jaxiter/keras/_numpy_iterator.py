@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._aligned import aligned_rows
 from ._batch import transformed
 from ._brightness import CHANNELS
 from ._draws import Place
 from ._functions import numbers
 from ._image import array_to_img
 from ._iterator import Iterator
-from ._memory import taken, to_numpy
+from ._memory import to_numpy
 from ._pydataset import check_process
 from ._warning import warn
 
@@ -151,7 +152,7 @@ class NumpyArrayIterator(Iterator):
     def _read(self, index: np.ndarray) -> np.ndarray:
         rows = index + self._rows.start
         if isinstance(self._source, np.ndarray):
-            return taken(self._source, rows)
+            return aligned_rows(self._source, rows)
         # Files that are read like arrays want rising rows, each once.
         unique, inverse = np.unique(rows, return_inverse=True)
         return np.asarray(self._source[unique])[inverse]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._aligned import aligned_empty, aligned_rows
 from .._arguments import check_fits
 
 
@@ -58,7 +59,11 @@ def is_resident(leaf: Any) -> bool:
 
 
 def read_rows(name: str, leaf: Any, index: np.ndarray) -> np.ndarray:
-    """Rows of an array on the host, in the order of `index`; each is read once, in rising order."""
+    """Rows of an array on the host, in the order of `index`; of a file each is read once, in rising order."""
+    if type(leaf) is np.ndarray:
+        rows = aligned_rows(leaf, index)
+        check_fits(name, rows)
+        return rows
     unique, inverse = np.unique(index, return_inverse=True)
     rows = np.asarray(leaf[unique])
     if rows.shape != (len(unique), *leaf.shape[1:]):
@@ -68,6 +73,19 @@ def read_rows(name: str, leaf: Any, index: np.ndarray) -> np.ndarray:
         )
     check_fits(name, rows)
     return rows[inverse]
+
+
+def upload(leaf: Any, sharding: Any) -> Any:
+    if is_resident(leaf):
+        return leaf if sharding is None else jax.device_put(leaf, sharding)
+    values = np.asarray(leaf[:])
+    check_fits("data", values)
+    # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is
+    # aligned as its own memory (in spite of may_alias=False), and `jnp.array` holds a third one for a while; so
+    # the copy is made here, aligned, and handed over.
+    copy = aligned_empty(values.shape, jax.dtypes.canonicalize_dtype(values.dtype))
+    np.copyto(copy, values, casting="same_kind")
+    return jax.device_put(copy, sharding)
 
 
 def take_rows(leaf: Any, index: Any) -> Any:

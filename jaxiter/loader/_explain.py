@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._keys import AUGMENT, Counter, Key, as_key, check_counter, role_key
+from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
 from ._data import is_resident, leaf_name, read_rows
 from ._loader import Loader
 
@@ -73,7 +73,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
 
 @jax.jit
 def _explain(chains: Any, key: Key, epoch: Any, index: Any, before: Any) -> Any:
-    own_key = jax.random.fold_in(role_key(key, epoch, AUGMENT), index)
+    own_key = fold_in(role_key(key, epoch, AUGMENT), index)
     explained = []
     for chain, example in zip(chains, before, strict=True):
         if chain is None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arguments import check_fits
-from .._keys import AUGMENT, STEP, Counter, Key, as_key, check_counter, like_given, role_key
+from .._keys import Counter, Key, as_key, check_counter, like_given
 from ..augment import Chain
-from ..sampler._shuffle import check_size, shuffle_positions
-from ._boundary import isolated
-from ._data import check_data, is_resident, leaf_name, read_rows, take_rows
+from ..sampler._shuffle import check_size
+from ._data import check_data, is_resident, leaf_name, read_rows, upload
 from ._prefix import Form, place
+from ._program import Program, Rule, host_batch, resident_batch, rows_at, step_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
@@ -95,7 +94,7 @@ class Loader:
         num_examples = jax.tree.leaves(data)[0].shape[0]
         chains, form = place(data, augment)
         self._set(
-            data=data,
+            data=jax.tree.map(lambda leaf: leaf, data),  # containers of our own: the user's may change
             rows=None if rows is None else _check_rows(rows, num_examples),
             batch_size=int(batch_size),
             shuffle=bool(shuffle),
@@ -158,12 +157,12 @@ class Loader:
             return next(leaf for leaf, chain in zip(leaves, self._chains, strict=True) if chain is not None)
         return jax.tree.unflatten(jax.tree.structure(self.data), leaves)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Examples in an epoch: the rows visited."""
         return (jax.tree.leaves(self.data)[0] if self.rows is None else self.rows).shape[0]
 
-    @property
+    @cached_property
     def num_steps(self) -> int:
         """Batches in an epoch; `len(loader)` is the same."""
         full, rest = divmod(self.size, self.batch_size)
@@ -181,7 +180,7 @@ class Loader:
     def index(self, key: Key, epoch: Counter, step: Counter) -> Int32[Array, " batch"]:
         """The rows of the data that make up a batch; arguments and errors as for `batch`."""
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        return _index(as_key(key), self.rows, epoch, step, np.uint32(self.size), self._rule(step))
+        return rows_at(as_key(key), self.rows, epoch, step, np.uint32(self.size), self._rule(step))
 
     def mask(self, step: Counter) -> Bool[Array, " batch"]:
         """True for real examples, False for those that "pad" filled the batch with.
@@ -208,11 +207,11 @@ class Loader:
             TypeError: If key is no threefry key, or the arrays are on the host and an argument is traced.
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        key, rule = as_key(key), self._rule(step)
-        leaves = jax.tree.leaves(self.data)
-        if all(is_resident(leaf) for leaf in leaves):
-            return _resident_batch(self, key, epoch, step, rule)
-        index = _index(key, self.rows, epoch, step, np.uint32(self.size), rule)
+        key, leaves = as_key(key), self._leaves
+        data = leaves[: len(self._chains)]
+        if all(map(is_resident, data)):
+            return resident_batch(self._program(step), leaves, key, _together(epoch, step))
+        index = rows_at(key, self.rows, epoch, step, np.uint32(self.size), self._rule(step))
         if isinstance(index, jax.core.Tracer):
             raise TypeError(
                 "the loader's arrays are on the host, where a program that is being traced (jit, scan, vmap) cannot "
@@ -221,13 +220,12 @@ class Loader:
             )
         on_host = np.asarray(index)
         names = [leaf_name(path) for path, _ in jax.tree.leaves_with_path(self.data)]
-        sources = tuple(leaf if is_resident(leaf) else None for leaf in leaves)
-        gathered = tuple(
-            None if is_resident(leaf) else read_rows(name, leaf, on_host)
-            for name, leaf in zip(names, leaves, strict=True)
-        )
-        batch = _host_batch(self._chains, sources, gathered, key, epoch, index)
-        return jax.tree.unflatten(jax.tree.structure(self.data), batch)
+        rows = [
+            leaf if is_resident(leaf) else read_rows(name, leaf, on_host)
+            for name, leaf in zip(names, data, strict=True)
+        ]
+        was_read = tuple(not is_resident(leaf) for leaf in data)
+        return host_batch(self._program(step), was_read, (*rows, *leaves[len(rows) :]), key, epoch, index)
 
     def epoch(self, key: Key, epoch: Counter) -> Iterator[Any]:
         """The batches of one epoch, in order."""
@@ -245,7 +243,7 @@ class Loader:
             key<fry>
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        return like_given(_step_key(as_key(key), epoch, step), key)
+        return like_given(step_key(as_key(key), epoch, step), key)
 
     def to_device(self, sharding: Any = None) -> Loader:
         """The same loader with its arrays on the device (or as `sharding` says), for use under `jit`.
@@ -258,15 +256,31 @@ class Loader:
             (2,)
         """
         rows = None if self.rows is None else jnp.asarray(self.rows)
-        data = jax.tree.map(lambda leaf: _upload(leaf, sharding), self.data)
+        data = jax.tree.map(lambda leaf: upload(leaf, sharding), self.data)
         _, static = self.tree_flatten()
         return self.tree_unflatten(static, (data, self._chains, rows))
 
-    def _rule(self, step: Any) -> _Rule:
+    def _rule(self, step: Any) -> Rule:
         length = self.batch_size
         if self.remainder == "keep":
             length = min(length, self.size - int(step) * self.batch_size)
-        return _Rule(self.batch_size, length, self.shuffle)
+        return Rule(self.batch_size, length, self.shuffle)
+
+    # A loader is taken apart once and not at every batch; it cannot be changed.
+
+    @cached_property
+    def _leaves(self) -> list[Any]:
+        return jax.tree.leaves(self)
+
+    @cached_property
+    def _programs(self) -> dict[Rule, Program]:
+        return {}
+
+    def _program(self, step: Any) -> Program:
+        rule = self._rule(step)
+        if rule not in self._programs:
+            self._programs[rule] = Program(jax.tree.structure(self), rule)
+        return self._programs[rule]
 
     def _check_step(self, step: Counter) -> Any:
         if self.remainder == "keep" and isinstance(step, jax.core.Tracer):
@@ -281,87 +295,11 @@ class Loader:
         return checked
 
 
-class _Rule(NamedTuple):
-    """The static part of an index."""
-
-    batch_size: int
-    length: int  # smaller than batch_size in a short last batch
-    shuffle: bool
-
-    def positions(self, step: Any) -> Any:
-        return step * np.uint32(self.batch_size) + jnp.arange(self.length, dtype=np.uint32)
-
-
-def _rows_at(key: Key, rows: Any, epoch: Any, step: Any, size: Any, rule: _Rule) -> Any:
-    """The rows of one batch; positions past the end start over."""
-    position = rule.positions(step) % size
-    if rule.shuffle:
-        position = shuffle_positions(key, epoch, position, size)
-    position = position.astype(np.int32)
-    return position if rows is None else jnp.asarray(rows, np.int32).at[position].get(mode="promise_in_bounds")
-
-
-def augment_rows(chains: Any, key: Key, epoch: Any, index: Any, leaves: Any) -> tuple[Any, ...]:
-    """Each leaf's rows after its chain; what an example draws follows from its row of the data alone."""
-    if all(chain is None for chain in chains):
-        return tuple(leaves)
-    parent = role_key(key, epoch, AUGMENT)
-    keys = jax.vmap(lambda row: jax.random.fold_in(parent, row))(index.astype(np.uint32))
-
-    def augmented(chain: Any, images: Any) -> Any:
-        if chain is None:
-            return images
-        return jax.vmap(chain.sample_and_apply)(keys, images)
-
-    return tuple(augmented(chain, images) for chain, images in zip(chains, leaves, strict=True))
-
-
-_index = jax.jit(_rows_at, static_argnums=5)
-
-
-@partial(jax.jit, static_argnums=4)
-def _resident_batch(loader: Loader, key: Key, epoch: Any, step: Any, rule: _Rule) -> Any:
-    leaves, structure = jax.tree.flatten(loader.data)
-
-    def batch() -> Any:
-        index = _rows_at(key, loader.rows, epoch, step, np.uint32(loader.size), rule)
-        return augment_rows(loader._chains, key, epoch, index, [take_rows(leaf, index) for leaf in leaves])
-
-    return jax.tree.unflatten(structure, isolated(batch))
-
-
-@jax.jit
-def _host_batch(chains: Any, sources: Any, gathered: Any, key: Key, epoch: Any, index: Any) -> Any:
-    """The batch of rows read on the host; leaves that are resident have a source instead."""
-    pairs = zip(sources, gathered, strict=True)
-    leaves = [rows if source is None else take_rows(source, index) for source, rows in pairs]
-    return augment_rows(chains, key, epoch, index, leaves)
-
-
-@jax.jit
-def _step_key(key: Key, epoch: Any, step: Any) -> Key:
-    return jax.random.fold_in(role_key(key, epoch, STEP), step)
-
-
-def _upload(leaf: Any, sharding: Any) -> Any:
-    if is_resident(leaf):
-        return leaf if sharding is None else jax.device_put(leaf, sharding)
-    values = np.asarray(leaf[:])
-    check_fits("data", values)
-    values = values.astype(jax.dtypes.canonicalize_dtype(values.dtype), copy=False)
-    # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is
-    # aligned as its own memory (in spite of may_alias=False), and `jnp.array` holds a third one for a while; so
-    # the copy is made here, aligned, and handed over.
-    return jax.device_put(_aligned_copy(values), sharding)
-
-
-def _aligned_copy(values: np.ndarray) -> np.ndarray:
-    alignment = 64  # bytes; what XLA:CPU asks of memory that it takes over
-    buffer = np.empty(values.nbytes + alignment, np.uint8)
-    start = -buffer.ctypes.data % alignment
-    copy = buffer[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
-    np.copyto(copy, values)
-    return copy
+def _together(epoch: Any, step: Any) -> Any:
+    """One argument of a program and not two: each that is handed over takes 7 us."""
+    if any(isinstance(counter, jax.core.Tracer) for counter in (epoch, step)):
+        return jnp.stack([jnp.asarray(epoch), jnp.asarray(step)])
+    return np.array([epoch, step], np.uint32)
 
 
 def _check_rows(rows: Any, num_examples: int) -> Any:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
+from jaxiter._aligned import aligned_rows
 from jaxiter.keras import ImageDataGenerator
-from jaxiter.keras._memory import taken, to_numpy
+from jaxiter.keras._memory import to_numpy
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
 
@@ -52,10 +53,10 @@ def test_what_cannot_be_shared_is_copied(batch):
 def test_rows_are_taken_as_numpy_takes_them(dtype):
     images = IMAGES.astype(dtype)
     rows = np.array([3, 0, 11, 3])
-    found = taken(images, rows)
+    found = aligned_rows(images, rows)
     assert found.dtype == images.dtype
     np.testing.assert_array_equal(found, images[rows])
-    assert taken(images, rows[:0]).shape == (0, 8, 8, 3)
+    assert aligned_rows(images, rows[:0]).shape == (0, 8, 8, 3)
 
 
 def test_writing_to_a_batch_changes_neither_the_next_nor_the_source():

@@ -10,6 +10,7 @@ import pytest
 
 from jaxiter import Affine, Cast, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
 from jaxiter.loader import _loader as loader_module
+from jaxiter.loader._program import resident_batch
 
 from ..data import AUGMENT, assert_trees_close, assert_trees_equal, by_label, loader, pictures
 
@@ -169,7 +170,7 @@ def test_numpys_and_pythons_random_states_are_untouched(key):
 
 
 def count_traces():
-    return loader_module._resident_batch._cache_size()
+    return resident_batch._cache_size()
 
 
 def test_many_epochs_and_steps_trace_once(key):
@@ -200,9 +201,9 @@ def test_bytes_stay_bytes(key, resident, monkeypatch):
     """No array of the size of the data is made other than the data itself."""
     size = 997
     data = loader(size=size, batch_size=4).to_device()
-    rule = data._rule(np.uint32(0))
     if resident:
-        text = loader_module._resident_batch.lower(data, key, np.uint32(0), np.uint32(0), rule).compile().as_text()
+        place = np.zeros(2, np.uint32)
+        text = resident_batch.lower(data._program(np.uint32(0)), data._leaves, key, place).compile().as_text()
         assert f"u8[{size},6,5,3]" in text
         assert f"f32[{size}" not in text
     else:
@@ -210,10 +211,12 @@ def test_bytes_stay_bytes(key, resident, monkeypatch):
         host = Loader((images, labels), batch_size=4, augment=AUGMENT)
         read = []
         monkeypatch.setattr(
-            loader_module, "_host_batch", lambda chains, sources, rows, *rest: read.append(rows) or rows
+            loader_module, "host_batch", lambda program, was_read, leaves, *rest: read.append((was_read, leaves))
         )
         host.batch(key, 0, 0)
-        assert [(rows.dtype.name, rows.shape) for rows in read[0]] == [("uint8", (4, 6, 5, 3)), ("int32", (4,))]
+        ((was_read, rows),) = read
+        assert was_read == (True, True)
+        assert [(leaf.dtype.name, leaf.shape) for leaf in rows] == [("uint8", (4, 6, 5, 3)), ("int32", (4,))]
         assert host.data[0] is images
         assert host.data[1] is labels
 

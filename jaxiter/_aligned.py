@@ -1,0 +1,26 @@
+"""Host memory that XLA:CPU takes over as it is, without a copy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+_ALIGNMENT = 64  # bytes: what XLA:CPU asks of memory that it has not allocated itself
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    dtype = np.dtype(dtype)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    memory = np.empty(num_bytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + num_bytes].view(dtype).reshape(shape)
+
+
+def aligned_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`array[rows]`; the rows are known to exist."""
+    if array.dtype.kind not in "biuf":
+        return np.take(array, rows, axis=0)
+    # mode="raise", which looks whether they do, takes a copy for it.
+    return np.take(array, rows, axis=0, out=aligned_empty((len(rows), *array.shape[1:]), array.dtype), mode="clip")
