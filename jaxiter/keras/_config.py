@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..augment._reach import Plan
 from ._brightness import CHANNELS, check_channels
+from ._matrix import reach_of
 from ._params import shifts, whole_steps
 from ._sampling import Sampling, checked_sampling
 from ._warning import warn
@@ -32,6 +34,7 @@ class Config(NamedTuple):
     order: int
     channels_first: bool
     dtype: np.dtype
+    plan: Plan | None = None  # for what is drawn from the ranges; what is given may lie anywhere
 
     @property
     def arithmetic(self) -> np.dtype:
@@ -124,6 +127,9 @@ def snapshot(generator: Any, image_shape: tuple[int, ...], dtype: Any) -> tuple[
         channels_first=generator.channel_axis == 1,
         dtype=np.dtype(dtype),
     )
+    if affine:
+        sides = image_shape[config.row_axis], image_shape[config.row_axis + 1]
+        config = config._replace(plan=reach_of(ranges, *sides).plan(*sides))
     return config, ranges._replace(cval=np.float32(sampling.cval))
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from ..augment._reach import Reach
+
 
 def affine_matrix(
     xp: Any, params: Any, rows: int, cols: int, *, exchanged: bool = True
@@ -36,3 +40,15 @@ def flipped(row: tuple[Any, Any, Any], params: Any, rows: int, cols: int) -> tup
     horizontal, vertical = params.flip_horizontal, params.flip_vertical
     offset = offset + vertical * along_rows * (rows - 1) + horizontal * along_cols * (cols - 1)
     return along_rows * (1 - 2 * vertical), along_cols * (1 - 2 * horizontal), offset
+
+
+def reach_of(ranges: Any, rows: int, cols: int) -> Reach:
+    """Bounds on every `affine_matrix`, flips included, whose parameters are drawn from `ranges`."""
+    theta, shear = (np.deg2rad(float(np.max(np.abs(degrees)))) for degrees in (ranges.theta, ranges.shear))
+    turned, leaning = (np.sin(min(angle, np.pi / 2)) for angle in (theta, theta + shear))
+    linear = float(np.max(np.abs(ranges.zoom))) * np.array([[1.0, turned], [leaning, 1.0]])
+    # A shift acts before the rotation, and ty along rows.
+    shift = np.array([[1.0, turned], [turned, 1.0]]) @ [np.max(np.abs(ranges.ty)), np.max(np.abs(ranges.tx))]
+    # Keras' centre is that of the picture with its sides exchanged.
+    beside = np.full(2, abs(rows - cols) / 2)
+    return Reach(linear, shift + beside + linear @ beside)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._keys import AUGMENT, Key, role_key, tag, uniforms
+from .._keys import AUGMENT, Key, fold_in, role_key, tag, uniforms
 from ._config import WHOLE_STEPS, Ranges, ShiftKind
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def uniform_block(parent: Key, call: Any, row: UInt32[Array, ""]) -> Float[Array
     """The numbers of one image, `parent` being the key of the epoch; call 1, 2 ... are further draws for the same."""
     # In a scan, which compiles threefry once for both.
     path = jnp.stack([row, np.uint32(_TAG) + call])
-    own_key = jax.lax.scan(lambda key, word: (jax.random.fold_in(key, word), None), parent, path)[0]
+    own_key = jax.lax.scan(lambda key, word: (fold_in(key, word), None), parent, path)[0]
     return uniforms(own_key, _NUM_SLOTS)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._keys import AUGMENT, Key, role_key
 from ..augment._cast import round_to
+from ..augment._planned import is_planned, resample_planned
 from ..augment._warp import warp
 from ..loader._boundary import isolated
 from ._config import Config, Ranges, Statistics
@@ -104,7 +105,11 @@ def _resampled(config: Config, params: Params | Given, image: Any, cval: Any) ->
     else:
         in_row, in_col = _source_rows(jnp, config, params, image.shape[0], image.shape[1])
         matrix = jnp.array([in_row, in_col, (0, 0, 1)], np.float32)
-    image = warp(image, matrix, config.fill_mode, cval, config.order)
+    plan = None if isinstance(params, Given) else config.plan
+    if plan is not None and is_planned(image, config.order):
+        image = resample_planned(image, matrix, config.fill_mode, cval, config.order, plan)
+    else:
+        image = warp(image, matrix, config.fill_mode, cval, config.order)
     image = round_to(config.dtype, image).astype(config.arithmetic)
     return jnp.moveaxis(image, -1, 0) if config.channels_first else image
 
