@@ -1,0 +1,94 @@
+"""Maps whose reach is known take a shorter way, by what their config asks for: it must not show in the pixels."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from jaxiter import Affine, Chain, Loader, Rescale
+from jaxiter.augment import _affine
+from jaxiter.loader._program import resident_batch
+
+FILL_MODES = ("nearest", "constant", "reflect", "wrap")
+CONFIGS = {
+    "full": Affine(rotation=15, shift=0.1, shear=10, zoom=0.1, horizontal_flip=True),
+    "far": Affine(rotation=180, shift=1.0, shear=60, zoom=(0.3, 3.0), horizontal_flip=True, vertical_flip=True),
+    "axis-aligned": Affine(shift=0.3, zoom=0.4, horizontal_flip=True, vertical_flip=True),
+    "whole": Affine(shift=0.9, whole_pixels=True, horizontal_flip=True, vertical_flip=True),
+}
+SHAPES = [(8, 8, 3), (7, 12, 1), (11, 5, 4), (1, 6, 2), (6, 1, 1), (70, 66, 3)]
+
+
+def both_ways(key, transform, shape, dtype=np.uint8, count=12):
+    """Drawn and applied in one pass, which is planned, and by `apply`, which takes any params and so is not."""
+    images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(dtype)
+    keys, chain = jax.random.split(key, count), Chain(transform)
+    planned = jax.jit(jax.vmap(chain.sample_and_apply))(keys, images)
+    general = jax.jit(jax.vmap(lambda key, image: chain.apply(chain.sample(key, shape), image)))(keys, images)
+    assert planned.dtype == general.dtype
+    return np.asarray(planned, np.float64), np.asarray(general, np.float64)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_planned_way_gives_the_pixels_of_the_general_one(key, name, fill_mode, shape):
+    planned, general = both_ways(key, replace(CONFIGS[name], fill_mode=fill_mode, cval=7.0), shape)
+    np.testing.assert_allclose(planned, general, rtol=0, atol=1e-5 * 255)
+
+
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+def test_at_order_0_the_same_pixels_are_taken_but_for_ties(key, fill_mode):
+    planned, general = both_ways(key, replace(CONFIGS["far"], fill_mode=fill_mode, order=0), (30, 21, 3))
+    assert (planned != general).mean() < 1e-3
+
+
+def test_params_of_ones_own_may_lie_beyond_the_ranges(key):
+    """The plan of these ranges has no room for such a map: applied along it, the picture would be another one."""
+    narrow = Affine(rotation=1.0)
+    image = np.random.default_rng(0).integers(0, 256, (9, 9, 1), np.uint8)
+    params = narrow.sample(key, image.shape)._replace(theta=np.float32(np.pi / 2))
+    np.testing.assert_allclose(narrow.apply(params, image), np.rot90(image), atol=1e-3)
+
+
+def test_the_way_is_chosen_by_the_config(key, monkeypatch):
+    taken = []
+    for name in ("select_pixels", "resample_planned", "warp"):
+        function = getattr(_affine, name)
+        monkeypatch.setattr(_affine, name, lambda *a, n=name, f=function, **k: taken.append(n) or f(*a, **k))
+    image = np.zeros((6, 6, 3), np.uint8)
+    expected = {
+        CONFIGS["whole"]: "select_pixels",
+        Affine(horizontal_flip=True): "select_pixels",
+        CONFIGS["full"]: "resample_planned",
+        Affine(rotation=15, order=0): "resample_planned",
+        Affine(rotation=15, order=3): "warp",
+        Affine(rotation=np.float32([1, 15])): "warp",  # traced: it may become any range
+    }
+    for affine in expected:
+        Chain(affine).sample_and_apply(key, image)
+    assert taken == list(expected.values())
+
+
+GATHERS = {
+    "nothing": (Rescale(1 / 255), 1),  # the rows of the batch
+    "whole": (CONFIGS["whole"], 2),  # and one pixel for each
+    "axis-aligned": (CONFIGS["axis-aligned"], 5),  # and four
+    "full": (Chain(CONFIGS["full"], Rescale(1 / 255)), 5),
+    "order 0": (Affine(rotation=15, order=0), 2),
+}
+
+
+@pytest.mark.parametrize("name", GATHERS)
+def test_a_batch_is_one_pass_over_bytes(key, name):
+    """No array of the data's size but the data, no float picture before the last, and no more gathers than needed."""
+    augment, num_gathers = GATHERS[name]
+    size, batch = 1009, 4
+    loader = Loader(np.zeros((size, 9, 8, 3), np.uint8), batch_size=batch, augment=augment).to_device()
+    place = np.zeros(2, np.uint32)
+    text = resident_batch.lower(loader._program(np.uint32(0)), loader._leaves, key, place).compile().as_text()
+    assert text.count(" gather(") == num_gathers
+    assert f"f32[{size}" not in text
+    entry = [line for line in text.splitlines() if " gather(" in line]
+    assert all("= u8[" in line for line in entry), entry
