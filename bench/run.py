@@ -36,7 +36,6 @@ from _contestants import (
 from _timing import Contestant, interleave, machine, markdown, table
 from _variants import ALL, DEFAULT, WARP, against_scipy, sampled, scipy_names, with_steps
 
-
 GPU_BEGIN = "<!-- gpu:begin -->"
 
 
