@@ -209,16 +209,22 @@ class Affine(Transform):
         return not (self._rotates or self._shears or self._zooms or self._shifts or self._flips)
 
     @property
+    def _draws_from_its_ranges(self) -> bool:
+        """Not where a subclass draws otherwise, or makes another map of what is drawn."""
+        return type(self).sample is Affine.sample and type(self).matrix is Affine.matrix
+
+    @property
     def is_whole(self) -> bool:
         """Whether all that is drawn takes whole pixels to whole pixels: flips, and shifts that are rounded."""
-        return not (self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels))
+        return self._draws_from_its_ranges and not (
+            self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
+        )
 
     def reach(self, image_shape: Sequence[int]) -> Reach | None:
-        """Bounds on every map that may be drawn for images of this shape; None where a range is traced."""
-        if any(map(is_array, (self.rotation, self.shear, self.zoom, self.shift))):
+        """Bounds on every map that may be drawn for images of this shape; None where they are unknown."""
+        if not self._draws_from_its_ranges or any(map(is_array, (self.rotation, self.shear, self.zoom, self.shift))):
             return None
-        turn = np.deg2rad(min(90.0, _largest(self.rotation)))
-        sine = np.sin(turn)
+        sine = np.sin(np.deg2rad(min(90.0, _largest(self.rotation))))
         zoomed = np.eye(2) / self.zoom[0]
         sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_largest(self.shear))), 1.0]])
         rotated = np.array([[1.0, sine], [sine, 1.0]])

@@ -3,7 +3,8 @@
 The general way (`_warp`) finds for every image how many fractional bits its coordinates leave, and looks up each
 tap's border by itself. Here the bits are static, and the border is applied to the coordinate, so that the two taps of
 an axis are neighbours inside the image and the compiler sees from the constants that they are: its own clamping of
-every index goes. What that gains is in bench/RESULTS.md; the results are the same to 1e-5 of the range.
+every index goes. On two cores the warp alone takes 0.6 (32 pixels) to 0.7 (224) of the general way's time; the results
+are the same to 1e-5 of the range.
 """
 
 from __future__ import annotations

@@ -203,7 +203,7 @@ def _given(settings: _Settings, transforms: np.ndarray, images: np.ndarray, dtyp
     if settings.change_nothing:
         return images.astype(dtype)
     config, ranges, statistics = settings
-    config = config._replace(plan=None)
+    config = config._replace(plan=None)  # made for what is drawn from the ranges; these may lie anywhere
     rows, cols = images.shape[1 + config.row_axis], images.shape[2 + config.row_axis]
     given = given_params(config, np.pad(transforms, (0, max(0, length - len(images)))), rows, cols)
     with numbers(settings.widest):

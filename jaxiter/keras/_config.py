@@ -34,7 +34,7 @@ class Config(NamedTuple):
     order: int
     channels_first: bool
     dtype: np.dtype
-    plan: Plan | None = None  # for what is drawn from the ranges; what is given may lie anywhere
+    plan: Plan | None = None  # how maps drawn from the ranges are resampled; None: as any map
 
     @property
     def arithmetic(self) -> np.dtype:

@@ -105,9 +105,8 @@ def _resampled(config: Config, params: Params | Given, image: Any, cval: Any) ->
     else:
         in_row, in_col = _source_rows(jnp, config, params, image.shape[0], image.shape[1])
         matrix = jnp.array([in_row, in_col, (0, 0, 1)], np.float32)
-    plan = None if isinstance(params, Given) else config.plan
-    if plan is not None and is_planned(image, config.order):
-        image = resample_planned(image, matrix, config.fill_mode, cval, config.order, plan)
+    if config.plan is not None and is_planned(image, config.order):
+        image = resample_planned(image, matrix, config.fill_mode, cval, config.order, config.plan)
     else:
         image = warp(image, matrix, config.fill_mode, cval, config.order)
     image = round_to(config.dtype, image).astype(config.arithmetic)

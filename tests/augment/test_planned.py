@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxiter import Affine, Chain, Loader, Rescale
+from jaxiter import Affine, Chain, Loader, Rescale, rotation_matrix
 from jaxiter.augment import _affine
 from jaxiter.loader._program import resident_batch
 
@@ -45,11 +45,31 @@ def test_at_order_0_the_same_pixels_are_taken_but_for_ties(key, fill_mode):
 
 
 def test_params_of_ones_own_may_lie_beyond_the_ranges(key):
-    """The plan of these ranges has no room for such a map: applied along it, the picture would be another one."""
-    narrow = Affine(rotation=1.0)
+    """The plan of these ranges has no room for such a shift: along it, the picture would be another one."""
+    affine = Affine(rotation=1.0, shift=1.0, fill_mode="reflect")
     image = np.random.default_rng(0).integers(0, 256, (9, 9, 1), np.uint8)
-    params = narrow.sample(key, image.shape)._replace(theta=np.float32(np.pi / 2))
-    np.testing.assert_allclose(narrow.apply(params, image), np.rot90(image), atol=1e-3)
+    params = affine.sample(key, image.shape)
+    params = params._replace(theta=np.float32(0), shift=np.float32([180, 0]))  # ten periods of 18 rows
+    np.testing.assert_allclose(affine.apply(params, image), image, atol=1e-3)
+
+
+class Far(Affine):
+    def sample(self, key, image_shape):
+        return super().sample(key, image_shape)._replace(shift=np.float32([40.3, 90.6]))
+
+
+class Turned(Affine):
+    def matrix(self, params, image_shape):
+        return rotation_matrix(np.pi / 4)
+
+
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@pytest.mark.parametrize(
+    "transform", [Far(rotation=1.0, shift=0.01), Far(shift=0.1, whole_pixels=True), Turned(horizontal_flip=True)]
+)
+def test_a_subclass_that_draws_otherwise_is_not_planned_by_its_ranges(key, transform, fill_mode):
+    planned, general = both_ways(key, replace(transform, fill_mode=fill_mode), (6, 7, 3))
+    np.testing.assert_array_equal(planned, general)
 
 
 def test_the_way_is_chosen_by_the_config(key, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from jax.extend.random import threefry_2x32
 
 from jaxiter import Affine, Brightness, Chain, ChannelShift
-from jaxiter._keys import AUGMENT, ORDER, STEP, role_key, tag, uniforms, words
+from jaxiter._keys import AUGMENT, ORDER, STEP, fold_in, role_key, tag, uniforms, words
 
 SHAPE = (40, 100, 3)
 RANDOM_KINDS = {
@@ -41,6 +41,14 @@ def test_words_are_threefrys(seed, count):
     assert found.dtype == jnp.uint32
     assert np.array_equal(found, threefry(jax.random.key_data(key), np.arange(count)))
     assert np.array_equal(found, threefry_2x32(jax.random.key_data(key), jnp.arange(count, dtype=np.uint32)))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_folding_in_is_jaxs_own(seed):
+    key, numbers = jax.random.key(seed), np.array([0, 1, 77, 2**31, 2**32 - 1], np.uint32)
+    found = jax.vmap(lambda number: fold_in(key, number))(numbers)
+    expected = jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
+    np.testing.assert_array_equal(jax.random.key_data(found), jax.random.key_data(expected))
 
 
 def test_uniforms_are_the_upper_24_bits_of_each_word(key):
