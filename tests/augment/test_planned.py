@@ -51,6 +51,7 @@ def test_params_of_ones_own_may_lie_beyond_the_ranges(key):
     params = affine.sample(key, image.shape)
     params = params._replace(theta=np.float32(0), shift=np.float32([180, 0]))  # ten periods of 18 rows
     np.testing.assert_allclose(affine.apply(params, image), image, atol=1e-3)
+    np.testing.assert_allclose(Chain(affine).apply((params,), image), image, atol=1e-3)
 
 
 class Far(Affine):

@@ -1,0 +1,42 @@
+"""Keras' ranges and the maps drawn from them; what is given by hand may lie anywhere."""
+
+import numpy as np
+import pytest
+
+from jaxiter.keras import ImageDataGenerator
+from jaxiter.keras._config import snapshot
+from jaxiter.keras._matrix import affine_matrix, flipped, reach_of
+from jaxiter.keras._sample import sample_params
+
+from ..augment.test_reach import assert_within
+
+OPTIONS = {
+    "rotation": {"rotation_range": 40},
+    "shifts": {"width_shift_range": 0.4, "height_shift_range": 5},
+    "choices": {"width_shift_range": [-20, 3], "height_shift_range": [1.5, 7]},
+    "shear": {"shear_range": 50},
+    "zoom": {"zoom_range": (0.4, 3.0)},
+    "all": {"rotation_range": 170, "width_shift_range": 1.0, "shear_range": 60, "zoom_range": 0.5},
+}
+
+
+@pytest.mark.parametrize("shape", [(20, 20, 1), (9, 70, 1), (60, 7, 3)], ids=str)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_no_draw_lies_beyond_the_reach(name, shape):
+    generator = ImageDataGenerator(horizontal_flip=True, vertical_flip=True, **OPTIONS[name])
+    config, ranges = snapshot(generator, shape, np.float32)
+    drawn = np.random.default_rng(0).random((12, 300), np.float32)
+    params = sample_params(np, (config.tx, config.ty), ranges, drawn)
+    matrices = np.zeros((300, 3, 3))
+    for axis, row in enumerate(affine_matrix(np, params, *shape[:2])):
+        matrices[:, axis] = np.stack(np.broadcast_arrays(*flipped(row, params, *shape[:2])), axis=-1)
+    matrices[:, 2, 2] = 1
+    assert_within(reach_of(ranges, *shape[:2]), matrices, shape[:2])
+    assert config.plan == reach_of(ranges, *shape[:2]).plan(*shape[:2])
+
+
+def test_a_transform_given_by_hand_may_lie_beyond_the_ranges():
+    image = np.random.default_rng(0).integers(0, 256, (9, 9, 1)).astype(np.float32)
+    generator = ImageDataGenerator(rotation_range=1, fill_mode="reflect")
+    # Ten periods of 18 pixels; the plan of these ranges has no room for them.
+    np.testing.assert_allclose(generator.apply_transform(image, {"tx": 180}), image, atol=1e-3)
