@@ -35,8 +35,14 @@ def test_no_draw_lies_beyond_the_reach(name, shape):
     assert config.plan == reach_of(ranges, *shape[:2]).plan(*shape[:2])
 
 
-def test_a_transform_given_by_hand_may_lie_beyond_the_ranges():
-    image = np.random.default_rng(0).integers(0, 256, (9, 9, 1)).astype(np.float32)
-    generator = ImageDataGenerator(rotation_range=1, fill_mode="reflect")
+class OwnParameters(ImageDataGenerator):
+    def get_random_transform(self, img_shape, seed=None):
+        return super().get_random_transform(img_shape, seed) | {"theta": 0.0, "tx": 180}
+
+
+def test_parameters_of_ones_own_may_lie_beyond_the_ranges():
+    images = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 1)).astype(np.float32)
+    generator = OwnParameters(rotation_range=1, fill_mode="reflect")
     # Ten periods of 18 pixels; the plan of these ranges has no room for them.
-    np.testing.assert_allclose(generator.apply_transform(image, {"tx": 180}), image, atol=1e-3)
+    np.testing.assert_allclose(next(generator.flow(images, shuffle=False)), images, atol=1e-3)
+    np.testing.assert_allclose(generator.apply_transform(images[0], {"tx": 180}), images[0], atol=1e-3)
