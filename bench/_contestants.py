@@ -35,7 +35,11 @@ KERAS_ARGUMENTS = {
     "interpolation_order": 1,
     "rescale": 1 / 255,
 }
+SHIFT = Chain(Affine(shift=0.1, horizontal_flip=True), Rescale(1 / 255))
+KERAS_SHIFT = {name: KERAS_ARGUMENTS[name] for name in ("width_shift_range", "height_shift_range", "horizontal_flip")}
+KERAS_SHIFT |= {name: KERAS_ARGUMENTS[name] for name in ("fill_mode", "interpolation_order", "rescale")}
 KERAS, NUMPY, JAX = "Keras ImageDataGenerator.flow", "NumPy fancy index + astype", "jax.random.permutation"
+GATHER = "jaxiter Loader.batch, float32"
 BATCH, SCAN, ORDER = "jaxiter Loader.batch", "jaxiter scan_epoch, sum", "jaxiter permutation"
 FACE = "jaxiter.keras flow"
 STEPPED, BARE_SCAN = "jaxiter Loader.batch, then jitted sum", "jaxiter scan_epoch, sum, no boundary"
@@ -56,6 +60,7 @@ class WorkLoad(NamedTuple):
 
 
 AUGMENTED = [WorkLoad("W1", 10_000, 32, 128), WorkLoad("W2", 512, 224, 32)]
+SHIFTED = WorkLoad("W3", 10_000, 32, 128)
 GATHERED = [WorkLoad("W4s", 10_000, 32, 128), WorkLoad("W4l", 512, 224, 32)]
 
 
@@ -160,6 +165,16 @@ def augmented(load: WorkLoad) -> list[Contestant]:
     return contestants
 
 
+def shifted(load: WorkLoad) -> list[Contestant]:
+    images, size = load.images(), load.batch_size
+    loader = Loader(images, batch_size=size, augment=SHIFT).to_device()
+    check = partial(check_batch, shape=(size, load.side, load.side, 3), dtype=np.float32, top=1.0)
+    return [
+        Contestant(KERAS, "batch", size, by_keras(LegacyGenerator(**KERAS_SHIFT), images, size), check),
+        Contestant(BATCH, "batch", size, by_batch(loader), check),
+    ]
+
+
 def gathered(load: WorkLoad) -> list[Contestant]:
     images, size = load.images(), load.batch_size
     resident = jnp.array(images)
@@ -170,7 +185,7 @@ def gathered(load: WorkLoad) -> list[Contestant]:
     return [
         Contestant(NUMPY, "batch", size, by_numpy(images, size), as_float),
         Contestant(KERAS, "batch", size, by_keras(LegacyGenerator(), images, size), as_float),
-        Contestant("jaxiter Loader.batch, float32", "batch", size, cast, as_float),
+        Contestant(GATHER, "batch", size, cast, as_float),
         Contestant("jaxiter Loader.batch, uint8", "batch", size, untouched, as_uint8),
     ]
 

@@ -2,7 +2,8 @@
 
     python bench/run.py [--rounds N] [--quick] [--write]
 
-needs `pip install jaxiter[bench]`; `--write` puts the tables into bench/RESULTS.md.
+needs `pip install jaxiter[bench]`, and `jaxiter[peers]` for the libraries beside it; `--write` puts the tables into
+bench/RESULTS.md and the plot into bench/curves.png.
 """
 
 import os
@@ -14,28 +15,38 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import argparse
 import json
+from importlib.metadata import version
 from pathlib import Path
 
+import _curves
 import _memory
+import _overlap
 from _contestants import (
     AUGMENTED,
     BATCH,
     FACE,
+    GATHER,
     GATHERED,
     JAX,
     KERAS,
     NUMPY,
     ORDER,
     SCAN,
+    SHIFTED,
     STEPPED,
     augmented,
     gathered,
     order_of_a_batch,
+    shifted,
     whole_order,
 )
+from _rivals import PACKAGES, agreement, missing, rivals
 from _timing import Contestant, interleave, machine, markdown, table
 from _variants import ALL, DEFAULT, WARP, against_scipy, sampled, scipy_names, with_steps
 
+CURVES = Path(__file__).with_name("curves.png")
+OVER_KERAS, OVER_PEERS = {"W1": 60, "W2": 20, "W3": 150}, {"W1": 2, "W2": 1.3, "W3": 6}
+OVER_NUMPY = {"W4s": 0.8, "W4l": 1}
 GPU_BEGIN = "<!-- gpu:begin -->"
 
 
@@ -43,14 +54,20 @@ def run_all(rounds: int, quick: bool) -> str:
     seconds = 0.1 if quick else 0.5
     sections, rates = [], {}
 
+    def add(section: str) -> None:
+        sections.append(section)
+        print(f"\n{section}", flush=True)
+
     def compete(title: str, name: str, contestants: list[Contestant], baseline: str | None) -> None:
         interleave(contestants, rounds, seconds)
         rates[name] = {contestant.name: contestant.images_per_second for contestant in contestants}
-        sections.append(f"## {title}\n\n{table(contestants, baseline)}")
-        print(f"\n{sections[-1]}", flush=True)
+        add(f"## {title}\n\n{table(contestants, baseline)}")
 
     for load in AUGMENTED:
-        compete(f"{load}, the whole augmentation", load.name, augmented(load), KERAS)
+        contestants = [*augmented(load), *rivals(load, "affine")]
+        compete(f"{load}, the whole augmentation", load.name, contestants, KERAS)
+    contestants = [*shifted(SHIFTED), *rivals(SHIFTED, "shift")]
+    compete(f"{SHIFTED}, flip and fractional shift", SHIFTED.name, contestants, KERAS)
     for load in AUGMENTED:
         title = f"{load.name}, `Loader.batch` with other borders and spline orders"
         compete(title, f"{load.name} sampled", sampled(load), DEFAULT)
@@ -59,20 +76,32 @@ def run_all(rounds: int, quick: bool) -> str:
         title = f"{load.name}, `jaxiter.keras` without rescale, and steps on top"
         compete(title, f"{load.name} steps", with_steps(load), WARP)
     for load in GATHERED:
-        compete(f"{load}, shuffle, gather and cast", load.name, gathered(load), NUMPY)
+        compete(f"{load}, shuffle, gather and cast", load.name, [*gathered(load), *rivals(load, "gather")], NUMPY)
     for size in (10**5, 10**6) if quick else (10**5, 10**6, 10**7):
         compete(f"W5: order of {size:,} (an image is a position)", f"W5 {size}", whole_order(size), JAX)
     compete("W5: 128 positions of an order of 100,000,000", "W5 batch", order_of_a_batch(10**8), None)
-    sections.append(f"## Memory\n\n{_memory.NOTE}\n\n{_memory.memory_table(__file__)}")
-    sections.append(f"## Targets\n\n{targets(rates)}")
-    print("\n" + "\n\n".join(sections[-2:]))
+    add(f"## Curves\n\n{_curves.curves(rounds, seconds / 2, CURVES)}")
+    add(f"## Overlap\n\n{_overlap.overlap(rounds)}")
+    for side in (32, 224):
+        title = f"{side}x{side}: the same images along the same maps, beside SciPy in float64"
+        add(f"## {title}\n\n{markdown(agreement(side))}")
+    add(f"## Memory\n\n{_memory.NOTE}\n\n{_memory.memory_table(__file__)}")
+    add(f"## Targets\n\n{targets(rates)}")
     return "\n\n".join(sections)
 
 
 def targets(rates: dict[str, dict[str, float]]) -> str:
     found = [
-        ("W1, Loader.batch over Keras", rates["W1"][BATCH] / rates["W1"][KERAS], 40),
-        ("W2, Loader.batch over Keras", rates["W2"][BATCH] / rates["W2"][KERAS], 14),
+        *(
+            (f"{name}, Loader.batch over Keras", _ratio(rates[name], BATCH, KERAS), aim)
+            for name, aim in OVER_KERAS.items()
+        ),
+        *(
+            (f"{name}, {BATCH} over the best peer", rates[name][BATCH] / max(of_peers), aim)
+            for name, aim in OVER_PEERS.items()
+            if (of_peers := [rate for who, rate in rates[name].items() if who != KERAS and "jaxiter" not in who])
+        ),
+        *((f"{name}, float32 over NumPy", _ratio(rates[name], GATHER, NUMPY), aim) for name, aim in OVER_NUMPY.items()),
         ("W1, jaxiter.keras over Keras", rates["W1"][FACE] / rates["W1"][KERAS], 25),
         ("W2, jaxiter.keras over Loader.batch", rates["W2"][FACE] / rates["W2"][BATCH], 1 / 1.5),
         *(
@@ -111,6 +140,9 @@ other. Medians over the rounds, with their range; every result is waited for, by
 epoch. Compilation happens in the first call and is not in the rates. CPU time is that of all threads. Absolute
 figures move with the machine's other work: believe the ratios within a table. Data are uniform noise; what every
 contestant returns is checked for shape, dtype, range and mean.
+
+Peers that took part: {", ".join(f"{name} {version(name)}" for name in PACKAGES.values() if name not in missing())}.
+Not installed: {", ".join(missing()) or "none"}. "jit + vmap" ones take maps that NumPy drew.
 
 "No boundary" is `scan_epoch` without `jaxiter/loader/_boundary.py`: what XLA makes of a scan when it may fuse the
 augmentation into the step.

@@ -43,7 +43,7 @@ def outcome(action, *arguments, **named):
     """What comes back or is raised, and the categories of all warnings but NumPy's."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message="Please import .affine_transform", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message="Your .PyDataset")
         try:
             result = action(*arguments, **named)
