@@ -15,6 +15,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import argparse
 import json
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,7 +51,7 @@ OVER_NUMPY = {"W4s": 0.8, "W4l": 1}
 GPU_BEGIN = "<!-- gpu:begin -->"
 
 
-def run_all(rounds: int, quick: bool) -> str:
+def run_all(rounds: int, quick: bool, picture: Path) -> str:
     seconds = 0.1 if quick else 0.5
     sections, rates = [], {}
 
@@ -80,7 +81,7 @@ def run_all(rounds: int, quick: bool) -> str:
     for size in (10**5, 10**6) if quick else (10**5, 10**6, 10**7):
         compete(f"W5: order of {size:,} (an image is a position)", f"W5 {size}", whole_order(size), JAX)
     compete("W5: 128 positions of an order of 100,000,000", "W5 batch", order_of_a_batch(10**8), None)
-    add(f"## Curves\n\n{_curves.curves(rounds, seconds / 2, CURVES)}")
+    add(f"## Curves\n\n{_curves.curves(rounds, seconds / 2, picture)}")
     add(f"## Overlap\n\n{_overlap.overlap(rounds)}")
     for side in (32, 224):
         title = f"{side}x{side}: the same images along the same maps, beside SciPy in float64"
@@ -166,7 +167,8 @@ def main() -> None:
         parser.error("--write is for a full run: not with --quick, and with at least 5 rounds.")
     rounds = arguments.rounds or (3 if arguments.quick else 5)
     print(machine())
-    body = run_all(rounds, arguments.quick)
+    with tempfile.TemporaryDirectory() as scratch:  # the picture belongs to the tables that are written with it
+        body = run_all(rounds, arguments.quick, CURVES if arguments.write else Path(scratch, CURVES.name))
     if arguments.write:
         results = Path(__file__).with_name("RESULTS.md")
         _, begin, gpu = results.read_text().partition(GPU_BEGIN)  # that part is written by gpu.py, on another machine
