@@ -82,7 +82,7 @@ def by_scan(loader: Loader) -> Callable[[], Any]:
 
 
 def by_scan_without_boundary(loader: Loader) -> Callable[[], Any]:
-    """The scan as it would be without `loader/_boundary.py`: the reason why that file exists."""
+    """The scan as it would be without `_boundary.py`: the reason why that file exists."""
     epochs, step_fn = itertools.count(), lambda total, batch: add_sum(total, batch)
     inlined = {"isolated": lambda function: function(), "resident_batch": _program.resident_batch.__wrapped__}
 

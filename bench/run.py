@@ -145,7 +145,7 @@ contestant returns is checked for shape, dtype, range and mean.
 Peers that took part: {", ".join(f"{name} {version(name)}" for name in PACKAGES.values() if name not in missing())}.
 Not installed: {", ".join(missing()) or "none"}. "jit + vmap" ones take maps that NumPy drew.
 
-"No boundary" is `scan_epoch` without `jaxiter/loader/_boundary.py`: what XLA makes of a scan when it may fuse the
+"No boundary" is `scan_epoch` without `jaxiter/_boundary.py`: what XLA makes of a scan when it may fuse the
 augmentation into the step.
 
 {body}

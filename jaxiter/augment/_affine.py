@@ -263,7 +263,7 @@ def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any, *, drawn:
     affines = [affine for affine, _ in steps]
     interpolates = any(affine.interpolates for affine in affines)
     if drawn and is_planned(image, 0) and all(affine.is_whole for affine in affines):
-        result = select_pixels(image, matrix, fill_mode, cval)
+        result = select_pixels(image, matrix, fill_mode, cval, _plan(affines, image))
     else:
         order = order if interpolates else 0
         plan = _plan(affines, image) if drawn and is_planned(image, order) else None

@@ -8,6 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._cast import round_to
+
+
+def filled(result: Any, inside: Any, fill_mode: str, cval: Any) -> Any:
+    """With "constant" pixels whose place is not `inside` are cval, in the dtype of the result."""
+    if fill_mode != "constant":
+        return result
+    return jnp.where(inside, result, round_to(result.dtype, jnp.asarray(cval, np.float32)))
+
 
 def clamped(tap: Any, size: int) -> Any:
     """a a a | a b c d | d d d."""

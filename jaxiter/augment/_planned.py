@@ -9,22 +9,25 @@ are the same to 1e-5 of the range.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._border import clamped, modulo, reflected, wrapped
-from ._cast import round_to
+from ._border import clamped, filled, modulo, reflected, wrapped
+from ._gather import slices_at
 from ._grid import fixed, multiples
 from ._reach import Plan
 from ._transform import arithmetic_dtype
+from ._windowed import is_windowed, resample_windowed
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, Num
 
 _COARSE = 1e-5  # pixels by which a coordinate may be off
+_SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthened first
 
 
 class Taps(NamedTuple):
@@ -37,29 +40,42 @@ class Taps(NamedTuple):
 
 def is_planned(image: Any, order: int) -> bool:
     """Whether `resample_planned` serves such an image."""
-    return order <= 1 and image.size < 2**31
+    return order <= 1 and image.size < 2**30
 
 
 def resample_planned(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: Plan) -> Num[Array, ...]:
     """As `_warp.warp`, along one of the matrices that `plan` was made for."""
+    arguments = (image, matrix, fill_mode, cval, order, plan)
+    if not is_windowed(plan, fill_mode):
+        return _resample_pixels(*arguments)
+    # Elsewhere than on CPU a pixel looked up is nothing slow.
+    return jax.lax.platform_dependent(
+        cpu=lambda: resample_windowed(*arguments), default=lambda: _resample_pixels(*arguments)
+    )
+
+
+def _resample_pixels(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: Plan) -> Any:
     coordinates = _coordinates(jnp.asarray(matrix, np.float32), image.shape[0], image.shape[1], plan)
     find = _two_taps if order else _one_tap
     rows, cols = (find(along, size, fill_mode, plan) for along, size in zip(coordinates, image.shape, strict=False))
-    return _filled(_interpolated(image, rows, cols), rows, cols, fill_mode, cval)
+    return filled(_interpolated(image, rows, cols), (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 
-def select_pixels(image: Any, matrix: Any, fill_mode: str, cval: Any) -> Num[Array, "height width channels"]:
+def select_pixels(
+    image: Any, matrix: Any, fill_mode: str, cval: Any, plan: Plan | None
+) -> Num[Array, "height width channels"]:
     """The image along a matrix that mirrors it and shifts it by whole pixels, and does nothing else."""
-    rows = _whole_taps(matrix[0, 0], matrix[0, 2], image.shape[0], fill_mode, (-1, 1))
-    cols = _whole_taps(matrix[1, 1], matrix[1, 2], image.shape[1], fill_mode, (1, -1))
-    return _filled(_interpolated(image, rows, cols), rows, cols, fill_mode, cval)
 
+    def by_pixel() -> Any:
+        rows = _whole_taps(matrix[0, 0], matrix[0, 2], image.shape[0], fill_mode, (-1, 1))
+        cols = _whole_taps(matrix[1, 1], matrix[1, 2], image.shape[1], fill_mode, (1, -1))
+        return filled(_interpolated(image, rows, cols), (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
-def _filled(result: Any, rows: Taps, cols: Taps, fill_mode: str, cval: Any) -> Any:
-    if fill_mode != "constant":
-        return result
-    inside = rows.inside & cols.inside
-    return jnp.where(inside[..., None], result, round_to(result.dtype, jnp.asarray(cval, np.float32)))
+    is_short = image.shape[1] * image.shape[2] < _SHORT
+    if plan is None or is_short or not is_windowed(plan, fill_mode):
+        return by_pixel()
+    windowed = partial(resample_windowed, image, matrix, fill_mode, cval, 0, plan, whole=True)
+    return jax.lax.platform_dependent(cpu=windowed, default=by_pixel)
 
 
 def _interpolated(image: Any, rows: Taps, cols: Taps) -> Any:
@@ -72,7 +88,7 @@ def _interpolated(image: Any, rows: Taps, cols: Taps) -> Any:
     def pixel(down: int, right: int) -> Any:
         # The neighbour of an only row or column is that one itself.
         offset = (down * width if height > 1 else 0) + (right if width > 1 else 0)
-        found = _slices(values, start + np.int32(offset * channels), channels)
+        found = slices_at(values, start + np.int32(offset * channels), channels)
         return found[..., 0] if channels == 1 else found
 
     if rows.fraction is None or cols.fraction is None:
@@ -103,15 +119,6 @@ def _grouped(taps: Taps, height: int, width: int) -> Taps:
         return jnp.broadcast_to(values, (height, width)).reshape(height, width // group, group)
 
     return jax.tree.map(grouped, taps)
-
-
-def _slices(values: Any, start: Any, length: int) -> Any:
-    """`values[start : start + length]` at every start: XLA:CPU fuses gathers of slices, and not those of scalars."""
-    dimensions = jax.lax.GatherDimensionNumbers(
-        offset_dims=(start.ndim,), collapsed_slice_dims=(), start_index_map=(0,)
-    )
-    mode = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
-    return jax.lax.gather(values, start[..., None], dimensions, (length,), mode=mode)
 
 
 def _coordinates(matrix: Any, height: int, width: int, plan: Plan) -> tuple[Any, Any]:

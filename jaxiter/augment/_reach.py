@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 _MARGIN = 1.001  # float32 matrices may lie a little beyond the bounds
+_WIDEST = 0.5  # shares of the width: rows that are lengthened by more are longer than they are worth
 _LEAST_BITS = 16  # with fewer the general way, which looks at every matrix, is finer
 
 
@@ -16,6 +17,7 @@ class Plan(NamedTuple):
     bits: int  # fractional bits of the fixed-point numbers that hold every coordinate
     axis_aligned: bool  # rows come from rows, columns from columns
     turns_once: bool  # no coordinate lies farther out than one image to either side
+    window: int | None  # columns by which a map that only mirrors and shifts may shift; None for others, and far ones
 
 
 class Reach(NamedTuple):
@@ -41,4 +43,8 @@ class Reach(NamedTuple):
         largest = max(farthest.max(), entries.max() * _MARGIN, 2.0 * sizes.max()) + 1
         bits = min(24, 31 - int(np.ceil(np.log2(largest)))) if np.isfinite(largest) else 0  # float32 holds 24
         aligned = bool(self.linear[0, 1] == 0 and self.linear[1, 0] == 0)
-        return Plan(bits, aligned, bool((farthest < 2 * (sizes - 1)).all())) if bits >= _LEAST_BITS else None
+        if bits < _LEAST_BITS:
+            return None
+        window = int(np.ceil(self.offset[1] * _MARGIN + 0.01)) + 1
+        shifts = bool((self.linear == np.eye(2)).all()) and window <= width * _WIDEST
+        return Plan(bits, aligned, bool((farthest < 2 * (sizes - 1)).all()), window if shifts else None)

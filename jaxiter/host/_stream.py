@@ -27,6 +27,7 @@ def stream(
     prefetch: int = 2,
     sharding: Any = None,
     with_mask: bool = False,
+    donate: bool = False,
 ) -> Stream:
     """Batches one after the other, epoch after epoch, with the next ones under way.
 
@@ -42,13 +43,15 @@ def stream(
         sharding: A `jax.sharding.Sharding` over the leading axis, whose devices divide batch_size: every batch is
             placed by it. None: on the default device.
         with_mask: Yield `(batch, mask)`, for remainder="pad".
+        donate: Take every batch back when the next one is asked for: its memory is that of a batch to come, and JAX
+            refuses to use it again. For large batches on CPU; see `Loader.batch`.
 
     Returns:
         An iterator with `position`, `get_state()`, `set_state()` and `close()`; also a context manager.
 
     Raises:
-        ValueError, TypeError: For a start that is no place of the stream, a negative prefetch or num_epochs, or a key
-            of the wrong kind; when asked for a batch after `close()`.
+        ValueError, TypeError: For a start that is no place of the stream, a negative prefetch or num_epochs, a key
+            of the wrong kind, or donate together with sharding; when asked for a batch after `close()`.
 
     Example:
         >>> import jax, numpy as np
@@ -58,7 +61,14 @@ def stream(
         [[0, 1], [2, 3], [0, 1], [2, 3]]
     """
     return Stream(
-        loader, key, start=start, num_epochs=num_epochs, prefetch=prefetch, sharding=sharding, with_mask=with_mask
+        loader,
+        key,
+        start=start,
+        num_epochs=num_epochs,
+        prefetch=prefetch,
+        sharding=sharding,
+        with_mask=with_mask,
+        donate=donate,
     )
 
 
@@ -75,6 +85,7 @@ class Stream(Iterator[Any]):
         prefetch: int,
         sharding: Any,
         with_mask: bool,
+        donate: bool,
     ):
         if not isinstance(loader, Loader):
             raise TypeError(f"loader is a {type(loader).__name__}; expected a jaxiter.Loader.")
@@ -82,9 +93,14 @@ class Stream(Iterator[Any]):
         self._loader, self._key, self._with_mask = loader, key, with_mask
         self._num_epochs = None if num_epochs is None else _check_count("num_epochs", num_epochs)
         self._prefetch = _check_count("prefetch", prefetch)
+        if not isinstance(donate, bool):
+            raise TypeError(f"donate is {donate!r}; expected True or False.")
         if sharding is not None:
             _check_sharding(loader, sharding)
-        self._sharding = sharding
+            if donate:
+                raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
+        self._sharding, self._donate = sharding, donate
+        self._lent: tuple[_Position, Any] | None = None  # the batch that was handed over last, if it is to come back
         self._threaded = self._prefetch > 0 and not all(map(is_resident, jax.tree.leaves(loader.data)))
         self._was_closed_early = False
         self._executor: ThreadPoolExecutor | None = None
@@ -149,7 +165,7 @@ class Stream(Iterator[Any]):
         for _ in self._pending:
             place = self._after(place)
         while len(self._pending) <= self._prefetch and not self._has_ended(place):
-            self._pending.append(self._make(place))
+            self._pending.append(self._make(place, self._take_back(place)))
             place = self._after(place)
         try:
             batch = self._pending[0].result()
@@ -158,13 +174,23 @@ class Stream(Iterator[Any]):
             self._discard()
             raise
         self._pending.popleft()
+        if self._donate:
+            self._lent = self._position, batch[0] if self._with_mask else batch
         self._position = self._after(self._position)
         if self._has_ended(self._position):
             self._release()
         return batch
 
-    def _make(self, place: _Position) -> Future[Any]:
-        arguments = (self._loader, self._key, place, self._with_mask, self._sharding)
+    def _take_back(self, place: _Position) -> Any:
+        """The batch that was handed over last, if one at `place` fits its memory."""
+        if self._lent is None:
+            return None
+        (_, step), batch = self._lent
+        self._lent = None
+        return batch if self._loader._rule(step) == self._loader._rule(place[1]) else None
+
+    def _make(self, place: _Position, donated: Any) -> Future[Any]:
+        arguments = (self._loader, self._key, place, self._with_mask, self._sharding, donated)
         if self._threaded:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jaxiter-stream")
@@ -192,6 +218,7 @@ class Stream(Iterator[Any]):
 
     def _release(self) -> None:
         self._discard()
+        self._lent = None
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
@@ -227,8 +254,8 @@ class Stream(Iterator[Any]):
         return (epoch + 1, 0) if step == self._loader.num_steps else (epoch, step)
 
 
-def _batch_at(loader: Loader, key: Key, place: _Position, with_mask: bool, sharding: Any) -> Any:
-    batch = loader.batch(key, *place)
+def _batch_at(loader: Loader, key: Key, place: _Position, with_mask: bool, sharding: Any, donated: Any) -> Any:
+    batch = loader.batch(key, *place, donate=donated)
     result = (batch, loader.mask(place[1])) if with_mask else batch
     return result if sharding is None else jax.device_put(result, sharding)
 

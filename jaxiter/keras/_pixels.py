@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._boundary import isolated
 from ..augment._normalize import mean_of
-from ..loader._boundary import isolated
 from ._brightness import blend
 from ._config import Config, Statistics
 

@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._boundary import isolated
 from .._keys import AUGMENT, Key, role_key
 from ..augment._cast import round_to
 from ..augment._planned import is_planned, resample_planned
 from ..augment._warp import warp
-from ..loader._boundary import isolated
 from ._config import Config, Ranges, Statistics
 from ._matrix import affine_matrix, flipped
 from ._pixels import shifted_and_brightened, standardized

@@ -15,7 +15,7 @@ from ..augment import Chain
 from ..sampler._shuffle import check_size
 from ._data import check_data, is_resident, leaf_name, read_rows, upload
 from ._prefix import Form, place
-from ._program import Program, Rule, host_batch, resident_batch, rows_at, step_key
+from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_key
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
@@ -194,23 +194,29 @@ class Loader:
         step = self._check_step(step)
         return self._rule(step).positions(step) < np.uint32(self.size)
 
-    def batch(self, key: Key, epoch: Counter, step: Counter) -> Any:
+    def batch(self, key: Key, epoch: Counter, step: Counter, *, donate: Any = None) -> Any:
         """The batch at one place of the stream, in the structure of the data.
 
         Args:
             key: A `jax.random.key` or legacy PRNGKey of threefry.
             epoch: An integer in [0, 2**32), may be traced.
             step: An integer in [0, num_steps), may be traced, and then unchecked.
+            donate: A batch of this loader that is needed no longer, as for `donate_argnums` of `jax.jit`: the new one
+                takes its memory, and it is deleted. What is still computed from it is waited for. Large batches on
+                CPU gain by it: fresh memory takes as long to come by as the batch takes to make.
 
         Raises:
-            ValueError: If epoch or step is out of range, or step is traced and remainder is "keep".
+            ValueError: If epoch or step is out of range, step is traced and remainder is "keep", or donate is no batch
+                of this loader's shapes.
             TypeError: If key is no threefry key, or the arrays are on the host and an argument is traced.
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        key, leaves = as_key(key), self._leaves
+        key, leaves, program = as_key(key), self._leaves, self._program(step)
+        if donate is not None:
+            self._check_donated(donate, program)
         data = leaves[: len(self._chains)]
-        if all(map(is_resident, data)):
-            return resident_batch(self._program(step), leaves, key, _together(epoch, step))
+        if self._all_resident:
+            return resident_batch(program, leaves, key, _together(epoch, step), donate)
         index = rows_at(key, self.rows, epoch, step, np.uint32(self.size), self._rule(step))
         if isinstance(index, jax.core.Tracer):
             raise TypeError(
@@ -225,7 +231,7 @@ class Loader:
             for name, leaf in zip(names, data, strict=True)
         ]
         was_read = tuple(not is_resident(leaf) for leaf in data)
-        return host_batch(self._program(step), was_read, (*rows, *leaves[len(rows) :]), key, epoch, index)
+        return host_batch(program, was_read, (*rows, *leaves[len(rows) :]), key, epoch, index, donate)
 
     def epoch(self, key: Key, epoch: Counter) -> Iterator[Any]:
         """The batches of one epoch, in order."""
@@ -273,7 +279,15 @@ class Loader:
         return jax.tree.leaves(self)
 
     @cached_property
+    def _all_resident(self) -> bool:
+        return all(map(is_resident, self._leaves[: len(self._chains)]))
+
+    @cached_property
     def _programs(self) -> dict[Rule, Program]:
+        return {}
+
+    @cached_property
+    def _specs(self) -> dict[tuple[Rule, Any], Any]:
         return {}
 
     def _program(self, step: Any) -> Program:
@@ -281,6 +295,22 @@ class Loader:
         if rule not in self._programs:
             self._programs[rule] = Program(jax.tree.structure(self), rule)
         return self._programs[rule]
+
+    def _check_donated(self, donated: Any, program: Program) -> None:
+        known = program.rule, jax.dtypes.canonicalize_dtype(np.int64)
+        if known not in self._specs:
+            self._specs[known] = batch_spec(program, self._leaves)
+        expected = self._specs[known]
+        # Compared in tuples: mypy knows no == of tree structures.
+        fits = (jax.tree.structure(donated),) == (jax.tree.structure(expected),) and all(
+            isinstance(leaf, jax.Array) and (leaf.shape, leaf.dtype) == (spec.shape, spec.dtype)
+            for leaf, spec in zip(jax.tree.leaves(donated), jax.tree.leaves(expected), strict=True)
+        )
+        if not fits:
+            raise ValueError(
+                f"donate is {jax.tree.map(_described, donated)}; expected a batch of this loader, "
+                f"{jax.tree.map(_described, expected)}."
+            )
 
     def _check_step(self, step: Counter) -> Any:
         if self.remainder == "keep" and isinstance(step, jax.core.Tracer):
@@ -293,6 +323,10 @@ class Loader:
         if not isinstance(checked, jax.core.Tracer) and not 0 <= checked < self.num_steps:
             raise ValueError(f"step is {checked}; expected a step in [0, {self.num_steps}), the batches of one epoch.")
         return checked
+
+
+def _described(leaf: Any) -> str:
+    return f"{getattr(leaf, 'dtype', type(leaf).__name__)}{list(np.shape(leaf))}"
 
 
 def _together(epoch: Any, step: Any) -> Any:

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._boundary import isolated
 from .._keys import AUGMENT, STEP, Key, fold_in, role_key
 from ..sampler._shuffle import shuffle_positions
-from ._boundary import isolated
 from ._data import take_rows
 
 
@@ -49,9 +49,15 @@ class Program:
         return isinstance(other, Program) and (self.rule, self.structure) == (other.rule, other.structure)
 
 
-@partial(jax.jit, static_argnums=0)
-def resident_batch(program: Program, leaves: Sequence[Any], key: Key, place: Any) -> Any:
-    """The batch at `place`, (epoch, step), of a loader whose arrays are all on the device."""
+# What is donated takes no part in the computation, and jit would leave an argument out that takes none.
+
+
+@partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
+def resident_batch(program: Program, leaves: Sequence[Any], key: Key, place: Any, donated: Any = None) -> Any:
+    """The batch at `place`, (epoch, step), of a loader whose arrays are all on the device.
+
+    It is written where `donated` is, a batch of the same shapes that nobody needs any more, if there is one.
+    """
     loader = jax.tree.unflatten(program.structure, leaves)
     data, structure = jax.tree.flatten(loader.data)
 
@@ -62,15 +68,31 @@ def resident_batch(program: Program, leaves: Sequence[Any], key: Key, place: Any
     return jax.tree.unflatten(structure, isolated(batch))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1), donate_argnames="donated", keep_unused=True)
 def host_batch(
-    program: Program, was_read: tuple[bool, ...], leaves: Sequence[Any], key: Key, epoch: Any, index: Any
+    program: Program,
+    was_read: tuple[bool, ...],
+    leaves: Sequence[Any],
+    key: Key,
+    epoch: Any,
+    index: Any,
+    donated: Any = None,
 ) -> Any:
-    """The batch of rows that were read on the host: they stand among the loader's leaves, where `was_read` says so."""
+    """The batch of rows that were read on the host: they stand among the loader's leaves, where `was_read` says so.
+
+    Arguments else as for `resident_batch`.
+    """
     loader = jax.tree.unflatten(program.structure, leaves)
     data, structure = jax.tree.flatten(loader.data)
     rows = [leaf if read else take_rows(leaf, index) for leaf, read in zip(data, was_read, strict=True)]
     return jax.tree.unflatten(structure, _augmented(loader._chains, key, epoch, index, rows))
+
+
+def batch_spec(program: Program, leaves: Sequence[Any]) -> Any:
+    """Shape and dtype of each leaf of the program's batches, as `jax.eval_shape` gives them."""
+    specs = [jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype)) for leaf in leaves]
+    key, place = jax.eval_shape(lambda: (jax.random.key(0, impl="threefry2x32"), jnp.zeros(2, np.uint32)))
+    return jax.eval_shape(partial(resident_batch, program), specs, key, place)
 
 
 def _rows_at(key: Key, rows: Any, epoch: Any, step: Any, size: Any, rule: Rule) -> Any:

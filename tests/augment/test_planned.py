@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxiter import Affine, Chain, Loader, Rescale, rotation_matrix
-from jaxiter.augment import _affine
+from jaxiter.augment import _affine, _planned
 from jaxiter.loader._program import resident_batch
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
@@ -23,7 +23,7 @@ SHAPES = [(8, 8, 3), (7, 12, 1), (11, 5, 4), (1, 6, 2), (6, 1, 1), (70, 66, 3)]
 def both_ways(key, transform, shape, dtype=np.uint8, count=12):
     """Drawn and applied in one pass, which is planned, and by `apply`, which takes any params and so is not."""
     images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(dtype)
-    keys, chain = jax.random.split(key, count), Chain(transform)
+    keys, chain = jax.random.split(key, count), transform if isinstance(transform, Chain) else Chain(transform)
     planned = jax.jit(jax.vmap(chain.sample_and_apply))(keys, images)
     general = jax.jit(jax.vmap(lambda key, image: chain.apply(chain.sample(key, shape), image)))(keys, images)
     assert planned.dtype == general.dtype
@@ -36,6 +36,41 @@ def both_ways(key, transform, shape, dtype=np.uint8, count=12):
 def test_the_planned_way_gives_the_pixels_of_the_general_one(key, name, fill_mode, shape):
     planned, general = both_ways(key, replace(CONFIGS[name], fill_mode=fill_mode, cval=7.0), shape)
     np.testing.assert_allclose(planned, general, rtol=0, atol=1e-5 * 255)
+
+
+SHIFTS = {
+    "shift": Affine(shift=0.3, horizontal_flip=True, vertical_flip=True),
+    "whole": Affine(shift=0.3, whole_pixels=True, horizontal_flip=True, vertical_flip=True),
+    "order 0": Affine(shift=0.3, order=0, horizontal_flip=True),
+    "flips": Affine(horizontal_flip=True, vertical_flip=True),
+    # Single points reach the end of the window, to either side.
+    "left": Affine(shift=((0.1, 0.1), (-0.4, -0.4)), horizontal_flip=True),
+    "right": Affine(shift=((-0.1, -0.1), (0.4, 0.4)), horizontal_flip=True),
+}
+
+
+@pytest.mark.parametrize("shape", [(9, 35, 3), (40, 70, 1)], ids=str)
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@pytest.mark.parametrize("name", SHIFTS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_rows_read_as_stretches_are_those_read_pixel_by_pixel(key, name, fill_mode, shape, dtype):
+    transform = replace(SHIFTS[name], fill_mode=fill_mode, cval=7.0)
+    planned, general = both_ways(key, transform, shape, dtype)
+    np.testing.assert_allclose(planned, general, rtol=0, atol=1e-5 * 255)
+
+
+def test_two_shifts_in_a_row_reach_as_far_as_both(key):
+    twice = Chain(Affine(shift=((0, 0), (0.2, 0.2))), Affine(shift=((0, 0), (0.25, 0.25)), horizontal_flip=True))
+    planned, general = both_ways(key, twice, (5, 40, 3))
+    np.testing.assert_allclose(planned, general, rtol=0, atol=1e-5 * 255)
+
+
+def test_gradients_go_through_stretches(key):
+    chain = Chain(Affine(shift=0.2, horizontal_flip=True, fill_mode="reflect"))
+    image = np.random.default_rng(0).random((6, 30, 3), np.float32)
+    planned = jax.grad(lambda image: (chain.sample_and_apply(key, image) ** 2).sum())(image)
+    general = jax.grad(lambda image: (chain.apply(chain.sample(key, image.shape), image) ** 2).sum())(image)
+    np.testing.assert_allclose(planned, general, atol=1e-5)
 
 
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
@@ -75,27 +110,39 @@ def test_a_subclass_that_draws_otherwise_is_not_planned_by_its_ranges(key, trans
 
 def test_the_way_is_chosen_by_the_config(key, monkeypatch):
     taken = []
-    for name in ("select_pixels", "resample_planned", "warp"):
-        function = getattr(_affine, name)
-        monkeypatch.setattr(_affine, name, lambda *a, n=name, f=function, **k: taken.append(n) or f(*a, **k))
-    image = np.zeros((6, 6, 3), np.uint8)
+    ways = (
+        (_affine, "select_pixels"),
+        (_affine, "resample_planned"),
+        (_planned, "resample_windowed"),
+        (_affine, "warp"),
+    )
+    for module, name in ways:
+        function = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, n=name, f=function, **k: taken.append(n) or f(*a, **k))
+    image = np.zeros((6, 32, 3), np.uint8)
     expected = {
-        CONFIGS["whole"]: "select_pixels",
-        Affine(horizontal_flip=True): "select_pixels",
-        CONFIGS["full"]: "resample_planned",
-        Affine(rotation=15, order=0): "resample_planned",
-        Affine(rotation=15, order=3): "warp",
-        Affine(rotation=np.float32([1, 15])): "warp",  # traced: it may become any range
+        CONFIGS["whole"]: ["select_pixels"],
+        Affine(horizontal_flip=True): ["select_pixels", "resample_windowed"],
+        Affine(shift=0.2): ["resample_planned", "resample_windowed"],
+        Affine(shift=0.2, fill_mode="wrap"): ["resample_planned"],
+        Affine(shift=0.9): ["resample_planned"],  # rows would be lengthened to three times their length
+        CONFIGS["axis-aligned"]: ["resample_planned"],
+        CONFIGS["full"]: ["resample_planned"],
+        Affine(rotation=15, order=0): ["resample_planned"],
+        Affine(rotation=15, order=3): ["warp"],
+        Affine(rotation=np.float32([1, 15])): ["warp"],  # traced: it may become any range
     }
     for affine in expected:
         Chain(affine).sample_and_apply(key, image)
-    assert taken == list(expected.values())
+        assert list(dict.fromkeys(taken)) == expected[affine], affine
+        taken.clear()
 
 
 GATHERS = {
     "nothing": (Rescale(1 / 255), 1),  # the rows of the batch
     "whole": (CONFIGS["whole"], 2),  # and one pixel for each
     "axis-aligned": (CONFIGS["axis-aligned"], 5),  # and four
+    "shift": (Affine(shift=0.2, horizontal_flip=True), 5),  # and four stretches for each row
     "full": (Chain(CONFIGS["full"], Rescale(1 / 255)), 5),
     "order 0": (Affine(rotation=15, order=0), 2),
 }
