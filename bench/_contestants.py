@@ -43,6 +43,9 @@ GATHER = "jaxiter Loader.batch, float32"
 BATCH, SCAN, ORDER = "jaxiter Loader.batch", "jaxiter scan_epoch, sum", "jaxiter permutation"
 FACE = "jaxiter.keras flow"
 STEPPED, BARE_SCAN = "jaxiter Loader.batch, then jitted sum", "jaxiter scan_epoch, sum, no boundary"
+STEPPED_CONV, SCAN_CONV = "jaxiter Loader.batch, then jitted convolution", "jaxiter scan_epoch, convolution"
+STREAM, HOST_STREAM = "jaxiter stream, resident", "jaxiter stream, host NumPy"
+DONATED = "jaxiter stream, resident, donate=True"
 
 
 class WorkLoad(NamedTuple):
@@ -58,6 +61,8 @@ class WorkLoad(NamedTuple):
     def __str__(self) -> str:
         return f"{self.name}: {self.num_examples:,} x {self.side}x{self.side}x3 uint8, batch {self.batch_size}"
 
+
+StepFunction = Callable[[Any, Any], tuple[Any, None]]
 
 AUGMENTED = [WorkLoad("W1", 10_000, 32, 128), WorkLoad("W2", 512, 224, 32)]
 SHIFTED = WorkLoad("W3", 10_000, 32, 128)
@@ -76,9 +81,9 @@ def by_batch(loader: Loader) -> Callable[[], Any]:
     return lambda: loader.batch(KEY, *next(place))
 
 
-def by_scan(loader: Loader) -> Callable[[], Any]:
+def by_scan(loader: Loader, step_fn: StepFunction) -> Callable[[], Any]:
     epochs = itertools.count()
-    return lambda: scan_epoch(add_sum, jnp.float32(0), loader, KEY, next(epochs))[0]
+    return lambda: scan_epoch(step_fn, jnp.float32(0), loader, KEY, next(epochs))[0]
 
 
 def by_scan_without_boundary(loader: Loader) -> Callable[[], Any]:
@@ -96,25 +101,25 @@ def by_scan_without_boundary(loader: Loader) -> Callable[[], Any]:
     return epoch
 
 
-def by_step(loader: Loader) -> Callable[[], Any]:
-    epochs, step_fn = itertools.count(), jax.jit(add_sum)
+def by_step(loader: Loader, step_fn: StepFunction) -> Callable[[], Any]:
+    epochs, jitted = itertools.count(), jax.jit(step_fn)
 
     def epoch() -> Any:
         total, number = jnp.float32(0), next(epochs)
         for step in range(loader.num_steps):
-            total, _ = step_fn(total, loader.batch(KEY, number, step))
+            total, _ = jitted(total, loader.batch(KEY, number, step))
         return total
 
     return epoch
 
 
-def by_stream(loader: Loader) -> Callable[[], Any]:
+def by_stream(loader: Loader, *, donate: bool = False) -> Callable[[], Any]:
     """Whole epochs, so that nothing made ahead is still running in another contestant's turn."""
     epochs = itertools.count()
 
     def epoch() -> Any:
         number = next(epochs)
-        for batch in stream(loader, KEY, start=(number, 0), num_epochs=number + 1, prefetch=2):
+        for batch in stream(loader, KEY, start=(number, 0), num_epochs=number + 1, prefetch=2, donate=donate):
             jax.block_until_ready(batch)
         return batch
 
@@ -142,6 +147,15 @@ def add_sum(total: Any, batch: Any) -> tuple[Any, None]:
     return total + batch.sum(), None
 
 
+def add_features(total: Any, batch: Any) -> tuple[Any, None]:
+    """A convolution of 16 kernels, 3 x 3 and two pixels apart, and its sum."""
+    kernels = jnp.ones((3, 3, 3, 16), jnp.float32) / 27
+    found = jax.lax.conv_general_dilated(
+        batch, kernels, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), preferred_element_type=jnp.float32
+    )
+    return total + jax.nn.relu(found).sum(), None
+
+
 # The work loads: who takes part, and what the output must look like
 
 
@@ -155,14 +169,25 @@ def augmented(load: WorkLoad) -> list[Contestant]:
     contestants = [
         Contestant(KERAS, "batch", size, by_keras(LegacyGenerator(**KERAS_ARGUMENTS), images, size), check),
         Contestant(BATCH, "batch", size, by_batch(loader), check),
-        Contestant("jaxiter stream, host NumPy", "epoch", per_epoch, by_stream(host), check),
-        Contestant(SCAN, "epoch", per_epoch, by_scan(loader), check_total),
-        Contestant(STEPPED, "epoch", per_epoch, by_step(loader), check_total),
+        *streams(loader, check),
+        Contestant(HOST_STREAM, "epoch", per_epoch, by_stream(host), check),
+        Contestant(SCAN, "epoch", per_epoch, by_scan(loader, add_sum), check_total),
+        Contestant(STEPPED, "epoch", per_epoch, by_step(loader, add_sum), check_total),
+        Contestant(SCAN_CONV, "epoch", per_epoch, by_scan(loader, add_features), check_positive),
+        Contestant(STEPPED_CONV, "epoch", per_epoch, by_step(loader, add_features), check_positive),
         Contestant(BARE_SCAN, "epoch", per_epoch, by_scan_without_boundary(loader), check_total),
     ]
     flow = by_keras(ImageDataGenerator(**KERAS_ARGUMENTS), images, size)
     contestants.insert(2, Contestant(FACE, "batch", size, flow, check))
     return contestants
+
+
+def streams(loader: Loader, check: Callable[[Any], None]) -> list[Contestant]:
+    per_epoch = loader.num_steps * loader.batch_size
+    return [
+        Contestant(STREAM, "epoch", per_epoch, by_stream(loader), check),
+        Contestant(DONATED, "epoch", per_epoch, by_stream(loader, donate=True), check),
+    ]
 
 
 def shifted(load: WorkLoad) -> list[Contestant]:
@@ -172,20 +197,22 @@ def shifted(load: WorkLoad) -> list[Contestant]:
     return [
         Contestant(KERAS, "batch", size, by_keras(LegacyGenerator(**KERAS_SHIFT), images, size), check),
         Contestant(BATCH, "batch", size, by_batch(loader), check),
+        *streams(loader, check),
     ]
 
 
 def gathered(load: WorkLoad) -> list[Contestant]:
     images, size = load.images(), load.batch_size
     resident = jnp.array(images)
-    cast = by_batch(Loader(resident, batch_size=size, augment=Cast("float32")))
+    loader = Loader(resident, batch_size=size, augment=Cast("float32"))
     untouched = by_batch(Loader(resident, batch_size=size))
     check = partial(check_batch, shape=(size, load.side, load.side, 3), top=255.0)
     as_float, as_uint8 = partial(check, dtype=np.float32), partial(check, dtype=np.uint8)
     return [
         Contestant(NUMPY, "batch", size, by_numpy(images, size), as_float),
         Contestant(KERAS, "batch", size, by_keras(LegacyGenerator(), images, size), as_float),
-        Contestant(GATHER, "batch", size, cast, as_float),
+        Contestant(GATHER, "batch", size, by_batch(loader), as_float),
+        *streams(loader, as_float),
         Contestant("jaxiter Loader.batch, uint8", "batch", size, untouched, as_uint8),
     ]
 
@@ -226,6 +253,10 @@ def check_batch(batch: Any, *, shape: tuple[int, ...], dtype: Any, top: float) -
 
 def check_sum(total: Any, *, num_values: int) -> None:
     assert abs(float(total) / num_values - 0.5) < 0.05, float(total) / num_values
+
+
+def check_positive(total: Any) -> None:
+    assert 0 < float(total) < np.inf, float(total)
 
 
 def check_order(order: Any, *, size: int) -> None:
