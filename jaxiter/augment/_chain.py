@@ -66,6 +66,11 @@ class Chain(Transform):
     def is_random(self) -> bool:
         return any(step.is_random for step in self.transforms)
 
+    @property
+    def resamples(self) -> bool:
+        """Whether a pixel of the result comes from another place."""
+        return any(isinstance(step, Affine) and not step.is_identity for step in self.transforms)
+
     def sample(self, key: Any, image_shape: tuple[int, ...]) -> tuple[Params, ...]:
         """One entry for each step."""
         params: list[Params] = []

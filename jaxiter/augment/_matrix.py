@@ -92,4 +92,7 @@ def compose(*matrices: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
         # Written out: matrix units may round to TF32, and products with 0 and 1 have to be exact.
         return (jnp.asarray(a)[:, :, None] * jnp.asarray(b)[None, :, :]).sum(axis=1)
 
-    return reduce(product, matrices, jnp.eye(3, dtype=np.float32))
+    if not matrices:
+        return jnp.eye(3, dtype=np.float32)
+    first, *others = matrices
+    return reduce(product, others, jnp.asarray(first, jnp.promote_types(np.float32, jnp.asarray(first).dtype)))

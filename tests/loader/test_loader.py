@@ -179,7 +179,7 @@ def test_a_tree_of_transforms_has_a_deterministic_form(key):
 
 
 def test_the_network_after_the_batch_does_not_pull_the_warp_into_itself(key):
-    """One conditional stands between them in the compiled program, however the step is given."""
+    """A conditional stands between them in the compiled program, however the step is given, and one before the warp."""
     data = loader().to_device()
     programs = {
         "static": jax.jit(lambda data: data.batch(key, 0, 1)[0].sum()).lower(data),
@@ -190,7 +190,13 @@ def test_the_network_after_the_batch_does_not_pull_the_warp_into_itself(key):
         ),
     }
     for name, program in programs.items():
-        assert program.compile().as_text().count("conditional(") == 1, name
+        assert program.compile().as_text().count("conditional(") == 2, name
+
+
+def test_rows_that_are_not_resampled_are_read_on_the_way(key):
+    data = Loader(pictures(), batch_size=4, augment=Rescale(0.5)).to_device()
+    program = jax.jit(lambda data: data.batch(key, 0, 1)[0].sum()).lower(data)
+    assert program.compile().as_text().count("conditional(") == 1
 
 
 def test_scan_epoch_uploads_numpy_arrays(key):
