@@ -74,7 +74,7 @@ def select_pixels(
     is_short = image.shape[1] * image.shape[2] < _SHORT
     if plan is None or is_short or not is_windowed(plan, fill_mode):
         return by_pixel()
-    windowed = partial(resample_windowed, image, matrix, fill_mode, cval, 0, plan, whole=True)
+    windowed = partial(resample_windowed, image, matrix, fill_mode, cval, 0, plan)
     return jax.lax.platform_dependent(cpu=windowed, default=by_pixel)
 
 

@@ -40,20 +40,13 @@ def is_windowed(plan: Plan | None, fill_mode: str) -> bool:
 
 
 def resample_windowed(
-    image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: Plan, *, whole: bool = False
+    image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: Plan
 ) -> Num[Array, "height width channels"]:
-    """As `_warp.warp`, along a matrix that mirrors and shifts, by no more columns than `plan.window`.
-
-    Args:
-        whole: The shift is one by whole pixels, whatever float arithmetic left of it.
-    """
+    """As `_warp.warp`, along a matrix that mirrors and shifts, by no more columns than `plan.window`."""
     height, width, channels = image.shape
     bits, window = plan.bits, plan.window
     assert window is not None
-    row_offset, col_offset = (
-        jnp.round(offset).astype(np.int32) << np.int32(bits) if whole else fixed(offset, bits)
-        for offset in (matrix[0, 2], matrix[1, 2])
-    )
+    row_offset, col_offset = fixed(matrix[0, 2], bits), fixed(matrix[1, 2], bits)
     upside_down, mirrored = matrix[0, 0] < 0, matrix[1, 1] < 0
     first_row, row_fraction = _split(row_offset, bits, order)
     # Columns count in the mirrored image; halves are rounded before they are turned round, as in the image itself.

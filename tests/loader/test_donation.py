@@ -113,6 +113,18 @@ def test_a_stream_that_takes_batches_back_needs_no_further_memory(key, prefetch,
     assert len(set(made)) <= prefetch + 1
 
 
+@pytest.mark.parametrize("place", ["resident", "host"])
+def test_a_batch_is_taken_back_once_after_a_jump_too(key, place):
+    loader = loaders(AUGMENTS["cast"])[place]
+    with stream(loader, key, donate=True) as batches:
+        state = batches.get_state()
+        for _ in range(3):
+            next(batches)
+        batches.set_state(state)
+        for step in range(loader.num_steps):
+            assert_same(jax.tree.map(jnp.copy, next(batches)), loader.batch(key, 0, step))
+
+
 def test_without_donation_batches_stay(key):
     loader = loaders(AUGMENTS["cast"])["resident"]
     batches = list(stream(loader, key, num_epochs=1))
