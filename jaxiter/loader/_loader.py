@@ -290,7 +290,13 @@ class Loader:
     def _specs(self) -> dict[tuple[Rule, Any], Any]:
         return {}
 
+    @cached_property
+    def _whole_program(self) -> Program:
+        return Program(jax.tree.structure(self), Rule(self.batch_size, self.batch_size, self.shuffle))
+
     def _program(self, step: Any) -> Program:
+        if self.remainder != "keep":
+            return self._whole_program
         rule = self._rule(step)
         if rule not in self._programs:
             self._programs[rule] = Program(jax.tree.structure(self), rule)
