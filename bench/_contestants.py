@@ -76,9 +76,17 @@ def places(loader: Loader) -> Iterator[tuple[int, int]]:
     return ((epoch, step) for epoch in itertools.count() for step in range(loader.num_steps))
 
 
-def by_batch(loader: Loader) -> Callable[[], Any]:
+def by_batch(loader: Loader, *, donate: bool = False) -> Callable[[], Any]:
     place = places(loader)
-    return lambda: loader.batch(KEY, *next(place))
+    last = loader.batch(KEY, 0, 0) if donate else None  # so that the first call compiles what all others run
+
+    def batch() -> Any:
+        nonlocal last
+        made = loader.batch(KEY, *next(place), donate=last)
+        last = made if donate else None
+        return made
+
+    return batch
 
 
 def by_scan(loader: Loader, step_fn: StepFunction) -> Callable[[], Any]:
@@ -115,15 +123,20 @@ def by_step(loader: Loader, step_fn: StepFunction) -> Callable[[], Any]:
 
 def by_stream(loader: Loader, *, donate: bool = False) -> Callable[[], Any]:
     """Whole epochs, so that nothing made ahead is still running in another contestant's turn."""
-    epochs = itertools.count()
+    first, length = itertools.count(step=epochs_of(loader)), epochs_of(loader)
 
-    def epoch() -> Any:
-        number = next(epochs)
-        for batch in stream(loader, KEY, start=(number, 0), num_epochs=number + 1, prefetch=2, donate=donate):
+    def epochs() -> Any:
+        start = next(first)
+        for batch in stream(loader, KEY, start=(start, 0), num_epochs=start + length, prefetch=2, donate=donate):
             jax.block_until_ready(batch)
         return batch
 
-    return epoch
+    return epochs
+
+
+def epochs_of(loader: Loader) -> int:
+    """As many as make a stream's beginning a small part of it."""
+    return max(1, 64 // loader.num_steps)
 
 
 def by_keras(generator: Any, images: np.ndarray, batch_size: int) -> Callable[[], Any]:
@@ -170,7 +183,7 @@ def augmented(load: WorkLoad) -> list[Contestant]:
         Contestant(KERAS, "batch", size, by_keras(LegacyGenerator(**KERAS_ARGUMENTS), images, size), check),
         Contestant(BATCH, "batch", size, by_batch(loader), check),
         *streams(loader, check),
-        Contestant(HOST_STREAM, "epoch", per_epoch, by_stream(host), check),
+        Contestant(HOST_STREAM, "run", per_epoch * epochs_of(host), by_stream(host), check),
         Contestant(SCAN, "epoch", per_epoch, by_scan(loader, add_sum), check_total),
         Contestant(STEPPED, "epoch", per_epoch, by_step(loader, add_sum), check_total),
         Contestant(SCAN_CONV, "epoch", per_epoch, by_scan(loader, add_features), check_positive),
@@ -183,10 +196,10 @@ def augmented(load: WorkLoad) -> list[Contestant]:
 
 
 def streams(loader: Loader, check: Callable[[Any], None]) -> list[Contestant]:
-    per_epoch = loader.num_steps * loader.batch_size
+    number = loader.num_steps * loader.batch_size * epochs_of(loader)
     return [
-        Contestant(STREAM, "epoch", per_epoch, by_stream(loader), check),
-        Contestant(DONATED, "epoch", per_epoch, by_stream(loader, donate=True), check),
+        Contestant(STREAM, "run", number, by_stream(loader), check),
+        Contestant(DONATED, "run", number, by_stream(loader, donate=True), check),
     ]
 
 

@@ -63,6 +63,7 @@ class Point(NamedTuple):
 
 class Curves(NamedTuple):
     batches: list[Point]
+    donated: list[Point]
     sides: list[Point]
     odd: list[Point]
     channels: list[Point]
@@ -74,7 +75,7 @@ class Curves(NamedTuple):
 def curves(rounds: int, seconds: float, picture: Path) -> str:
     """Measures all curves, draws them into `picture`, and returns their tables as Markdown."""
     found = Curves(
-        _raced([_point(Shape(32, 32), 10_000, size) for size in BATCH_SIZES], rounds, seconds),
+        *_over_batches(rounds, seconds),
         *_over_shapes(rounds, seconds),
         *_over_sizes(rounds, seconds),
     )
@@ -83,6 +84,15 @@ def curves(rounds: int, seconds: float, picture: Path) -> str:
 
 
 # What is measured
+
+
+def _over_batches(rounds: int, seconds: float) -> tuple[list[Point], list[Point]]:
+    """Into fresh memory, and into that of the batch before, in the same rounds."""
+    plain, donated = (
+        [_point(Shape(32, 32), 10_000, size, donate=donate) for size in BATCH_SIZES] for donate in (False, True)
+    )
+    _raced([*plain, *donated], rounds, seconds)
+    return plain, donated
 
 
 def _over_shapes(rounds: int, seconds: float) -> tuple[list[Point], list[Point], list[Point]]:
@@ -111,11 +121,12 @@ def _point_of_pixels(shape: Shape) -> Point:
     return _point(shape, DATA_PIXELS // shape.pixels, shape.batch_of(BATCH_PIXELS))
 
 
-def _point(shape: Shape, size: int, batch_size: int) -> Point:
+def _point(shape: Shape, size: int, batch_size: int, *, donate: bool = False) -> Point:
     images = np.random.default_rng(0).integers(0, 256, (size, *shape), dtype=np.uint8)
     loader = Loader(images, batch_size=batch_size, augment=AUGMENT).to_device()
     check = partial(check_batch, shape=(batch_size, *shape), dtype=np.float32, top=1.0)
-    contestant = Contestant(f"batch {batch_size:,}", "batch", batch_size, by_batch(loader), check)
+    name = f"batch {batch_size:,}, donate" if donate else f"batch {batch_size:,}"
+    contestant = Contestant(name, "batch", batch_size, by_batch(loader, donate=donate), check)
     return Point(shape, size, batch_size, contestant)
 
 
@@ -139,7 +150,7 @@ def _report(found: Curves, picture: str) -> str:
     fewest, most = (f"{number:,}" for number in (SMALL_SIZES[0], SMALL_SIZES[-1]))
     sections = [
         f"![Images a second against batch and side, microseconds per image against the number of examples]({picture})",
-        f"### Batch size: 10,000 x 32x32x3\n\n{table([point.contestant for point in found.batches], W1_BATCH)}",
+        f"### Batch size: 10,000 x 32x32x3\n\n{table(_contestants(found.batches, found.donated), W1_BATCH)}",
         f"### Image side: {pixels}\n\n{_shape_table([*found.sides, *found.odd])}",
         f"### Channels: {pixels}\n\n{_shape_table(found.channels)}",
         "A first call of a hundredth of a second found its program compiled by a point of the same shapes before it.",
@@ -148,6 +159,10 @@ def _report(found: Curves, picture: str) -> str:
         f"among {fewest}, and the order, whose rounds are 4 log2(examples) + 16, {_growth(found.orders):.2f} times.",
     ]
     return "\n\n".join(sections)
+
+
+def _contestants(*curves: list[Point]) -> list[Contestant]:
+    return [point.contestant for points in curves for point in points]
 
 
 def _shape_table(points: Sequence[Point]) -> str:
@@ -204,17 +219,23 @@ def _draw(found: Curves, picture: Path) -> None:
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(13, 4.6), layout="constrained")
         batches, sides, sizes = figure.subplots(1, 3)
-        _draw_batches(batches, found.batches)
+        _draw_batches(batches, found)
         _draw_sides(sides, found.sides)
         _draw_sizes(sizes, found)
         figure.suptitle("jaxiter Loader.batch on CPU: rotation, shift, shear, zoom, flip, rescale (bars: all rounds)")
         figure.savefig(picture, format="png", dpi=120)
 
 
-def _draw_batches(axes: Any, points: Sequence[Point]) -> None:
-    x = [point.batch_size for point in points]
-    _line(axes, x, np.array([1 / point.seconds for point in points]) / 1e3, BLUE, "o-", None)
-    _set_axes(axes, x, "images in a batch", "thousand images/s", "Batch size, images of 32x32x3")
+def _draw_batches(axes: Any, found: Curves) -> None:
+    lines = [
+        (found.batches, BLUE, "o-", "memory as it comes"),
+        (found.donated, ORANGE, "s--", "donate=the batch before"),
+    ]
+    for points, colour, style, label in lines:
+        rates = np.array([1 / point.seconds for point in points]) / 1e3
+        _line(axes, BATCH_SIZES, rates, colour, style, label)
+    _set_axes(axes, BATCH_SIZES, "images in a batch", "thousand images/s", "Batch size, images of 32x32x3")
+    axes.legend(loc="upper left")
 
 
 def _draw_sides(axes: Any, points: Sequence[Point]) -> None:
@@ -250,7 +271,7 @@ def _draw_sizes(axes: Any, found: Curves) -> None:
     axes.legend(loc="upper right")
 
 
-def _line(axes: Any, x: Sequence[int], y: np.ndarray, colour: str, style: str, label: str | None) -> Any:
+def _line(axes: Any, x: Sequence[int], y: np.ndarray, colour: str, style: str, label: str) -> Any:
     """A line through the medians, with bars from the least to the most; columns of y as in `Point.seconds`."""
     ends = np.sort(y[:, 1:], axis=1)
     bars = np.abs([y[:, 0] - ends[:, 0], ends[:, 1] - y[:, 0]])

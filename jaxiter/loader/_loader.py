@@ -211,12 +211,15 @@ class Loader:
             TypeError: If key is no threefry key, or the arrays are on the host and an argument is traced.
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        key, leaves, program = as_key(key), self._leaves, self._program(step)
         if donate is not None:
-            self._check_donated(donate, program)
-        data = leaves[: len(self._chains)]
+            self._check_donated(donate, self._program(step))
+        return self._batch(as_key(key), epoch, step, donate)
+
+    def _batch(self, key: Key, epoch: Any, step: Any, donated: Any) -> Any:
+        """`batch` behind its door."""
+        program, leaves = self._program(step), self._leaves
         if self._all_resident:
-            return resident_batch(program, leaves, key, _together(epoch, step), donate)
+            return resident_batch(program, leaves, key, _together(epoch, step), donated)
         index = rows_at(key, self.rows, epoch, step, np.uint32(self.size), self._rule(step))
         if isinstance(index, jax.core.Tracer):
             raise TypeError(
@@ -224,14 +227,14 @@ class Loader:
                 "read them. Put them on the device first, loader = loader.to_device(), and pass the loader to jit as "
                 "an argument."
             )
-        on_host = np.asarray(index)
+        on_host, data = np.asarray(index), leaves[: len(self._chains)]
         names = [leaf_name(path) for path, _ in jax.tree.leaves_with_path(self.data)]
         rows = [
             leaf if is_resident(leaf) else read_rows(name, leaf, on_host)
             for name, leaf in zip(names, data, strict=True)
         ]
         was_read = tuple(not is_resident(leaf) for leaf in data)
-        return host_batch(program, was_read, (*rows, *leaves[len(rows) :]), key, epoch, index, donate)
+        return host_batch(program, was_read, (*rows, *leaves[len(rows) :]), key, epoch, index, donated)
 
     def epoch(self, key: Key, epoch: Counter) -> Iterator[Any]:
         """The batches of one epoch, in order."""
@@ -337,7 +340,7 @@ def _described(leaf: Any) -> str:
 
 def _together(epoch: Any, step: Any) -> Any:
     """One argument of a program and not two: each that is handed over takes 7 us."""
-    if any(isinstance(counter, jax.core.Tracer) for counter in (epoch, step)):
+    if isinstance(epoch, jax.core.Tracer) or isinstance(step, jax.core.Tracer):
         return jnp.stack([jnp.asarray(epoch), jnp.asarray(step)])
     return np.array([epoch, step], np.uint32)
 
