@@ -39,6 +39,7 @@ from _contestants import (
     SHIFTED,
     STEPPED,
     STEPPED_CONV,
+    STREAM,
     augmented,
     gathered,
     order_of_a_batch,
@@ -53,6 +54,12 @@ CURVES = Path(__file__).with_name("curves.png")
 OVER_KERAS, OVER_PEERS = {"W1": 60, "W2": 20, "W3": 150}, {"W1": 2, "W2": 1.3, "W3": 6}
 OVER_NUMPY = {"W4s": 0.8, "W4l": 1}
 GPU_BEGIN = "<!-- gpu:begin -->"
+NO_GPU = f"""{GPU_BEGIN}
+## GPU
+
+There are no figures of a GPU; `python bench/gpu.py --write` makes them on a machine that has one.
+<!-- gpu:end -->
+"""
 
 
 def run_all(rounds: int, quick: bool, picture: Path) -> str:
@@ -105,7 +112,7 @@ def targets(rates: dict[str, dict[str, float]]) -> str:
                 (OVER_NUMPY, "NumPy", lambda found: found[NUMPY], GATHER),
             )
             for name in aims
-            for way, ours in (("Loader.batch", batch), ("stream, donate=True,", DONATED))
+            for way, ours in (("Loader.batch", batch), ("stream", STREAM), ("stream, donate=True,", DONATED))
         ),
         ("W1, jaxiter.keras over Keras", rates["W1"][FACE] / rates["W1"][KERAS], 25),
         ("W2, jaxiter.keras over Loader.batch", rates["W2"][FACE] / rates["W2"][BATCH], 1 / 1.5),
@@ -186,7 +193,7 @@ def main() -> None:
     if arguments.write:
         results = Path(__file__).with_name("RESULTS.md")
         _, begin, gpu = results.read_text().partition(GPU_BEGIN)  # that part is written by gpu.py, on another machine
-        results.write_text(report(body, rounds) + ("\n" + begin + gpu if begin else ""))
+        results.write_text(f"{report(body, rounds)}\n{begin + gpu or NO_GPU}")
 
 
 if __name__ == "__main__":
