@@ -87,18 +87,16 @@ def compose(*matrices: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
         >>> compose(shift_matrix(1, 0), shift_matrix(2, 5))[:2, 2].tolist()
         [-3.0, -5.0]
     """
-
     if not matrices:
         return jnp.eye(3, dtype=np.float32)
-    first, *others = matrices
-    return reduce(_product, others, jnp.asarray(first, jnp.promote_types(np.float32, jnp.asarray(first).dtype)))
+    first, *others = map(jnp.asarray, matrices)
+    return reduce(_product, others, first.astype(jnp.promote_types(np.float32, first.dtype)))
 
 
 @partial(jax.jit, inline=True)
 def _product(a: Any, b: Any) -> Any:
     # Written out. Matrix units may round to TF32, and products with 0 and 1 have to be exact; of a sum over an axis
     # XLA:CPU makes a call of a library from batches of 256 on, which takes longer than the warp.
-    a, b = jnp.asarray(a), jnp.asarray(b)
     return jnp.stack(
         [jnp.stack([a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j] for j in range(3)]) for i in range(3)]
     )

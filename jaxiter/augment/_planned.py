@@ -9,6 +9,7 @@ are the same to 1e-5 of the range.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,13 +46,30 @@ def is_planned(image: Any, order: int) -> bool:
 
 def resample_planned(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: Plan) -> Num[Array, ...]:
     """As `_warp.warp`, along one of the matrices that `plan` was made for."""
+    if is_windowed(plan, fill_mode):
+        return _in_stretches(image, matrix, fill_mode, cval, order, plan, _resample_pixels)
+    return _resample_pixels(image, matrix, fill_mode, cval, order, plan)
+
+
+def select_pixels(
+    image: Any, matrix: Any, fill_mode: str, cval: Any, plan: Plan | None
+) -> Num[Array, "height width channels"]:
+    """The image along a matrix that mirrors it and shifts it by whole pixels, and does nothing else."""
+    is_short = image.shape[1] * image.shape[2] < _SHORT
+    if plan is None or is_short or not is_windowed(plan, fill_mode):
+        return _select_pixels(image, matrix, fill_mode, cval, 0, plan)
+    return _in_stretches(image, matrix, fill_mode, cval, 0, plan, _select_pixels)
+
+
+# Compiled once for each config: the choice is made of closures, which without a program around them would be compiled
+# anew, and kept, at every call.
+@partial(jax.jit, static_argnames=("fill_mode", "order", "plan", "by_pixel"), inline=True)
+def _in_stretches(
+    image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: Plan, by_pixel: Callable[..., Any]
+) -> Any:
+    """On CPU by whole rows; elsewhere a pixel looked up is nothing slow."""
     arguments = (image, matrix, fill_mode, cval, order, plan)
-    if not is_windowed(plan, fill_mode):
-        return _resample_pixels(*arguments)
-    # Elsewhere than on CPU a pixel looked up is nothing slow.
-    return jax.lax.platform_dependent(
-        cpu=lambda: resample_windowed(*arguments), default=lambda: _resample_pixels(*arguments)
-    )
+    return jax.lax.platform_dependent(cpu=lambda: resample_windowed(*arguments), default=lambda: by_pixel(*arguments))
 
 
 def _resample_pixels(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: Plan) -> Any:
@@ -61,21 +79,10 @@ def _resample_pixels(image: Any, matrix: Any, fill_mode: str, cval: Any, order: 
     return filled(_interpolated(image, rows, cols), (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 
-def select_pixels(
-    image: Any, matrix: Any, fill_mode: str, cval: Any, plan: Plan | None
-) -> Num[Array, "height width channels"]:
-    """The image along a matrix that mirrors it and shifts it by whole pixels, and does nothing else."""
-
-    def by_pixel() -> Any:
-        rows = _whole_taps(matrix[0, 0], matrix[0, 2], image.shape[0], fill_mode, (-1, 1))
-        cols = _whole_taps(matrix[1, 1], matrix[1, 2], image.shape[1], fill_mode, (1, -1))
-        return filled(_interpolated(image, rows, cols), (rows.inside & cols.inside)[..., None], fill_mode, cval)
-
-    is_short = image.shape[1] * image.shape[2] < _SHORT
-    if plan is None or is_short or not is_windowed(plan, fill_mode):
-        return by_pixel()
-    windowed = partial(resample_windowed, image, matrix, fill_mode, cval, 0, plan)
-    return jax.lax.platform_dependent(cpu=windowed, default=by_pixel)
+def _select_pixels(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: Plan | None) -> Any:
+    rows = _whole_taps(matrix[0, 0], matrix[0, 2], image.shape[0], fill_mode, (-1, 1))
+    cols = _whole_taps(matrix[1, 1], matrix[1, 2], image.shape[1], fill_mode, (1, -1))
+    return filled(_interpolated(image, rows, cols), (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 
 def _interpolated(image: Any, rows: Taps, cols: Taps) -> Any:

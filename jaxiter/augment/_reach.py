@@ -45,6 +45,12 @@ class Reach(NamedTuple):
         aligned = bool(self.linear[0, 1] == 0 and self.linear[1, 0] == 0)
         if bits < _LEAST_BITS:
             return None
-        window = int(np.ceil(self.offset[1] * _MARGIN + 0.01)) + 1
-        shifts = bool((self.linear == np.eye(2)).all()) and window <= width * _WIDEST
-        return Plan(bits, aligned, bool((farthest < 2 * (sizes - 1)).all()), window if shifts else None)
+        shifts = bool((self.linear == np.eye(2)).all())
+        window = _window(self.offset[1], width) if shifts else None
+        return Plan(bits, aligned, bool((farthest < 2 * (sizes - 1)).all()), window)
+
+
+def _window(offset: float, width: int) -> int | None:
+    """Columns enough for a shift by `offset`: powers of two, so that not every range has a program of its own."""
+    needed, most = int(np.ceil(offset * _MARGIN + 0.01)) + 1, int(width * _WIDEST)
+    return min(1 << (needed - 1).bit_length(), most) if needed <= most else None

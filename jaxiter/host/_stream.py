@@ -110,7 +110,10 @@ class Stream(Iterator[Any]):
         self._num_epochs = None if num_epochs is None else _check_count("num_epochs", num_epochs)
         self._prefetch = _check_count("prefetch", prefetch)
         if not isinstance(donate, bool):
-            raise TypeError(f"donate is {donate!r}; expected True or False.")
+            raise TypeError(
+                f"donate is a {type(donate).__name__}; expected True or False: a stream takes back the batches that it "
+                "handed over."
+            )
         if sharding is not None:
             _check_sharding(loader, sharding)
             if donate:

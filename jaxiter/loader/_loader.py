@@ -14,6 +14,7 @@ from .._keys import Counter, Key, as_key, check_counter, like_given
 from ..augment import Chain
 from ..sampler._shuffle import check_size
 from ._data import check_data, is_resident, leaf_name, read_rows, upload
+from ._donation import checked_donation
 from ._prefix import Form, place
 from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_key
 
@@ -202,17 +203,20 @@ class Loader:
             epoch: An integer in [0, 2**32), may be traced.
             step: An integer in [0, num_steps), may be traced, and then unchecked.
             donate: A batch of this loader that is needed no longer, as for `donate_argnums` of `jax.jit`: the new one
-                takes its memory, and it is deleted. What is still computed from it is waited for. Large batches on
-                CPU gain by it: fresh memory takes as long to come by as the batch takes to make.
+                takes its memory, and it is deleted. What is still computed from it is waited for. Batches of many
+                megabytes on CPU gain by it, where fresh memory can take as long as they do. With remainder "keep" a
+                batch of another length is let go, and the new one gets other memory. Within a program that is being
+                traced it has no effect: donate to your own `jit`.
 
         Raises:
-            ValueError: If epoch or step is out of range, step is traced and remainder is "keep", or donate is no batch
-                of this loader's shapes.
-            TypeError: If key is no threefry key, or the arrays are on the host and an argument is traced.
+            ValueError: If epoch or step is out of range, step is traced and remainder is "keep", or donate has other
+                shapes, lies elsewhere, was donated before, or holds the loader's own arrays.
+            TypeError: If key is no threefry key, the arrays are on the host and an argument is traced, or donate
+                holds anything but JAX arrays.
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         if donate is not None:
-            self._check_donated(donate, self._program(step))
+            donate = self._donated(donate, self._program(step))
         return self._batch(as_key(key), epoch, step, donate)
 
     def _batch(self, key: Key, epoch: Any, step: Any, donated: Any) -> Any:
@@ -281,6 +285,13 @@ class Loader:
     def _leaves(self) -> list[Any]:
         return jax.tree.leaves(self)
 
+    def _donated(self, donated: Any, program: Program) -> Any:
+        """What was given as `donate`, if its memory fits the batch that is to be made."""
+        known = program.rule, jax.dtypes.canonicalize_dtype(np.int64)
+        if known not in self._specs:
+            self._specs[known] = batch_spec(program, self._leaves)
+        return checked_donation(donated, self._specs[known], self._leaves, any_length=self.remainder == "keep")
+
     @cached_property
     def _all_resident(self) -> bool:
         return all(map(is_resident, self._leaves[: len(self._chains)]))
@@ -305,22 +316,6 @@ class Loader:
             self._programs[rule] = Program(jax.tree.structure(self), rule)
         return self._programs[rule]
 
-    def _check_donated(self, donated: Any, program: Program) -> None:
-        known = program.rule, jax.dtypes.canonicalize_dtype(np.int64)
-        if known not in self._specs:
-            self._specs[known] = batch_spec(program, self._leaves)
-        expected = self._specs[known]
-        # Compared in tuples: mypy knows no == of tree structures.
-        fits = (jax.tree.structure(donated),) == (jax.tree.structure(expected),) and all(
-            isinstance(leaf, jax.Array) and (leaf.shape, leaf.dtype) == (spec.shape, spec.dtype)
-            for leaf, spec in zip(jax.tree.leaves(donated), jax.tree.leaves(expected), strict=True)
-        )
-        if not fits:
-            raise ValueError(
-                f"donate is {jax.tree.map(_described, donated)}; expected a batch of this loader, "
-                f"{jax.tree.map(_described, expected)}."
-            )
-
     def _check_step(self, step: Counter) -> Any:
         if self.remainder == "keep" and isinstance(step, jax.core.Tracer):
             raise ValueError(
@@ -332,10 +327,6 @@ class Loader:
         if not isinstance(checked, jax.core.Tracer) and not 0 <= checked < self.num_steps:
             raise ValueError(f"step is {checked}; expected a step in [0, {self.num_steps}), the batches of one epoch.")
         return checked
-
-
-def _described(leaf: Any) -> str:
-    return f"{getattr(leaf, 'dtype', type(leaf).__name__)}{list(np.shape(leaf))}"
 
 
 def _together(epoch: Any, step: Any) -> Any:

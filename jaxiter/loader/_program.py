@@ -49,14 +49,12 @@ class Program:
         return isinstance(other, Program) and (self.rule, self.structure) == (other.rule, other.structure)
 
 
-# What is donated takes no part in the computation, and jit would leave an argument out that takes none.
-
-
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
 def resident_batch(program: Program, leaves: Sequence[Any], key: Key, place: Any, donated: Any = None) -> Any:
     """The batch at `place`, (epoch, step), of a loader whose arrays are all on the device.
 
-    It is written where `donated` is, a batch of the same shapes that nobody needs any more, if there is one.
+    It is written where `donated` is, a batch of the same shapes that nobody needs any more, if there is one. That takes
+    no part in the computation; without `keep_unused` jit would leave it out.
     """
     loader = jax.tree.unflatten(program.structure, leaves)
     data, structure = jax.tree.flatten(loader.data)

@@ -1,12 +1,13 @@
 """Maps whose reach is known take a shorter way, by what their config asks for: it must not show in the pixels."""
 
+import re
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
-from jaxiter import Affine, Chain, Loader, Rescale, rotation_matrix
+from jaxiter import Affine, Brightness, Cast, Chain, ChannelShift, Loader, Normalize, Rescale, rotation_matrix
 from jaxiter.augment import _affine, _planned
 from jaxiter.loader._program import resident_batch
 
@@ -138,25 +139,84 @@ def test_the_way_is_chosen_by_the_config(key, monkeypatch):
         taken.clear()
 
 
+@pytest.mark.parametrize("name", ["shift", "whole", "flips", "order 0"])
+def test_calls_without_jit_compile_once(key, name):
+    chain, image = Chain(SHIFTS[name]), np.zeros((6, 40, 3), np.float32)
+    mapped = jax.vmap(chain.sample_and_apply)
+    keys, images = jax.random.split(key, 3), np.zeros((3, 6, 40, 3), np.float32)
+    others = list(keys)  # a program of its own
+    for _ in range(2):
+        jax.block_until_ready((chain.sample_and_apply(key, image), mapped(keys, images)))
+    compiled = []
+
+    def note(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    for other in others:
+        jax.block_until_ready((chain.sample_and_apply(other, image), mapped(keys, images)))
+    jax.monitoring.unregister_event_duration_listener(note)
+    assert not compiled
+
+
+STEPS = ChannelShift(20.0), Brightness(0.2), Rescale(1 / 255), Normalize((0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 GATHERS = {
     "nothing": (Rescale(1 / 255), 1),  # the rows of the batch
-    "whole": (CONFIGS["whole"], 2),  # and one pixel for each
+    "flips": (SHIFTS["flips"], 2),  # and one pixel for each
+    "whole": (CONFIGS["whole"], 2),
     "axis-aligned": (CONFIGS["axis-aligned"], 5),  # and four
     "shift": (Affine(shift=0.2, horizontal_flip=True), 5),  # and four stretches for each row
     "full": (Chain(CONFIGS["full"], Rescale(1 / 255)), 5),
     "order 0": (Affine(rotation=15, order=0), 2),
+    **{f"all, {dtype}": (Chain(CONFIGS["full"], *STEPS, Cast(dtype)), 5) for dtype in ("float32", "bfloat16", "uint8")},
+    "all, float16": (Chain(CONFIGS["full"], *STEPS, Cast("float16")), 5),
 }
+SIZE, BATCH, SHAPE = 1009, 4, (9, 8, 3)
 
 
 @pytest.mark.parametrize("name", GATHERS)
 def test_a_batch_is_one_pass_over_bytes(key, name):
-    """No array of the data's size but the data, no float picture before the last, and no more gathers than needed."""
+    """No array of the data's size but the data, one of the batch's in floats, and no more gathers than needed."""
     augment, num_gathers = GATHERS[name]
-    size, batch = 1009, 4
-    loader = Loader(np.zeros((size, 9, 8, 3), np.uint8), batch_size=batch, augment=augment).to_device()
+    loader = Loader(np.zeros((SIZE, *SHAPE), np.uint8), batch_size=BATCH, augment=augment).to_device()
     place = np.zeros(2, np.uint32)
     text = resident_batch.lower(loader._program(np.uint32(0)), loader._leaves, key, place).compile().as_text()
-    assert text.count(" gather(") == num_gathers
-    assert f"f32[{size}" not in text
-    entry = [line for line in text.splitlines() if " gather(" in line]
-    assert all("= u8[" in line for line in entry), entry
+    gathers = [line for line in text.splitlines() if " gather(" in line]
+    assert len(gathers) == num_gathers
+    assert all("= u8[" in line for line in gathers), gathers
+    made = list(stored_arrays(text))
+    assert [entry for entry in made if entry[1][:1] == (SIZE,) or np.prod(entry[1]) >= SIZE * np.prod(SHAPE)] == []
+    floats = [entry for entry in made if entry[0] != "u8" and np.prod(entry[1]) == BATCH * np.prod(SHAPE)]
+    assert len(floats) <= 1, floats
+
+
+def stored_arrays(text):
+    """(dtype, shape, operation) of every array that a compiled program computes and keeps, outside of its fusions.
+
+    Left out: what only names memory, and the zeros of a conditional's branch that never runs.
+    """
+    names = {"parameter", "bitcast", "tuple", "get-tuple-element", "conditional", "constant", "broadcast"}
+    fused = False
+    for line in text.splitlines():
+        if line.endswith("{"):
+            # Whole computations inside a fusion or wrapped around one instruction keep nothing by themselves.
+            fused = line.lstrip("%").startswith(("fused", "wrapped", "parallel_fused"))
+        found = re.match(r"\s+(?:ROOT )?%?\S+ = (\w+)\[([\d,]*)\]\S* ([\w-]+)\(", line)
+        if found and not fused and found[3] not in names and "calls=%wrapped_broadcast" not in line:
+            yield found[1], tuple(int(side) for side in found[2].split(",") if side), found[3]
+
+
+def test_what_a_program_stores_is_found(key):
+    """The test above would see a copy of the data, and a picture in floats before the last."""
+    data = np.zeros((SIZE, *SHAPE), np.uint8)
+
+    @jax.jit
+    def copied(data, row):
+        changed = data ^ np.uint8(1)
+        floats = jax.lax.dynamic_slice_in_dim(changed, row, BATCH).astype(np.float32)
+        return changed, floats, floats * 2
+
+    made = list(stored_arrays(copied.lower(data, 0).compile().as_text()))
+    assert any(shape == (SIZE, *SHAPE) for _, shape, _ in made)
+    assert sum(np.prod(shape) == BATCH * np.prod(SHAPE) for dtype, shape, _ in made if dtype == "f32") >= 2

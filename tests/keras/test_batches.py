@@ -106,6 +106,18 @@ def test_another_range_and_a_short_last_batch_compile_nothing_new():
     assert random_batch._cache_size() == compiled
 
 
+def test_another_shift_alone_compiles_nothing_new():
+    images = np.zeros((10, 64, 64, 3), np.uint8)
+    generator = ImageDataGenerator(height_shift_range=0.12, horizontal_flip=True)
+    it = generator.flow(images, batch_size=5, seed=1)
+    next(it)
+    compiled = random_batch._cache_size()
+    for shift in (0.13, 0.15, 0.17, 0.2, 0.23):  # sixteen columns hold them all
+        generator.height_shift_range, generator.width_shift_range = shift, shift / 3
+        next(it)
+    assert random_batch._cache_size() == compiled
+
+
 @pytest.mark.parametrize("fill_mode", ["nearest", "constant", "reflect", "wrap"])
 @pytest.mark.parametrize("order", [0, 1, 2, 3, 5])
 def test_a_batch_holds_what_keras_makes_of_the_same_parameters(fill_mode, order):

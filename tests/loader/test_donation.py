@@ -66,22 +66,69 @@ def test_a_numpy_view_keeps_what_it_shows(key):
 
 @pytest.mark.parametrize("place", ["resident", "host"])
 @pytest.mark.parametrize(
-    "spoil",
+    ("spoil", "error", "words"),
     [
-        lambda batch: batch[0],
-        lambda batch: list(batch),
-        lambda batch: (batch[0][:3], batch[1][:3]),
-        lambda batch: (batch[0].astype(np.uint8), batch[1]),
-        lambda batch: (np.asarray(batch[0]), batch[1]),
-        lambda batch: True,
+        (lambda batch: batch[0], ValueError, r"donate is .*; expected the last .*float32\[4, 24, 25, 3\]"),
+        (lambda batch: list(batch), ValueError, r"donate is \['float32"),
+        (lambda batch: (batch[0][:3], batch[1][:3]), ValueError, r"donate is \('float32\[3, 24, 25, 3\]"),
+        (lambda batch: (batch[0].astype(np.uint8), batch[1]), ValueError, r"donate is \('uint8"),
+        (lambda batch: (np.asarray(batch[0]), batch[1]), TypeError, r"holds a numpy\.ndarray; .*, JAX arrays"),
+        (lambda batch: (batch, jnp.ones(4, bool)), ValueError, "without its mask"),
+        (lambda batch: (), ValueError, r"donate is \(\);"),
+        (lambda batch: True, TypeError, r"donate is True; .*stream\(\.\.\., donate=True\)"),
+        (lambda batch: False, TypeError, r"donate is False; "),
     ],
 )
-def test_what_is_no_batch_of_the_loader_is_refused_and_kept(key, place, spoil):
+def test_what_is_no_batch_of_the_loader_is_refused_and_kept(key, place, spoil, error, words):
     loader = loaders(AUGMENTS["cast"])[place]
     batch = loader.batch(key, 0, 0)
-    with pytest.raises(ValueError, match=r"donate is .*; expected a batch of this loader, .*float32\[4, 24, 25, 3\]"):
+    with pytest.raises(error, match=words):
         loader.batch(key, 0, 1, donate=spoil(batch))
     assert not any(leaf.is_deleted() for leaf in batch)
+
+
+def test_what_was_donated_is_not_taken_again(key):
+    loader = loaders(AUGMENTS["cast"])["resident"]
+    batch = loader.batch(key, 0, 0)
+    loader.batch(key, 0, 1, donate=batch)
+    with pytest.raises(ValueError, match="holds an array that is deleted, as by having been donated before"):
+        loader.batch(key, 0, 2, donate=batch)
+
+
+def test_what_lies_on_another_device_is_not_taken(key):
+    loader = loaders(AUGMENTS["cast"])["resident"]
+    elsewhere = jax.device_put(loader.batch(key, 0, 0), jax.devices()[3])
+    with pytest.raises(ValueError, match=r"donate lies on \['\S+3'\], and this loader's arrays on"):
+        loader.batch(key, 0, 1, donate=elsewhere)
+
+
+def test_in_a_program_that_is_traced_it_has_no_effect(key):
+    loader = loaders(AUGMENTS["cast"])["resident"]
+    batch = loader.batch(key, 0, 0)
+    made = jax.jit(lambda loader, batch: loader.batch(key, 0, 1, donate=batch))(loader, batch)
+    assert_same(made, loader.batch(key, 0, 1))
+    assert not any(leaf.is_deleted() for leaf in batch)
+
+
+def test_the_data_themselves_are_not_taken(key):
+    data = jnp.arange(4.0), jnp.arange(4.0)
+    loader = Loader(data, batch_size=4)
+    mine = jnp.zeros(4)
+    for donated in (data, (mine, data[1]), (mine, mine)):
+        with pytest.raises(ValueError, match="holds one array twice, or one of the loader's own"):
+            loader.batch(key, 0, 0, donate=donated)
+    assert_same(loader.batch(key, 0, 0, donate=(mine, jnp.zeros(4))), loader.batch(key, 0, 0))
+
+
+def test_a_short_batch_and_the_one_after_it_take_other_memory(key):
+    loader = loaders(AUGMENTS["cast"], remainder="keep")["resident"]
+    batch = None
+    for epoch in range(2):
+        for step in range(loader.num_steps):
+            batch = loader.batch(key, epoch, step, donate=batch)
+            assert_same(jax.tree.map(jnp.copy, batch), loader.batch(key, epoch, step))
+    with pytest.raises(ValueError, match="donate is"):
+        loader.batch(key, 0, 0, donate=(batch[0].astype(np.uint8), batch[1]))
 
 
 @pytest.mark.parametrize("place", ["resident", "host", "mixed"])
@@ -136,5 +183,5 @@ def test_donation_and_sharding_exclude_each_other(key):
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with pytest.raises(ValueError, match="donate=True and a sharding exclude each other"):
         stream(loaders(None)["resident"], key, sharding=sharding, donate=True)
-    with pytest.raises(TypeError, match="donate is 1; expected True or False"):
+    with pytest.raises(TypeError, match="donate is a int; expected True or False"):
         stream(loaders(None)["resident"], key, donate=1)
