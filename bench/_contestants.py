@@ -45,7 +45,7 @@ FACE = "jaxiter.keras flow"
 STEPPED, BARE_SCAN = "jaxiter Loader.batch, then jitted sum", "jaxiter scan_epoch, sum, no boundary"
 STEPPED_CONV, SCAN_CONV = "jaxiter Loader.batch, then jitted convolution", "jaxiter scan_epoch, convolution"
 STREAM, HOST_STREAM = "jaxiter stream, resident", "jaxiter stream, host NumPy"
-DONATED = "jaxiter stream, resident, donate=True"
+DONATED, DONATED_BATCH = "jaxiter stream, resident, donate=True", "jaxiter Loader.batch, donate=the one before"
 
 
 class WorkLoad(NamedTuple):
@@ -182,6 +182,7 @@ def augmented(load: WorkLoad) -> list[Contestant]:
     contestants = [
         Contestant(KERAS, "batch", size, by_keras(LegacyGenerator(**KERAS_ARGUMENTS), images, size), check),
         Contestant(BATCH, "batch", size, by_batch(loader), check),
+        Contestant(DONATED_BATCH, "batch", size, by_batch(loader, donate=True), check),
         *streams(loader, check),
         Contestant(HOST_STREAM, "run", per_epoch * epochs_of(host), by_stream(host), check),
         Contestant(SCAN, "epoch", per_epoch, by_scan(loader, add_sum), check_total),
@@ -191,7 +192,7 @@ def augmented(load: WorkLoad) -> list[Contestant]:
         Contestant(BARE_SCAN, "epoch", per_epoch, by_scan_without_boundary(loader), check_total),
     ]
     flow = by_keras(ImageDataGenerator(**KERAS_ARGUMENTS), images, size)
-    contestants.insert(2, Contestant(FACE, "batch", size, flow, check))
+    contestants.insert(1, Contestant(FACE, "batch", size, flow, check))
     return contestants
 
 
@@ -225,6 +226,7 @@ def gathered(load: WorkLoad) -> list[Contestant]:
         Contestant(NUMPY, "batch", size, by_numpy(images, size), as_float),
         Contestant(KERAS, "batch", size, by_keras(LegacyGenerator(), images, size), as_float),
         Contestant(GATHER, "batch", size, by_batch(loader), as_float),
+        Contestant(DONATED_BATCH, "batch", size, by_batch(loader, donate=True), as_float),
         *streams(loader, as_float),
         Contestant("jaxiter Loader.batch, uint8", "batch", size, untouched, as_uint8),
     ]

@@ -86,24 +86,36 @@ class Loop:
         self.waited.append(waited)
         return np.array(losses)
 
+    @property
+    def shares(self) -> list[float]:
+        """Of the loop's time, spent waiting."""
+        return [waited / took for waited, took in zip(self.waited, self.took, strict=True)]
+
     def last(self, rounds: int) -> Loop:
         """Without the runs that warmed up."""
         return replace(self, took=self.took[-rounds:], waited=self.waited[-rounds:])
 
 
-def overlap(rounds: int) -> str:
-    """Trains both networks in every way, one way after the other in each round, and returns tables as Markdown."""
-    sections = []
+def overlap(rounds: int) -> tuple[str, float]:
+    """Trains both networks in every way, one way after the other in each round.
+
+    Returns:
+        Tables as Markdown, and the share of its time that the first network waits when it takes its batches from the
+        host with prefetch, and its loss to the host at every step.
+    """
+    sections, waiting = [], []
     for task in (_digits(), _small_images()):
         _, height, width, channels = jax.tree.leaves(task.host.data)[0].shape
         batch, steps = task.host.batch_size, task.host.num_steps
         head = f"### {task.name}: batch {batch} of {height}x{width}x{channels}, {steps} steps in an epoch"
-        sections += [head, *_raced(task, rounds)]
-    return "\n\n".join([*sections, NOTE])
+        tables, share = _raced(task, rounds)
+        sections += [head, *tables]
+        waiting.append(share)
+    return "\n\n".join([*sections, NOTE]), waiting[0]
 
 
-def _raced(task: Task, rounds: int) -> list[str]:
-    """One table for each kind of loop."""
+def _raced(task: Task, rounds: int) -> tuple[list[str], float]:
+    """One table for each kind of loop, and a share of waiting, see `overlap`."""
     sources = {
         HOST: partial(stream, task.host, KEY, num_epochs=task.num_epochs, prefetch=2),
         SERIAL: partial(stream, task.host, KEY, num_epochs=task.num_epochs, prefetch=0),
@@ -126,7 +138,7 @@ def _raced(task: Task, rounds: int) -> list[str]:
     for kind, meaning in LOOPS.items():
         of_kind = {name: loops[kind, name].last(rounds) for name in sources}
         sections.append(f"{kind.capitalize()}. {meaning}\n\n{_table(task, of_kind, loading)}")
-    return sections
+    return sections, statistics.median(loops[EVERY_STEP, HOST].last(rounds).shares)
 
 
 def _load(source: Callable[[], Iterable[Any]]) -> Any:
@@ -151,14 +163,13 @@ def _table(task: Task, loops: dict[str, Loop], loading: dict[str, Contestant]) -
                 f"{statistics.median(in_turn):+.1%}",
                 f"{statistics.median(alone) / task.num_steps * 1e3:.2f}",
             ]
-        shares = [waited / took for waited, took in zip(loop.waited, loop.took, strict=True)]
         rows.append(
             [
                 name,
                 f"{statistics.median(loop.took) / task.num_epochs * 1e3:,.0f}",
                 f"{statistics.median(loop.took) / task.num_steps * 1e3:.2f}",
                 f"{statistics.median(loop.waited) / task.num_steps * 1e3:.2f}",
-                f"{statistics.median(shares):.1%}",
+                f"{statistics.median(loop.shares):.1%}",
                 *cells,
             ]
         )

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _contestants import AUGMENT, KERAS_ARGUMENTS, WorkLoad, by_batch, by_keras, check_batch
+from _contestants import AUGMENT, KERAS_ARGUMENTS, SHIFT, WorkLoad, by_batch, by_keras, check_batch
 from _timing import Contestant
 from keras.src.legacy.preprocessing.image import ImageDataGenerator as LegacyGenerator
 from scipy import ndimage
@@ -19,7 +19,7 @@ from jaxiter import Chain, Loader, affine_warp
 from jaxiter.keras import ImageDataGenerator
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
-DEFAULT = "nearest, order 1"
+DEFAULT, DEFAULT_SHIFT = "nearest, order 1", "nearest, shift 0.1"
 SCIPY_ORDERS = (1, 3, 5)
 WARP, ALL = "the warp alone", "with channel shift, brightness and samplewise"
 REPLAY, KERAS_ALL = 'with rng="keras"', f"Keras, {ALL}"
@@ -86,6 +86,19 @@ def sampled(load: WorkLoad) -> list[Contestant]:
         )
         for fill_mode, order in settings
     ]
+
+
+def shifts(load: WorkLoad) -> list[Contestant]:
+    """Flips and shifts alone with each border, and shifts too far for rows to be lengthened; donated."""
+    resident, size = jnp.asarray(load.images()), load.batch_size
+    affine, rescale = SHIFT.transforms
+    settings = {f"{fill_mode}, shift 0.1": {"fill_mode": fill_mode} for fill_mode in FILL_MODES}
+    settings |= {"nearest, whole pixels": {"whole_pixels": True}, "nearest, shift 0.6": {"shift": 0.6}}
+    contestants = []
+    for name, changes in settings.items():
+        loader = Loader(resident, batch_size=size, augment=Chain(replace(affine, **changes), rescale))
+        contestants.append(Contestant(name, "batch", size, by_batch(loader, donate=True), check_any))
+    return contestants
 
 
 def against_scipy(load: WorkLoad) -> list[Contestant]:

@@ -2,8 +2,8 @@
 
     python bench/run.py [--rounds N] [--quick] [--write]
 
-needs `pip install jaxiter[bench]`, and `jaxiter[peers]` for the libraries beside it; `--write` puts the tables into
-bench/RESULTS.md and the plot into bench/curves.png.
+needs `pip install -e '.[bench]'`, and `.[peers]` (3.8 GB) for the libraries beside it; a full run takes about ten
+minutes on two cores. `--write` puts the tables into bench/RESULTS.md and the plot into bench/curves.png.
 """
 
 import os
@@ -48,7 +48,7 @@ from _contestants import (
 )
 from _rivals import PACKAGES, agreement, missing, rivals
 from _timing import Contestant, interleave, machine, markdown, table
-from _variants import ALL, DEFAULT, WARP, against_scipy, sampled, scipy_names, with_steps
+from _variants import ALL, DEFAULT, DEFAULT_SHIFT, WARP, against_scipy, sampled, scipy_names, shifts, with_steps
 
 CURVES = Path(__file__).with_name("curves.png")
 OVER_KERAS, OVER_PEERS = {"W1": 60, "W2": 20, "W3": 150}, {"W1": 2, "W2": 1.3, "W3": 6}
@@ -81,6 +81,8 @@ def run_all(rounds: int, quick: bool, picture: Path) -> str:
     contestants = [*shifted(SHIFTED), *rivals(SHIFTED, "shift")]
     compete(f"{SHIFTED}, flip and fractional shift", SHIFTED.name, contestants, KERAS)
     for load in AUGMENTED:
+        title = f"{load.side}x{load.side}x3, flips and shifts alone, `Loader.batch` with donate="
+        compete(title, f"{load.name} shifts", shifts(load), DEFAULT_SHIFT)
         title = f"{load.name}, `Loader.batch` with other borders and spline orders"
         compete(title, f"{load.name} sampled", sampled(load), DEFAULT)
         title = f'{load.side}x{load.side}x3 float32, 16 images along given matrices, "nearest"'
@@ -93,16 +95,17 @@ def run_all(rounds: int, quick: bool, picture: Path) -> str:
         compete(f"W5: order of {size:,} (an image is a position)", f"W5 {size}", whole_order(size), JAX)
     compete("W5: 128 positions of an order of 100,000,000", "W5 batch", order_of_a_batch(10**8), None)
     add(f"## Curves\n\n{_curves.curves(rounds, seconds / 2, picture)}")
-    add(f"## Overlap\n\n{_overlap.overlap(rounds)}")
+    tables, waiting = _overlap.overlap(rounds)
+    add(f"## Overlap\n\n{tables}")
     for side in (32, 224):
         title = f"{side}x{side}: the same images along the same maps, beside SciPy in float64"
         add(f"## {title}\n\n{markdown(agreement(side))}")
     add(f"## Memory\n\n{_memory.NOTE}\n\n{_memory.memory_table(__file__)}")
-    add(f"## Targets\n\n{targets(rates)}")
+    add(f"## Targets\n\n{targets(rates, waiting)}")
     return "\n\n".join(sections)
 
 
-def targets(rates: dict[str, dict[str, float]]) -> str:
+def targets(rates: dict[str, dict[str, float]], waiting: float) -> str:
     found = [
         *(
             (f"{name}, {way} over {versus}", rates[name][ours] / theirs(rates[name]), aims[name])
@@ -165,6 +168,11 @@ dtype, range and mean.
 
 Peers that took part: {", ".join(f"{name} {version(name)}" for name in PACKAGES.values() if name not in missing())}.
 Not installed: {", ".join(missing()) or "none"}. "jit + vmap" ones take maps that NumPy drew.
+
+Batches of 19 MB (W2, W4l) without `donate` hang on what the allocator of the C library does, which differs from
+process to process: where it gives memory back, every batch comes in fresh pages. `Loader.batch` made 7,000 images a
+second at W2 in such runs and 10,500 in others, at W4l 7,000 and 100,000. That holds for every contestant whose batches
+JAX makes; with `donate` it does not arise.
 
 "No boundary" is `scan_epoch` without `jaxiter/_boundary.py`: what XLA makes of a scan when it may fuse the
 augmentation into the step.

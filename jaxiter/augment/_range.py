@@ -57,6 +57,12 @@ def shift_ranges(name: str, value: Any) -> Any:
     if isinstance(value, tuple):
         if len(value) != 2:
             raise ValueError(f"{name} is {value!r}; expected a fraction, or (rows, cols) with one for each.")
+        for axis, part in enumerate(value):
+            if _is_number(part) and part < 0:
+                raise ValueError(
+                    f"{name}[{axis}] is {part!r}; expected 0 or more: {name} is (rows, cols), and r means [-r, r]. The "
+                    f"range {value!r} for both is {name}=({value!r}, {value!r})."
+                )
         return tuple(symmetric_range(f"{name}[{axis}]", part) for axis, part in enumerate(value))
     checked = symmetric_range(name, value)
     return checked if is_array(checked) else (checked, checked)
