@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 import functools
 import os
 import sys
@@ -47,6 +46,9 @@ def _pydataset() -> Any:
     return dataset if isinstance(dataset, type) else None
 
 
+_NEW_OBJECT = object().__reduce_ex__(2)[0]  # copyreg.__newobj__, which the type stubs leave out
+
+
 class _Joined:
     """What the class of both adds, ahead of both."""
 
@@ -56,9 +58,9 @@ class _Joined:
         """Nothing: the class is no subclass that somebody wrote, and is not announced as one."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # Pickle looks a class up by its name, which is that of the first. (The type stubs leave __newobj__ out.)
+        # Pickle looks a class up by its name, which is that of the first.
         reduced = super().__reduce_ex__(protocol)
-        if isinstance(reduced, tuple) and reduced[0] is copyreg.__newobj__:  # type: ignore[attr-defined]
+        if isinstance(reduced, tuple) and reduced[0] is _NEW_OBJECT:
             return _made_anew, (self._first,), *reduced[2:]
         return reduced
 

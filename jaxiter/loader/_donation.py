@@ -38,12 +38,12 @@ def checked_donation(donated: Any, spec: Any, own: Sequence[Any], *, any_length:
         raise ValueError(misfit)
     if any(_is_concrete(leaf) and leaf.is_deleted() for leaf in found):
         raise ValueError(f"donate holds an array that is deleted, as by having been donated before; {_EXPECTED}.")
-    for leaf, resident in zip(found, filter(_is_concrete, own), strict=False):
-        if _is_concrete(leaf) and leaf.devices() != resident.devices():
-            raise ValueError(
-                f"donate lies on {sorted(map(str, leaf.devices()))}, and this loader's arrays on "
-                f"{sorted(map(str, resident.devices()))}; {_EXPECTED}."
-            )
+    resident = next(filter(_is_concrete, own), None)
+    if resident is not None and any(_is_concrete(leaf) and leaf.devices() != resident.devices() for leaf in found):
+        raise ValueError(
+            f"donate lies on {sorted({str(device) for leaf in found for device in leaf.devices()})}, and this loader's "
+            f"arrays on {sorted(map(str, resident.devices()))}; {_EXPECTED}."
+        )
     own_ids = {id(leaf) for leaf in own}
     if len({id(leaf) for leaf in found} - own_ids) < len(found):
         raise ValueError(f"donate holds one array twice, or one of the loader's own; {_EXPECTED}.")

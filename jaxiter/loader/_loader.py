@@ -306,7 +306,7 @@ class Loader:
 
     @cached_property
     def _whole_program(self) -> Program:
-        return Program(jax.tree.structure(self), Rule(self.batch_size, self.batch_size, self.shuffle))
+        return Program(jax.tree.structure(self), self._rule(0))
 
     def _program(self, step: Any) -> Program:
         if self.remainder != "keep":

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxiter import Affine, Cast, Chain, Loader, Rescale, stream
+from jaxiter.loader._program import resident_batch
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (22, 24, 25, 3), np.uint8)
 LABELS = np.arange(22, dtype=np.int32)
@@ -97,9 +98,23 @@ def test_what_was_donated_is_not_taken_again(key):
 
 def test_what_lies_on_another_device_is_not_taken(key):
     loader = loaders(AUGMENTS["cast"])["resident"]
-    elsewhere = jax.device_put(loader.batch(key, 0, 0), jax.devices()[3])
-    with pytest.raises(ValueError, match=r"donate lies on \['\S+3'\], and this loader's arrays on"):
-        loader.batch(key, 0, 1, donate=elsewhere)
+    images, labels = loader.batch(key, 0, 0)
+    elsewhere = jax.devices()[3]
+    for donated in (jax.device_put((images, labels), elsewhere), (images, jax.device_put(labels, elsewhere))):
+        with pytest.raises(ValueError, match=r"donate lies on \[.*\S+3'\], and this loader's arrays on"):
+            loaders(AUGMENTS["cast"])["mixed"].batch(key, 0, 1, donate=donated)
+        with pytest.raises(ValueError, match="donate lies on"):
+            loader.batch(key, 0, 1, donate=donated)
+
+
+def test_donation_is_one_program_more(key):
+    loader = loaders(AUGMENTS["all"])["resident"]
+    batch = loader.batch(key, 0, 0)
+    compiled = resident_batch._cache_size()
+    for epoch in range(2):
+        for step in range(loader.num_steps):
+            batch = loader.batch(key, epoch, step, donate=batch)
+    assert resident_batch._cache_size() <= compiled + 1
 
 
 def test_in_a_program_that_is_traced_it_has_no_effect(key):
