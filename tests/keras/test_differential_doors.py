@@ -5,10 +5,6 @@ import pytest
 
 from .test_differential import Dice, check_nested, check_same, of_both
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
-)
-
 CONSTRUCTOR = {
     "zoom_range": [0, 2, -0.5, True, np.float64(0.3), np.float32(0.2), None, "ab", (1,), (0.5, 1.5), (1, 2, 3)],
     "brightness_range": [None, (0.5, 1.5), [1, 2], np.array([0.5, 1.5]), 0.5, (1,), (1, 2, 3), "ab"],

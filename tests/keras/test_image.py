@@ -9,8 +9,6 @@ from jaxiter.keras import array_to_img, img_to_array, load_img, save_img
 from .reference import image_utils
 from .test_generator import pictures
 
-pytestmark = pytest.mark.filterwarnings("ignore:Please import .affine_transform:DeprecationWarning")
-
 
 @pytest.mark.parametrize("scale", [False, True])
 @pytest.mark.parametrize("data_format", [None, "channels_last", "channels_first"])

@@ -39,7 +39,6 @@ STEPS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Your .PyDataset")
 @pytest.mark.parametrize("walk", range(25))
 def test_any_walk_counts_as_keras_counts(walk):
     choose = np.random.RandomState(walk)

@@ -9,10 +9,6 @@ from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator
 
 from .reference import legacy
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
-)
-
 IMAGES = np.arange(10, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 4, 4, 3), np.uint8)
 LABELS = np.array(list("ababababab"))
 WEIGHTS = np.linspace(0, 1, 10)

@@ -11,10 +11,6 @@ from jaxiter.keras._transform import given_batch
 from .test_batches import IMAGES, epoch_by_row
 from .test_generator import EVERYTHING, same_but_for_ties
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
-)
-
 
 class Same(ImageDataGenerator):
     """Overrides everything and changes nothing."""
