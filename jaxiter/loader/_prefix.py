@@ -36,6 +36,11 @@ def _transform_of_each_leaf(data: Any, augment: Any) -> list[Any]:
         return [None] * len(paths)
     if is_transform(augment):
         images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
+        if _are_single_pictures([leaf.shape for _, leaf in paths]):
+            raise ValueError(
+                f"data has {len(paths)} leaves of shape {paths[0][1].shape}, as if each were one picture; expected all "
+                "of them in one array, (size, height, width, channels). Use np.stack(pictures)."
+            )
         if len(images) != 1:
             found = "no leaf" if not images else f"{len(images)} leaves"
             raise ValueError(
@@ -108,6 +113,11 @@ def _chain_remedy(augment: Any) -> str:
 
 def _listing(paths: Any) -> str:
     return "\n".join(f"  {leaf_name(path)}: {leaf.dtype}{list(leaf.shape)}" for path, leaf in paths)
+
+
+def _are_single_pictures(shapes: list[tuple[int, ...]]) -> bool:
+    first = shapes[0]
+    return len(shapes) > 1 and len(set(shapes)) == 1 and len(first) == IMAGE_RANK - 1 and first[-1] in (1, 3, 4)
 
 
 def _grey_remedy(paths: Any) -> str:

@@ -162,3 +162,8 @@ def test_pictures_that_look_channels_first_are_warned_of():
     with pytest.warns(UserWarning, match=r"data has shape \(4, 3, 32, 32\).*transpose\(0, 2, 3, 1\)"):
         Loader(pictures_first, batch_size=2, augment=AUGMENT)
     Loader(pictures_first, batch_size=2)  # without a transform the axes mean nothing
+
+
+def test_a_list_of_pictures_is_to_be_stacked():
+    with pytest.raises(ValueError, match=r"data has 5 leaves of shape \(6, 7, 3\), .* Use np\.stack\(pictures\)"):
+        Loader([np.zeros((6, 7, 3), np.uint8)] * 5, batch_size=2, augment=Affine(rotation=5))
