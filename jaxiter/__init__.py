@@ -30,7 +30,9 @@ from .keras import ImageDataGenerator as ImageDataGenerator
 from .keras import NumpyArrayIterator as NumpyArrayIterator
 from .loader import Explanation as Explanation
 from .loader import Loader as Loader
+from .loader import Plan as Plan
 from .loader import explain as explain
+from .loader import from_records as from_records
 from .loader import scan_epoch as scan_epoch
 from .sampler import permutation as permutation
 from .sampler import shuffled as shuffled

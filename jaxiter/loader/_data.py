@@ -1,4 +1,4 @@
-"""What a Loader accepts as data: a pytree of arrays with one leading axis, the user's own and never copied."""
+"""What a Loader accepts: data, a pytree of arrays with one leading axis, the user's own and never copied; options."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._aligned import aligned_empty, aligned_rows
+from .._aligned import aligned_empty
 from .._arguments import check_fits
+
+REMAINDERS = ("drop", "pad", "keep")
 
 
 def check_data(data: Any) -> None:
@@ -36,8 +38,10 @@ def _check_leaf(name: str, leaf: Any) -> None:
     if shape is None or dtype is None:
         raise TypeError(
             f"{name} is a {type(leaf).__name__}; expected an array (NumPy, JAX, memmap, or anything with shape, dtype "
-            "and indexing by an integer array). Make one with np.asarray(...)."
+            "and indexing by an integer array). Make one with np.asarray(...), or pass a source that gives one example "
+            "at a time through from_records(source)."
         )
+    dtype = getattr(dtype, "numpy_dtype", dtype)
     if hasattr(leaf, "iloc"):
         raise TypeError(
             f"{name} is a pandas {type(leaf).__name__}, which looks rows up by label and not by place; expected an "
@@ -53,39 +57,83 @@ def _check_leaf(name: str, leaf: Any) -> None:
         check_fits(name, leaf)
 
 
+def check_options(batch_size: Any, shuffle: Any, remainder: Any) -> None:
+    if isinstance(batch_size, (bool, np.bool_)) or not isinstance(batch_size, (int, np.integer)):
+        raise TypeError(f"batch_size is {batch_size!r}; expected a Python int.")
+    if not 1 <= batch_size < 2**31:
+        raise ValueError(f"batch_size is {batch_size}; expected at least 1 example in a batch.")
+    if remainder not in REMAINDERS:
+        raise ValueError(f"remainder is {remainder!r}; expected one of {', '.join(map(repr, REMAINDERS))}.")
+    if not isinstance(shuffle, (bool, np.bool_)):
+        raise TypeError(f"shuffle is {shuffle!r}; expected True or False. The order is decided by the key.")
+
+
+def check_rows(rows: Any, num_examples: int) -> Any:
+    if isinstance(rows, jax.core.Tracer):
+        return rows
+    values = np.asarray(rows)
+    if values.dtype == np.bool_:
+        raise TypeError("rows is a bool mask; expected row numbers. Use np.flatnonzero(mask).")
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        raise TypeError(f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array.")
+    if values.size == 0:
+        raise ValueError("rows is empty; expected at least one row to visit.")
+    if values.min() < 0 or values.max() >= num_examples:
+        raise ValueError(
+            f"rows runs from {values.min()} to {values.max()}; expected [0, {num_examples}), the rows of the data."
+        )
+    return rows.astype(np.int32) if isinstance(rows, jax.Array) else values.astype(np.int32)
+
+
 def is_resident(leaf: Any) -> bool:
     """Whether rows are gathered on the device, inside the compiled program; tracers are."""
     return isinstance(leaf, jax.Array)
 
 
-def read_rows(name: str, leaf: Any, index: np.ndarray) -> np.ndarray:
-    """Rows of an array on the host, in the order of `index`; of a file each is read once, in rising order."""
-    if type(leaf) is np.ndarray:
-        rows = aligned_rows(leaf, index)
-        check_fits(name, rows)
-        return rows
-    unique, inverse = np.unique(index, return_inverse=True)
-    rows = np.asarray(leaf[unique])
-    if rows.shape != (len(unique), *leaf.shape[1:]):
-        raise ValueError(
-            f"{name} returned shape {rows.shape} for {len(unique)} rows; expected {(len(unique), *leaf.shape[1:])}. "
-            "An array-like must take a sorted integer array as index."
-        )
-    check_fits(name, rows)
-    return rows[inverse]
+def dtype_of(leaf: Any) -> np.dtype:
+    """That of a leaf's rows as NumPy names it; TensorStore has names of its own."""
+    return np.dtype(getattr(leaf.dtype, "numpy_dtype", leaf.dtype))
 
 
-def upload(leaf: Any, sharding: Any) -> Any:
+def upload(name: str, leaf: Any, sharding: Any) -> Any:
+    """The array on the device, or laid out by `sharding`, of which every process reads only what its devices hold."""
+    if sharding is not None:
+        _check_divides(name, leaf, sharding)
     if is_resident(leaf):
         return leaf if sharding is None else jax.device_put(leaf, sharding)
-    values = np.asarray(leaf[:])
-    check_fits("data", values)
+    if sharding is None:
+        return jax.device_put(_copied(name, leaf, ()))
+    copies: dict[Any, np.ndarray] = {}  # devices that hold the same are given the same
+
+    def copied(index: Any) -> np.ndarray:
+        spans = tuple(part.indices(length)[:2] for part, length in zip(index, leaf.shape, strict=True))
+        if spans not in copies:
+            copies[spans] = _copied(name, leaf, index)
+        return copies[spans]
+
+    return jax.make_array_from_callback(leaf.shape, sharding, copied)
+
+
+def _copied(name: str, leaf: Any, index: tuple[slice, ...]) -> np.ndarray:
+    values = np.asarray(leaf[index[0] if index else slice(None)])
+    values = values[(slice(None), *index[1:])]
+    check_fits(name, values)
     # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is
     # aligned as its own memory (in spite of may_alias=False), and `jnp.array` holds a third one for a while; so
     # the copy is made here, aligned, and handed over.
     copy = aligned_empty(values.shape, jax.dtypes.canonicalize_dtype(values.dtype))
     np.copyto(copy, values, casting="same_kind")
-    return jax.device_put(copy, sharding)
+    return copy
+
+
+def _check_divides(name: str, leaf: Any, sharding: Any) -> None:
+    try:
+        sharding.shard_shape(leaf.shape)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} has shape {leaf.shape}, which {sharding} does not divide. Put all of it on every device, "
+            "NamedSharding(mesh, P()), or leave examples out."
+        ) from error
 
 
 def take_rows(leaf: Any, index: Any) -> Any:

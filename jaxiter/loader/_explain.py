@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
-from ._data import is_resident, leaf_name, read_rows
+from ._data import is_resident, leaf_name
 from ._loader import Loader
+from ._reading import read_rows
 
 
 class Explanation(NamedTuple):

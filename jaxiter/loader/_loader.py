@@ -13,15 +13,16 @@ import numpy as np
 from .._keys import Counter, Key, as_key, check_counter, like_given
 from ..augment import Chain
 from ..sampler._shuffle import check_size
-from ._data import check_data, is_resident, leaf_name, read_rows, upload
+from ._data import check_data, check_options, check_rows, dtype_of, leaf_name, upload
 from ._donation import checked_donation
+from ._plan import Plan, check_upload, default_device, plan
 from ._prefix import Form, place
-from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_key
+from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_key, together
+from ._reading import Rows, read, reads
+from ._sharding import check_sharding, layout_of_data
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
-
-REMAINDERS = ("drop", "pad", "keep")
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -84,19 +85,12 @@ class Loader:
         rows: Any = None,
     ):
         check_data(data)
-        if isinstance(batch_size, (bool, np.bool_)) or not isinstance(batch_size, (int, np.integer)):
-            raise TypeError(f"batch_size is {batch_size!r}; expected a Python int.")
-        if not 1 <= batch_size < 2**31:
-            raise ValueError(f"batch_size is {batch_size}; expected at least 1 example in a batch.")
-        if remainder not in REMAINDERS:
-            raise ValueError(f"remainder is {remainder!r}; expected one of {', '.join(map(repr, REMAINDERS))}.")
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"shuffle is {shuffle!r}; expected True or False. The order is decided by the key.")
+        check_options(batch_size, shuffle, remainder)
         num_examples = jax.tree.leaves(data)[0].shape[0]
         chains, form = place(data, augment)
         self._set(
             data=jax.tree.map(lambda leaf: leaf, data),  # containers of our own: the user's may change
-            rows=None if rows is None else _check_rows(rows, num_examples),
+            rows=None if rows is None else check_rows(rows, num_examples),
             batch_size=int(batch_size),
             shuffle=bool(shuffle),
             remainder=remainder,
@@ -133,7 +127,8 @@ class Loader:
 
     def __repr__(self) -> str:
         leaves = (
-            f"{leaf_name(path)}: {leaf.dtype}{list(leaf.shape)}" for path, leaf in jax.tree.leaves_with_path(self.data)
+            f"{leaf_name(path)}: {dtype_of(leaf)}{list(leaf.shape)}"
+            for path, leaf in jax.tree.leaves_with_path(self.data)
         )
         static = f"batch_size={self.batch_size}, shuffle={self.shuffle}, remainder={self.remainder!r}"
         return f"Loader({', '.join(leaves)}; size={self.size}, {static}, augment={self.augment!r})"
@@ -195,7 +190,7 @@ class Loader:
         step = self._check_step(step)
         return self._rule(step).positions(step) < np.uint32(self.size)
 
-    def batch(self, key: Key, epoch: Counter, step: Counter, *, donate: Any = None) -> Any:
+    def batch(self, key: Key, epoch: Counter, step: Counter, *, donate: Any = None, sharding: Any = None) -> Any:
         """The batch at one place of the stream, in the structure of the data.
 
         Args:
@@ -207,38 +202,43 @@ class Loader:
                 megabytes on CPU gain by it, where fresh memory can take as long as they do. With remainder "keep" a
                 batch of another length is let go, and the new one gets other memory. Within a program that is being
                 traced it has no effect: donate to your own `jit`.
+            sharding: A `jax.sharding.Sharding` over the leading axis, whose devices divide batch_size: the batch is a
+                global array laid out by it, and every device makes its own part. Under `jit` your program's shardings
+                do the same. With several processes all call this alike, and each reads only its own rows. Without it,
+                arrays on a mesh of explicit axes give batches laid out as they are.
 
         Raises:
-            ValueError: If epoch or step is out of range, step is traced and remainder is "keep", or donate has other
-                shapes, lies elsewhere, was donated before, or holds the loader's own arrays.
-            TypeError: If key is no threefry key, the arrays are on the host and an argument is traced, or donate
-                holds anything but JAX arrays.
+            ValueError: If epoch or step is out of range, step is traced and remainder is "keep", donate has other
+                shapes, lies elsewhere, was donated before, or holds the loader's own arrays, the sharding does not
+                divide the batch, or donate and sharding are both given.
+            TypeError: If key is no threefry key, the arrays are on the host and an argument is traced, sharding is no
+                sharding, or donate holds anything but JAX arrays.
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
+        if sharding is not None:
+            check_sharding(sharding, self.batch_size, self.remainder)
+            if donate is not None:
+                raise ValueError("donate and sharding exclude each other; pass one of them.")
         if donate is not None:
             donate = self._donated(donate, self._program(step))
-        return self._batch(as_key(key), epoch, step, donate)
+        return self._batch(as_key(key), epoch, step, donate, sharding)
 
-    def _batch(self, key: Key, epoch: Any, step: Any, donated: Any) -> Any:
+    def _batch(self, key: Key, epoch: Any, step: Any, donated: Any = None, sharding: Any = None) -> Any:
         """`batch` behind its door."""
-        program, leaves = self._program(step), self._leaves
-        if self._all_resident:
-            return resident_batch(program, leaves, key, _together(epoch, step), donated)
-        index = rows_at(key, self.rows, epoch, step, np.uint32(self.size), self._rule(step))
-        if isinstance(index, jax.core.Tracer):
-            raise TypeError(
-                "the loader's arrays are on the host, where a program that is being traced (jit, scan, vmap) cannot "
-                "read them. Put them on the device first, loader = loader.to_device(), and pass the loader to jit as "
-                "an argument."
-            )
-        on_host, data = np.asarray(index), leaves[: len(self._chains)]
-        names = [leaf_name(path) for path, _ in jax.tree.leaves_with_path(self.data)]
-        rows = [
-            leaf if is_resident(leaf) else read_rows(name, leaf, on_host)
-            for name, leaf in zip(names, data, strict=True)
-        ]
-        was_read = tuple(not is_resident(leaf) for leaf in data)
-        return host_batch(program, was_read, (*rows, *leaves[len(rows) :]), key, epoch, index, donated)
+        return self._made(key, epoch, step, self._read(key, epoch, step, sharding), donated, sharding)
+
+    def _read(self, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows | None:
+        """The rows that have to be read for a batch, if any."""
+        return read(self, key, epoch, step, sharding) if any(self._reads(sharding)) else None
+
+    def _made(self, key: Key, epoch: Any, step: Any, rows: Rows | None, donated: Any, sharding: Any) -> Any:
+        if rows is None:
+            program = self._program(step, self._layout if sharding is None else sharding)
+            return resident_batch(program, self._leaves, key, together(epoch, step), donated)
+        was_read, data = self._reads(sharding), self._leaves[: len(self._chains)]
+        given = [row if read else leaf for row, leaf, read in zip(rows.leaves, data, was_read, strict=True)]
+        program, leaves = self._program(step, sharding), (*given, *self._leaves[len(data) :])
+        return host_batch(program, was_read, leaves, key, epoch, rows.index, donated)
 
     def epoch(self, key: Key, epoch: Counter) -> Iterator[Any]:
         """The batches of one epoch, in order."""
@@ -258,8 +258,40 @@ class Loader:
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         return like_given(step_key(as_key(key), epoch, step), key)
 
+    def step_at(self, examples: int) -> int:
+        """The step of an epoch before which so many examples of it were shown; to go on with another batch_size.
+
+        Raises:
+            ValueError: If no batch of this loader begins there.
+
+        Example:
+            >>> import numpy as np
+            >>> from jaxiter import Loader
+            >>> state = {"epoch": 2, "step": 6, "batch_size": 4}  # of stream(...).get_state()
+            >>> Loader(np.arange(60), batch_size=12).step_at(state["step"] * state["batch_size"])
+            2
+        """
+        step, rest = divmod(int(check_counter("examples", examples)), self.batch_size)
+        if rest or step > self.num_steps:
+            last = min(step, self.num_steps) * self.batch_size
+            after = f" or {last + self.batch_size}" if step < self.num_steps else ""
+            raise ValueError(
+                f"examples is {examples}; expected a place where a batch of {self.batch_size} begins, here "
+                f"{last}{after} (examples are then shown twice, or left out), or a batch_size that divides it."
+            )
+        return step
+
     def to_device(self, sharding: Any = None) -> Loader:
         """The same loader with its arrays on the device (or as `sharding` says), for use under `jit`.
+
+        Args:
+            sharding: A `jax.sharding.Sharding`: `NamedSharding(mesh, P())` puts everything on every device,
+                `NamedSharding(mesh, P("data"))` a part of the examples on each, whose rows then travel between devices
+                at every batch. Each process reads only what its own devices hold.
+
+        Raises:
+            ValueError: If a device has less memory free than that takes, and then nothing is done; see `plan`. If
+                sharding does not divide the examples.
 
         Example:
             >>> import jax, numpy as np
@@ -268,10 +300,29 @@ class Loader:
             >>> jax.jit(lambda loader, step: loader.batch(jax.random.key(0), 0, step))(loader, 2).shape
             (2,)
         """
+        check_upload(self, sharding)
         rows = None if self.rows is None else jnp.asarray(self.rows)
-        data = jax.tree.map(lambda leaf: upload(leaf, sharding), self.data)
+        data = jax.tree.map_with_path(lambda path, leaf: upload(leaf_name(path), leaf, sharding), self.data)
         _, static = self.tree_flatten()
         return self.tree_unflatten(static, (data, self._chains, rows))
+
+    def plan(self, device: Any = None, *, prefetch: int = 2, sharding: Any = None) -> Plan:
+        """What this loader takes of a device's memory: arrays, a batch, and batches made ahead; nothing is allocated.
+
+        Args:
+            device: A `jax.Device`; None is the default device.
+            prefetch, sharding: As for `stream`.
+
+        Example:
+            >>> import numpy as np
+            >>> from jaxiter import Loader
+            >>> plan = Loader(np.zeros((100, 8, 8, 3), np.uint8), batch_size=10).plan(prefetch=1)
+            >>> plan.upload, plan.batch, plan.rows, plan.streaming
+            (19200, 1920, 1920, 7680)
+        """
+        if sharding is not None:
+            check_sharding(sharding, self.batch_size, self.remainder)
+        return plan(self, default_device() if device is None else device, prefetch, sharding)
 
     def _rule(self, step: Any) -> Rule:
         length = self.batch_size
@@ -287,17 +338,36 @@ class Loader:
 
     def _donated(self, donated: Any, program: Program) -> Any:
         """What was given as `donate`, if its memory fits the batch that is to be made."""
+        return checked_donation(donated, self._spec(program), self._leaves, any_length=self.remainder == "keep")
+
+    def _spec(self, program: Program) -> Any:
         known = program.rule, jax.dtypes.canonicalize_dtype(np.int64)
         if known not in self._specs:
             self._specs[known] = batch_spec(program, self._leaves)
-        return checked_donation(donated, self._specs[known], self._leaves, any_length=self.remainder == "keep")
+        return self._specs[known]
+
+    def _reads(self, sharding: Any) -> tuple[bool, ...]:
+        """Of which leaves of the data rows are read; the program takes those of the others itself."""
+        if sharding not in self._known_reads:
+            data = self._leaves[: len(self._chains)]
+            self._known_reads[sharding] = tuple(reads(leaf, sharding) for leaf in data)
+        return self._known_reads[sharding]
 
     @cached_property
-    def _all_resident(self) -> bool:
-        return all(map(is_resident, self._leaves[: len(self._chains)]))
+    def _known_reads(self) -> dict[Any, tuple[bool, ...]]:
+        return {}
 
     @cached_property
-    def _programs(self) -> dict[Rule, Program]:
+    def _layout(self) -> Any:
+        return layout_of_data(self._leaves[: len(self._chains)], self.batch_size)
+
+    @cached_property
+    def _host_rows(self) -> Any:
+        traced = isinstance(self.rows, jax.core.Tracer)
+        return self.rows if self.rows is None or traced else np.asarray(self.rows)
+
+    @cached_property
+    def _programs(self) -> dict[tuple[Rule, Any], Program]:
         return {}
 
     @cached_property
@@ -305,16 +375,14 @@ class Loader:
         return {}
 
     @cached_property
-    def _whole_program(self) -> Program:
-        return Program(jax.tree.structure(self), self._rule(0))
+    def _whole_rule(self) -> Rule:
+        return self._rule(0)
 
-    def _program(self, step: Any) -> Program:
-        if self.remainder != "keep":
-            return self._whole_program
-        rule = self._rule(step)
-        if rule not in self._programs:
-            self._programs[rule] = Program(jax.tree.structure(self), rule)
-        return self._programs[rule]
+    def _program(self, step: Any, sharding: Any = None) -> Program:
+        known = self._rule(step) if self.remainder == "keep" else self._whole_rule, sharding
+        if known not in self._programs:
+            self._programs[known] = Program(jax.tree.structure(self), *known)
+        return self._programs[known]
 
     def _check_step(self, step: Counter) -> Any:
         if self.remainder == "keep" and isinstance(step, jax.core.Tracer):
@@ -327,27 +395,3 @@ class Loader:
         if not isinstance(checked, jax.core.Tracer) and not 0 <= checked < self.num_steps:
             raise ValueError(f"step is {checked}; expected a step in [0, {self.num_steps}), the batches of one epoch.")
         return checked
-
-
-def _together(epoch: Any, step: Any) -> Any:
-    """One argument of a program and not two: each that is handed over takes 7 us."""
-    if isinstance(epoch, jax.core.Tracer) or isinstance(step, jax.core.Tracer):
-        return jnp.stack([jnp.asarray(epoch), jnp.asarray(step)])
-    return np.array([epoch, step], np.uint32)
-
-
-def _check_rows(rows: Any, num_examples: int) -> Any:
-    if isinstance(rows, jax.core.Tracer):
-        return rows
-    values = np.asarray(rows)
-    if values.dtype == np.bool_:
-        raise TypeError("rows is a bool mask; expected row numbers. Use np.flatnonzero(mask).")
-    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
-        raise TypeError(f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array.")
-    if values.size == 0:
-        raise ValueError("rows is empty; expected at least one row to visit.")
-    if values.min() < 0 or values.max() >= num_examples:
-        raise ValueError(
-            f"rows runs from {values.min()} to {values.max()}; expected [0, {num_examples}), the rows of the data."
-        )
-    return rows.astype(np.int32) if isinstance(rows, jax.Array) else values.astype(np.int32)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..augment import Chain, is_place, is_transform
-from ._data import leaf_name
+from ._data import dtype_of, leaf_name
 
 IMAGE_RANK = 4
 
@@ -87,9 +87,9 @@ def _transform_for(path: Any, leaf: Any, given: Any, misfit: str) -> Any:
                 f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank 4, "
                 f"(size, height, width, channels){_grey_remedy([(path, leaf)])}.\n{misfit}."
             )
-        if jnp.issubdtype(leaf.dtype, np.complexfloating):
+        if jnp.issubdtype(dtype_of(leaf), np.complexfloating):
             raise TypeError(
-                f"{leaf_name(path)} has dtype {leaf.dtype} and a transform for images; expected real numbers."
+                f"{leaf_name(path)} has dtype {dtype_of(leaf)} and a transform for images; expected real numbers."
             )
         _warn_of_channels_first(leaf_name(path), leaf.shape)
     return transform
@@ -112,7 +112,7 @@ def _chain_remedy(augment: Any) -> str:
 
 
 def _listing(paths: Any) -> str:
-    return "\n".join(f"  {leaf_name(path)}: {leaf.dtype}{list(leaf.shape)}" for path, leaf in paths)
+    return "\n".join(f"  {leaf_name(path)}: {dtype_of(leaf)}{list(leaf.shape)}" for path, leaf in paths)
 
 
 def _are_single_pictures(shapes: list[tuple[int, ...]]) -> bool:

@@ -1,0 +1,84 @@
+"""Rows of a file that is mapped into memory, which the operating system does best when it is told what comes."""
+
+from __future__ import annotations
+
+import mmap
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from .._aligned import aligned_rows
+
+_RELEASE = 1 << 26  # bytes of a mapping that stay in this process before its pages are let go
+_AROUND = 1 << 16  # bytes that Linux maps around one that is missing
+_mapped: WeakKeyDictionary[mmap.mmap, int] = WeakKeyDictionary()  # bytes that came in since pages were last let go
+
+
+def mapped_rows(name: str, array: np.memmap, rows: np.ndarray) -> np.ndarray:
+    """`array[rows]`, read without waiting for one row after the other, and without growing with the file.
+
+    Left alone, a mapping reads 128 KB around every row, one after the other, and what was read stays in the resident
+    set of the process. Told of all rows before, the system reads just these, together: 8 to 20 times as fast from a
+    cold disk (docs/scale.md).
+
+    Raises:
+        OSError: If the file has become shorter than the array; reading on would kill the process by SIGBUS.
+    """
+    mapping = _mapping_of(array)
+    if mapping is not None:
+        begin = _begin(mapping, array)
+        _check_length(name, mapping, array, begin)
+        _announce(mapping, array, rows, begin)
+    values = aligned_rows(array.view(np.ndarray), rows)
+    if mapping is not None:
+        _let_go(mapping, array, len(rows))
+    return values
+
+
+def _mapping_of(array: np.memmap) -> mmap.mmap | None:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _begin(mapping: mmap.mmap, array: np.memmap) -> int:
+    """Where in the mapping the array begins, in bytes."""
+    whole = np.frombuffer(mapping, np.uint8)
+    return array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+
+
+def _check_length(name: str, mapping: mmap.mmap, array: np.memmap, begin: int) -> None:
+    try:
+        found = mapping.size()
+    except (OSError, ValueError):  # there is no file
+        return
+    offset = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+    last = sum(max(0, stride * (length - 1)) for stride, length in zip(array.strides, array.shape, strict=True))
+    expected = offset + begin + last + array.itemsize
+    if found < expected:
+        raise OSError(
+            f"{name} is a memmap of {array.filename}, which has {found} bytes now; expected at least {expected}. The "
+            "file was truncated after it was opened; write it anew and make the memmap again."
+        )
+
+
+def _announce(mapping: mmap.mmap, array: np.memmap, rows: np.ndarray, begin: int) -> None:
+    length = array[:1].nbytes
+    if not hasattr(mmap, "MADV_WILLNEED") or not array[0].flags.c_contiguous or length == 0:
+        return
+    begins = begin + np.unique(rows).astype(np.int64) * array.strides[0]
+    pages = begins // mmap.PAGESIZE * mmap.PAGESIZE
+    for page, size in zip(pages.tolist(), (begins + length - pages).tolist(), strict=True):
+        mapping.madvise(mmap.MADV_WILLNEED, page, size)
+
+
+def _let_go(mapping: mmap.mmap, array: np.memmap, count: int) -> None:
+    # Pages of a private mapping may hold what the user wrote and no file has.
+    if not hasattr(mmap, "MADV_DONTNEED") or array.mode == "c":
+        return
+    mapped = _mapped.get(mapping, 0) + count * (array[:1].nbytes + _AROUND)
+    if mapped > _RELEASE:
+        mapping.madvise(mmap.MADV_DONTNEED)
+        mapped = 0
+    _mapped[mapping] = mapped

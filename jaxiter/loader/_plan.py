@@ -1,0 +1,167 @@
+"""What a loader asks of a device's memory, told before it is asked for."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ._data import dtype_of, is_resident
+
+if TYPE_CHECKING:
+    from ._loader import Loader
+
+_LARGEST_GROWTH = 32  # of a batch's bytes by its transforms, beyond which it is looked at; bytes become floats by 4
+
+
+class Plan(NamedTuple):
+    """Bytes of one device; `print` it to read it.
+
+    device: The device.
+    free: What it has left, as it says itself, the host's free memory for a CPU device; None if it does not say.
+    resident: The loader's arrays that are on it already.
+    upload: What `loader.to_device()` would add.
+    batch: One finished batch, or this device's part of it.
+    rows: The rows of one batch that are read on the host and brought over; 0 once the arrays are on the device.
+    prefetch: Batches that are made ahead.
+    """
+
+    device: Any
+    free: int | None
+    resident: int
+    upload: int
+    batch: int
+    rows: int
+    prefetch: int
+
+    @property
+    def streaming(self) -> int:
+        """What `stream` adds: the batches made ahead and the one in use, with their rows."""
+        return (self.prefetch + 1) * (self.batch + self.rows)
+
+    def __str__(self) -> str:
+        free = "does not say what it has free" if self.free is None else f"has {_told(self.free)} free"
+        rows = f" and {_told(self.rows)} of rows read on the host" if self.rows else ""
+        return (
+            f"{self.device} {free}. Arrays on it: {_told(self.resident)}; to_device() adds {_told(self.upload)}. "
+            f"A batch: {_told(self.batch)}{rows}; a stream with prefetch={self.prefetch} holds {_told(self.streaming)}."
+        )
+
+
+def plan(loader: Loader, device: Any, prefetch: int, sharding: Any) -> Plan:
+    rule = loader._rule(0)
+    leaves = loader._leaves[: len(loader._chains)]
+    on_host = [leaf for leaf in leaves if not is_resident(leaf)]
+    length = rule.length if sharding is None else sharding.shard_shape((loader.batch_size,))[0]
+    spec = jax.tree.leaves(loader._spec(loader._program(0)))
+    return Plan(
+        device=device,
+        free=free_bytes(device),
+        resident=sum(_bytes_on(leaf, device) for leaf in leaves if is_resident(leaf)),
+        upload=sum(_bytes(leaf.shape, leaf) for leaf in on_host),
+        batch=sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in spec),
+        rows=sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in on_host),
+        prefetch=prefetch,
+    )
+
+
+def check_upload(loader: Loader, sharding: Any) -> None:
+    """Refuses arrays that are larger than what the devices have free, before any of it is taken."""
+    for device, asked in _asked_of_devices(loader, sharding).items():
+        free = free_bytes(device)
+        if free is not None and asked > free:
+            remedy = "lay them out over several devices with to_device(sharding), or " if sharding is None else ""
+            raise ValueError(
+                f"to_device() needs {_told(asked)} on {device}, which has {_told(free)} free. Leave the arrays where "
+                f"they are and use stream(loader, key), which holds a few batches there; {remedy}use fewer rows. "
+                f"loader.plan(device) gives the figures."
+            )
+
+
+def check_streaming(loader: Loader, prefetch: int, sharding: Any) -> None:
+    """Refuses to make more batches ahead than the devices have memory for."""
+    length = loader.batch_size if sharding is None else sharding.shard_shape((loader.batch_size,))[0]
+    raw = sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in loader._leaves[: len(loader._chains)])
+    device = default_device() if sharding is None else min(sharding.addressable_devices, key=lambda one: one.id)
+    free = free_bytes(device)
+    # What exactly a batch needs is known after tracing its transforms, which a small one is not worth.
+    if free is None or _LARGEST_GROWTH * raw * (prefetch + 1) <= free:
+        return
+    planned = plan(loader, device, prefetch, sharding)
+    if planned.streaming > free:
+        raise ValueError(
+            f"a stream with prefetch={prefetch} needs {_told(planned.streaming)} on {device}, which has {_told(free)} "
+            f"free: a batch of {loader.batch_size} takes {_told(planned.batch + planned.rows)} there. Use a smaller "
+            "batch_size or prefetch."
+        )
+
+
+def _asked_of_devices(loader: Loader, sharding: Any) -> dict[Any, int]:
+    asked: dict[Any, int] = {}
+    for leaf in loader._leaves[: len(loader._chains)]:
+        if is_resident(leaf):
+            continue
+        shape, shared = tuple(leaf.shape), set()
+        whole = {default_device(): tuple(map(slice, shape))}
+        for device, index in (sharding.addressable_devices_indices_map(shape) if sharding else whole).items():
+            spans = tuple(part.indices(length)[:2] for part, length in zip(index, shape, strict=True))
+            if device.platform == "cpu":  # those of a process lie in one memory, and what they both hold is there once
+                if spans in shared:
+                    continue
+                shared.add(spans)
+                device = default_device()
+            asked[device] = asked.get(device, 0) + _bytes((stop - start for start, stop in spans), leaf)
+    return asked
+
+
+def free_bytes(device: Any) -> int | None:
+    stats = device.memory_stats()
+    if stats and "bytes_limit" in stats:
+        return int(stats["bytes_limit"]) - int(stats.get("bytes_in_use", 0))
+    return _free_on_host() if device.platform == "cpu" else None
+
+
+def _free_on_host() -> int | None:
+    """What Linux says can be had without swapping, within the limit of a control group; elsewhere all there is."""
+    try:
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        try:
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, ValueError, OSError):
+            return None
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        files = int(stat["active_file"]) + int(stat["inactive_file"])  # given back when memory runs short
+        return min(free, max(0, limit - int((group / "memory.current").read_text()) + files))
+    except (OSError, KeyError, ValueError):  # no control group, or no limit ("max")
+        return free
+
+
+def default_device() -> Any:
+    config: Any = jax.config
+    given = config.jax_default_device
+    return given if isinstance(given, jax.Device) else jax.local_devices(backend=given)[0]
+
+
+def _bytes_on(leaf: Any, device: Any) -> int:
+    return sum(shard.data.nbytes for shard in leaf.addressable_shards if shard.device == device)
+
+
+def _bytes(shape: Iterable[int], leaf: Any) -> int:
+    return math.prod(shape) * np.dtype(jax.dtypes.canonicalize_dtype(dtype_of(leaf))).itemsize
+
+
+def _told(count: int) -> str:
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,112 @@
+"""What of a batch comes from the host: which rows, and how they are read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .._aligned import aligned_rows
+from .._arguments import check_fits
+from .._keys import Key
+from ._data import dtype_of, is_resident, leaf_name, take_rows
+from ._mapped import mapped_rows
+from ._program import rows_at, rows_of
+from ._records import Column, columns_read
+from ._sharding import lies_on, share_of
+
+if TYPE_CHECKING:
+    from ._loader import Loader
+
+_NAMED = 8  # rows in the note on an error
+
+
+class Rows(NamedTuple):
+    """The rows of one batch, before its program."""
+
+    index: Any  # int32[batch]
+    leaves: tuple[Any, ...]  # rows of each leaf of the data that was read, else None
+
+
+def reads(leaf: Any, sharding: Any) -> bool:
+    """Whether rows of this leaf are read before the program runs; else the program takes them."""
+    return not is_resident(leaf) or not (sharding is None or lies_on(leaf, sharding))
+
+
+def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows:
+    """The rows of a batch that have to be read: with a sharding those of this process, as global arrays."""
+    size, rule = np.uint32(loader.size), loader._rule(step)
+    if sharding is None:
+        index = rows_at(key, loader._host_rows, epoch, step, size, rule)
+    else:
+        share = share_of(sharding, loader.batch_size)
+        position = step * np.uint32(loader.batch_size) + share.places
+        index = rows_of(key, loader._host_rows, epoch, position, size, loader.shuffle)
+    if isinstance(index, jax.core.Tracer):
+        raise TypeError(
+            "the loader's arrays are on the host, where a program that is being traced (jit, scan, vmap) cannot "
+            "read them. Put them on the device first, loader = loader.to_device(), and pass the loader to jit as "
+            "an argument."
+        )
+    rows = np.asarray(index)
+    try:
+        leaves = _leaves_at(loader, rows, sharding)
+    except Exception as error:
+        named = ", ".join(map(str, rows[:_NAMED])) + (", ..." if len(rows) > _NAMED else "")
+        error.add_note(f"jaxiter: reading batch {step} of epoch {epoch}, rows {named}")
+        raise
+    if sharding is None:
+        return Rows(index, leaves)
+    return Rows(share.spread(rows), tuple(None if leaf is None else share.spread(leaf) for leaf in leaves))
+
+
+def _leaves_at(loader: Loader, rows: np.ndarray, sharding: Any) -> tuple[Any, ...]:
+    paths = jax.tree.leaves_with_path(loader.data)
+    records = columns_read([leaf for _, leaf in paths], rows)  # each record once, for all of its columns
+    return tuple(
+        (next(records) if isinstance(leaf, Column) else read_rows(leaf_name(path), leaf, rows))
+        if reads(leaf, sharding)
+        else None
+        for path, leaf in paths
+    )
+
+
+def read_rows(name: str, leaf: Any, index: np.ndarray) -> Any:
+    """Rows of an array on the host, in the order of `index`; of a file each is read once, in rising order."""
+    if is_resident(leaf):
+        return _rows_elsewhere(name, leaf, index)
+    if isinstance(leaf, np.memmap):
+        rows = mapped_rows(name, leaf, index)
+    elif type(leaf) is np.ndarray:
+        rows = aligned_rows(leaf, index)
+    else:
+        rows = _rows_of_another(name, leaf, index)
+    check_fits(name, rows)
+    return rows
+
+
+def _rows_of_another(name: str, leaf: Any, index: np.ndarray) -> np.ndarray:
+    unique, inverse = np.unique(index, return_inverse=True)
+    rows = np.asarray(leaf[unique])
+    if rows.shape != (len(unique), *leaf.shape[1:]):
+        raise ValueError(
+            f"{name} returned shape {rows.shape} for {len(unique)} rows; expected {(len(unique), *leaf.shape[1:])}. "
+            "An array-like must take a sorted integer array as index."
+        )
+    if rows.dtype != dtype_of(leaf):
+        raise ValueError(f"{name} returned {rows.dtype} for some rows; expected {dtype_of(leaf)}, its own dtype.")
+    return aligned_rows(rows, inverse)
+
+
+def _rows_elsewhere(name: str, leaf: Any, index: np.ndarray) -> Any:
+    """Rows of an array that lies on other devices than those that the batch goes to."""
+    if not leaf.is_fully_addressable:
+        raise ValueError(
+            f"{name} lies on devices of other processes and not on those of the sharding. Put it where the batches "
+            "go, loader.to_device(...), or give every process the array."
+        )
+    return _take(leaf, index)
+
+
+_take = jax.jit(take_rows)

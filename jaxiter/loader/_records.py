@@ -1,0 +1,98 @@
+"""Data that come example by example, as the columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def from_records(source: Any) -> Any:
+    """The columns of a source that gives one example at a time, as data for a `Loader`.
+
+    For what indexes by one integer and gives a pytree of arrays and numbers, with `len()`: a Grain
+    `RandomAccessDataSource`, a PyTorch map-style dataset of NumPy arrays, a list of dictionaries. Every example must
+    have the structure, shapes and dtypes of the first, which is read at once; the others are read when they are shown,
+    each once for all of its columns.
+
+    Args:
+        source: `len(source)` examples, `source[i]` for a Python int i.
+
+    Returns:
+        The structure of an example, with an array-like (`shape`, `dtype`, indexing by an integer array) at each leaf.
+
+    Raises:
+        TypeError: If source has no length or is not indexed by integers, or an example holds something else.
+        ValueError: If source is empty.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from jaxiter import Loader, from_records
+        >>> source = [{"image": np.full((2, 2, 1), i, np.uint8), "label": i} for i in range(6)]
+        >>> batch = Loader(from_records(source), batch_size=3, shuffle=False).batch(jax.random.key(0), 0, 1)
+        >>> batch["image"].shape, batch["label"].tolist()
+        ((3, 2, 2, 1), [3, 4, 5])
+    """
+    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+        raise TypeError(f"source is a {type(source).__name__}; expected len(source) examples, source[i] for an int i.")
+    if len(source) == 0:
+        raise ValueError("source is empty; expected at least one example.")
+    paths, structure = jax.tree.flatten_with_path(source[0])
+    columns = []
+    for place, (path, leaf) in enumerate(paths):
+        value = np.asarray(leaf)
+        if value.dtype == object:
+            raise TypeError(
+                f"source[0]{jax.tree_util.keystr(path)} is a {type(leaf).__name__}; expected an array or a number."
+            )
+        columns.append(Column(source, structure, place, (len(source), *value.shape), value.dtype))
+    return jax.tree.unflatten(structure, columns)
+
+
+class Column:
+    """One leaf of every example of a source."""
+
+    def __init__(self, source: Any, structure: Any, place: int, shape: tuple[int, ...], dtype: np.dtype):
+        self.source, self.structure, self.place, self.shape, self.dtype = source, structure, place, shape, dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        rows = np.arange(self.shape[0])[index]
+        return next(columns_read([self], rows.reshape(-1))).reshape(rows.shape + self.shape[1:])
+
+    def __repr__(self) -> str:
+        return f"<column of {type(self.source).__name__}: {self.dtype}{list(self.shape)}>"
+
+
+def columns_read(leaves: Sequence[Any], rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of each of `leaves` that is a column; an example is read once, in rising order."""
+    unique, inverse = np.unique(rows, return_inverse=True)
+    read: dict[int, list[list[Any]]] = {}
+    for column in leaves:
+        if isinstance(column, Column):
+            if id(column.source) not in read:
+                read[id(column.source)] = [_example(column, row) for row in unique.tolist()]
+            examples = zip(unique.tolist(), read[id(column.source)], strict=True)
+            values = np.stack([_checked(column, row, example[column.place]) for row, example in examples])
+            yield values[inverse]
+
+
+def _example(column: Column, row: int) -> list[Any]:
+    leaves, structure = jax.tree.flatten(column.source[row])
+    if structure != column.structure:
+        raise ValueError(f"example {row} of the source is {structure}; expected {column.structure}, as the first.")
+    return leaves
+
+
+def _checked(column: Column, row: int, value: Any) -> np.ndarray:
+    found = np.asarray(value)
+    if found.shape != column.shape[1:] or found.dtype != column.dtype:
+        raise ValueError(
+            f"example {row} of the source holds {found.dtype}{list(found.shape)}; expected {column.dtype}"
+            f"{list(column.shape[1:])}, as in the first example."
+        )
+    return found

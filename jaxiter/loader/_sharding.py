@@ -1,0 +1,96 @@
+"""One batch over several devices, and over several processes: who makes which of its examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
+
+
+class Share(NamedTuple):
+    """The examples of a batch that this process makes: those that its own devices will hold."""
+
+    sharding: Any
+    batch_size: int
+    places: np.ndarray  # in the batch, uint32, each once
+    parts: tuple[tuple[Any, slice], ...]  # for each device of this process: which of `places` it holds
+
+    def spread(self, rows: Any) -> jax.Array:
+        """The global array of which this process has `rows`, one for each of its places; no bytes go elsewhere."""
+        devices, parts = zip(*self.parts, strict=True)
+        pieces = jax.device_put([rows[part] for part in parts], list(devices))
+        return jax.make_array_from_single_device_arrays(
+            (self.batch_size, *rows.shape[1:]), self.sharding, pieces, dtype=jax.dtypes.canonicalize_dtype(rows.dtype)
+        )
+
+
+@lru_cache(maxsize=64)
+def share_of(sharding: Any, batch_size: int) -> Share:
+    held = {
+        device: index[0].indices(batch_size)[:2]
+        for device, index in sharding.addressable_devices_indices_map((batch_size,)).items()
+    }
+    begins, total = {}, 0
+    for start, stop in sorted(set(held.values())):  # several devices may hold the same examples, which are read once
+        begins[start, stop] = total
+        total += stop - start
+    places = np.concatenate([np.arange(*span, dtype=np.uint32) for span in begins])
+    parts = tuple(
+        (device, slice(begins[span], begins[span] + span[1] - span[0]))
+        for device, span in sorted(held.items(), key=lambda item: item[0].id)
+    )
+    return Share(sharding, batch_size, places, parts)
+
+
+def check_sharding(sharding: Any, batch_size: int, remainder: str) -> None:
+    """Raises for what is no sharding over the leading axis of a batch, by which every device gets as much."""
+    if remainder == "keep":
+        raise ValueError("remainder='keep' makes the last batch short, which cannot be sharded; use remainder='pad'.")
+    remedy = "expected for example NamedSharding(mesh, P('data')) with a batch_size that its devices divide."
+    if not isinstance(sharding, Sharding):
+        raise TypeError(f"sharding is {sharding!r}; {remedy}")
+    try:
+        sharding.shard_shape((batch_size,))
+    except ValueError as error:
+        raise ValueError(
+            f"sharding is {sharding!r}, which does not divide batch_size {batch_size} over the leading axis; {remedy}"
+        ) from error
+    if not sharding.addressable_devices:
+        raise ValueError(f"sharding is {sharding!r}, which has no device of this process, {jax.process_index()}.")
+
+
+def laid_out(function: Callable[..., Any], sharding: Any) -> Callable[..., Any]:
+    """`function` with results as `sharding` says; the compiler lets every device compute what it will hold."""
+    if sharding is None:
+        return function
+    if explicit_axes(sharding):
+        function = jax.sharding.auto_axes(function, out_sharding=sharding)
+    return jax.jit(function, out_shardings=sharding)
+
+
+def explicit_axes(sharding: Any) -> bool:
+    """Whether the mesh has axes by which JAX types arrays; programs of ours leave the layout to the compiler."""
+    return isinstance(sharding, NamedSharding) and AxisType.Explicit in sharding.mesh.axis_types
+
+
+def layout_of_data(leaves: Iterable[Any], batch_size: int) -> Any:
+    """How a batch of arrays on a mesh of explicit axes is laid out, which JAX wants told: as they are, if it can be."""
+    for leaf in leaves:
+        sharding: Any = jax.typeof(leaf).sharding if isinstance(leaf, jax.Array) else None
+        if explicit_axes(sharding):
+            mesh, spec = sharding.mesh, PartitionSpec(*sharding.spec[:1])
+            try:
+                NamedSharding(mesh, spec).shard_shape((batch_size,))
+            except ValueError:
+                spec = PartitionSpec()
+            return NamedSharding(mesh, spec)
+    return None
+
+
+def lies_on(leaf: Any, sharding: Any) -> bool:
+    """Whether a program over the devices of `sharding` can take rows from `leaf`; those of tracers can."""
+    return isinstance(leaf, jax.core.Tracer) or leaf.sharding.device_set == sharding.device_set
