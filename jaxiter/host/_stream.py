@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import Any, Self
 
-import jax
 import numpy as np
 
 from .._keys import STREAM_VERSION, Key, as_key
 from ..loader import Loader
-from ..loader._data import is_resident
-
-_Position = tuple[int, int]
+from ..loader._plan import check_streaming
+from ..loader._sharding import check_sharding
+from ._agreement import check_agreement, of_stream
+from ._making import Begun, Maker, Place, start_those_read
 
 
 def stream(
@@ -28,6 +27,7 @@ def stream(
     sharding: Any = None,
     with_mask: bool = False,
     donate: bool = False,
+    num_threads: int | None = None,
 ) -> Stream:
     """Batches one after the other, epoch after epoch, with the next ones under way.
 
@@ -38,20 +38,30 @@ def stream(
         key: As for `Loader.batch`.
         start: (epoch, step) of the first batch.
         num_epochs: The epoch at which it stops, counted from 0 whatever `start` is; None never ends.
-        prefetch: Batches that are made ahead. With arrays on the host a thread reads them; it ends with the stream.
+        prefetch: Batches that are made ahead. With arrays on the host threads read them; they end with the stream.
             0 makes each batch when it is asked for.
-        sharding: A `jax.sharding.Sharding` over the leading axis, whose devices divide batch_size: every batch is
-            placed by it. None: on the default device.
+        sharding: A `jax.sharding.Sharding` over the leading axis, whose devices divide batch_size: batches are global
+            arrays laid out by it, and every device makes its own part. Where it has devices of several processes all
+            of them make the stream alike, which is checked when it starts, and each reads only its own rows. None:
+            whole batches on the default device, in every process the same.
         with_mask: Yield `(batch, mask)`, for remainder="pad".
         donate: Take every batch back when the next one is asked for: its memory is that of a batch to come, and JAX
             refuses to use it again. For large batches on CPU; see `Loader.batch`.
+        num_threads: How many threads read arrays on the host, no more than prefetch: each reads a batch of its own, so
+            sources that wait (disks, networks) want both large. None: for NumPy arrays and memmaps one for each core,
+            at most 4; else 1, as not every source may be read from several threads at once.
 
     Returns:
         An iterator with `position`, `get_state()`, `set_state()` and `close()`; also a context manager.
 
     Raises:
         ValueError, TypeError: For a start that is no place of the stream, a negative prefetch or num_epochs, a key
-            of the wrong kind, or donate together with sharding; when asked for a batch after `close()`.
+            of the wrong kind, a sharding that does not divide the batch, donate together with sharding, more batches
+            ahead than the device has memory for (see `Loader.plan`), or processes that differ in their arguments; when
+            asked for a batch after `close()`.
+        RuntimeError: When asked for a batch in a process that was forked after the stream was made.
+        Exception: Whatever reading the data raises, itself, at its batch and with a note that names it. The position
+            stays there: asked again, the stream reads that batch again.
 
     Example:
         >>> import jax, numpy as np
@@ -69,24 +79,8 @@ def stream(
         sharding=sharding,
         with_mask=with_mask,
         donate=donate,
+        num_threads=num_threads,
     )
-
-
-class _Done:
-    """As much of a `Future` as is needed of what is there at once; a real one takes a fifth of a small batch's time."""
-
-    __slots__ = ("_batch", "_error")
-
-    def __init__(self, batch: Any, error: Exception | None = None):
-        self._batch, self._error = batch, error
-
-    def result(self) -> Any:
-        if self._error is not None:
-            raise self._error
-        return self._batch
-
-    def cancel(self) -> bool:
-        return False
 
 
 class Stream(Iterator[Any]):
@@ -97,12 +91,13 @@ class Stream(Iterator[Any]):
         loader: Loader,
         key: Key,
         *,
-        start: _Position,
+        start: Place,
         num_epochs: int | None,
         prefetch: int,
         sharding: Any,
         with_mask: bool,
         donate: bool,
+        num_threads: int | None,
     ):
         if not isinstance(loader, Loader):
             raise TypeError(f"loader is a {type(loader).__name__}; expected a jaxiter.Loader.")
@@ -114,21 +109,25 @@ class Stream(Iterator[Any]):
                 f"donate is a {type(donate).__name__}; expected True or False: a stream takes back the batches that it "
                 "handed over."
             )
+        if num_threads is not None and _check_count("num_threads", num_threads) == 0:
+            raise ValueError("num_threads is 0; expected at least 1, or None. prefetch=0 reads without a thread.")
         if sharding is not None:
-            _check_sharding(loader, sharding)
+            check_sharding(sharding, loader.batch_size, loader.remainder)
             if donate:
                 raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
         self._sharding, self._donate = sharding, donate
-        self._lent: tuple[_Position, Any] | None = None  # the batch that was handed over last, if it is to come back
-        self._threaded = self._prefetch > 0 and not all(map(is_resident, jax.tree.leaves(loader.data)))
+        self._lent: tuple[Place, Any] | None = None  # the batch that was handed over last, if it is to come back
         self._was_closed_early = False
-        self._executor: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
         # Batches made or being made ahead, the first of them that of `_position`.
-        self._pending: deque[Future[Any] | _Done] = deque()
+        self._pending: deque[Begun] = deque()
         self._position = self._check_position(start)
+        check_streaming(loader, self._prefetch, sharding)
+        self._check_agreement(self._position)
+        self._maker = Maker(loader, self._key, self._prefetch, num_threads, sharding, with_mask)
 
     @property
-    def position(self) -> _Position:
+    def position(self) -> Place:
         """(epoch, step) of the next batch that will be handed over; batches made ahead do not count."""
         return self._position
 
@@ -155,14 +154,16 @@ class Stream(Iterator[Any]):
         ]
         if wrong:
             raise ValueError(
-                f"state was taken from another stream: {'; '.join(wrong)}. Make the loader as it was then."
+                f"state was taken from another stream: {'; '.join(wrong)}. Make the loader as it was then; to "
+                "go on with another batch_size, stream(..., start=(epoch, loader.step_at(examples seen in it)))."
             )
         position = self._check_position((state["epoch"], state["step"]))
+        self._check_agreement(position)
         self._discard()
         self._position = position
 
     def close(self) -> None:
-        """Ends the thread, if there is one; may be called again."""
+        """Ends the threads, if there are any, after the reads that are under way; may be called again."""
         self._was_closed_early = self._was_closed_early or not self._has_ended(self._position)
         self._release()
 
@@ -184,15 +185,18 @@ class Stream(Iterator[Any]):
         for _ in self._pending:
             place = self._after(place)
         while len(self._pending) <= self._prefetch and not self._has_ended(place):
-            self._pending.append(self._make(place, self._take_back(place)))
+            self._pending.append(self._maker.begin(place, self._take_back(place)))
             place = self._after(place)
         try:
             batch = self._pending[0].result()
-        except BaseException:
+        except BaseException as error:
             # Nothing is lost: the position stays, and the batch is made again when it is asked for again.
             self._discard()
+            if isinstance(error, StopIteration):  # which would end the loop as if there were no more
+                raise RuntimeError(f"a source raised StopIteration, at position {self._position}.") from error
             raise
         self._pending.popleft()
+        start_those_read(self._pending)
         if self._donate:
             self._lent = self._position, batch[0] if self._with_mask else batch
         self._position = self._after(self._position)
@@ -200,7 +204,7 @@ class Stream(Iterator[Any]):
             self._release()
         return batch
 
-    def _take_back(self, place: _Position) -> Any:
+    def _take_back(self, place: Place) -> Any:
         """The batch that was handed over last, if one at `place` fits its memory."""
         if self._lent is None:
             return None
@@ -208,24 +212,11 @@ class Stream(Iterator[Any]):
         self._lent = None
         return batch if self._loader._rule(step) == self._loader._rule(place[1]) else None
 
-    def _make(self, place: _Position, donated: Any) -> Future[Any] | _Done:
-        arguments = (self._loader, self._key, place, self._with_mask, self._sharding, donated)
-        if self._threaded:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jaxiter-stream")
-            # The worker gets no reference to this stream, so that a stream that is dropped ends its thread.
-            return self._executor.submit(_batch_under, _jax_scopes(), *arguments)
-        # Arrays on the device need no thread: JAX returns at once and computes behind our back.
-        try:
-            return _Done(_batch_at(*arguments))
-        except Exception as error:  # raised when its batch is handed over, after those before it
-            return _Done(None, error)
-
-    def _after(self, place: _Position) -> _Position:
+    def _after(self, place: Place) -> Place:
         epoch, step = place
         return (epoch, step + 1) if step + 1 < self._loader.num_steps else (epoch + 1, 0)
 
-    def _has_ended(self, place: _Position) -> bool:
+    def _has_ended(self, place: Place) -> bool:
         return self._num_epochs is not None and place[0] >= self._num_epochs
 
     def _discard(self) -> None:
@@ -236,11 +227,18 @@ class Stream(Iterator[Any]):
     def _release(self) -> None:
         self._discard()
         self._lent = None
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
+        self._maker.close()
+
+    def _check_agreement(self, position: Place) -> None:
+        if self._sharding is not None:
+            check_agreement(self._sharding, of_stream(self._loader, self._key, position, self._num_epochs))
 
     def _check_open(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"the stream was made in process {self._process}, and {os.getpid()} was forked from it: neither its "
+                "threads nor JAX work there. Start processes by 'spawn', and make the stream in each of them."
+            )
         if self._was_closed_early:
             raise ValueError(
                 f"the stream is closed; it stopped at position {self._position}. Make another one with "
@@ -257,7 +255,7 @@ class Stream(Iterator[Any]):
             "stream_version": STREAM_VERSION,
         }
 
-    def _check_position(self, position: Any) -> _Position:
+    def _check_position(self, position: Any) -> Place:
         try:
             epoch, step = position
         except (TypeError, ValueError):
@@ -269,40 +267,6 @@ class Stream(Iterator[Any]):
                 f"{self._loader.num_steps}, the batches of one epoch."
             )
         return (epoch + 1, 0) if step == self._loader.num_steps else (epoch, step)
-
-
-def _batch_at(loader: Loader, key: Key, place: _Position, with_mask: bool, sharding: Any, donated: Any) -> Any:
-    epoch, step = map(np.uint32, place)
-    batch = loader._batch(key, epoch, step, donated)
-    result = (batch, loader.mask(step)) if with_mask else batch
-    return result if sharding is None else jax.device_put(result, sharding)
-
-
-def _jax_scopes() -> dict[str, Any]:
-    """Settings that `with` blocks change for the calling thread alone; the worker takes them over."""
-    names = ("enable_x64", "default_device", "numpy_dtype_promotion")
-    return {name: getattr(jax.config, f"jax_{name}") for name in names}
-
-
-def _batch_under(scopes: dict[str, Any], *arguments: Any) -> Any:
-    with ExitStack() as stack:
-        for name, value in scopes.items():
-            stack.enter_context(getattr(jax, name)(value))
-        return _batch_at(*arguments)
-
-
-def _check_sharding(loader: Loader, sharding: Any) -> None:
-    if jax.process_count() > 1:
-        raise ValueError(f"sharding with {jax.process_count()} processes is not supported; pass sharding=None.")
-    if loader.remainder == "keep":
-        raise ValueError("remainder='keep' makes the last batch short, which cannot be sharded; use remainder='pad'.")
-    try:
-        sharding.shard_shape((loader.batch_size,))
-    except (AttributeError, ValueError) as error:
-        raise ValueError(
-            f"sharding is {sharding!r}, which does not divide batch_size {loader.batch_size} over the leading axis; "
-            "expected for example NamedSharding(mesh, P('data')) with a batch_size that its devices divide."
-        ) from error
 
 
 def _check_count(name: str, value: Any) -> int:

@@ -47,12 +47,12 @@ def share_of(sharding: Any, batch_size: int) -> Share:
 
 
 def check_sharding(sharding: Any, batch_size: int, remainder: str) -> None:
-    """Raises for what is no sharding over the leading axis of a batch, by which every device gets as much."""
+    """Raises for what is no sharding over the leading axis of a batch that gives every device as much."""
     if remainder == "keep":
         raise ValueError("remainder='keep' makes the last batch short, which cannot be sharded; use remainder='pad'.")
     remedy = "expected for example NamedSharding(mesh, P('data')) with a batch_size that its devices divide."
     if not isinstance(sharding, Sharding):
-        raise TypeError(f"sharding is {sharding!r}; {remedy}")
+        raise ValueError(f"sharding is {sharding!r}; {remedy}")
     try:
         sharding.shard_shape((batch_size,))
     except ValueError as error:
