@@ -17,33 +17,28 @@ class Share(NamedTuple):
     sharding: Any
     batch_size: int
     places: np.ndarray  # in the batch, uint32, each once
-    parts: tuple[tuple[Any, slice], ...]  # for each device of this process: which of `places` it holds
+    begins: dict[tuple[int, int], int]  # for each span of the batch that a device holds: where in `places` it begins
 
     def spread(self, rows: Any) -> jax.Array:
         """The global array of which this process has `rows`, one for each of its places; no bytes go elsewhere."""
-        devices, parts = zip(*self.parts, strict=True)
-        pieces = jax.device_put([rows[part] for part in parts], list(devices))
-        return jax.make_array_from_single_device_arrays(
-            (self.batch_size, *rows.shape[1:]), self.sharding, pieces, dtype=jax.dtypes.canonicalize_dtype(rows.dtype)
-        )
+
+        def held(index: Any) -> Any:
+            start, stop, _ = index[0].indices(self.batch_size)
+            begin = self.begins[start, stop]
+            return rows[begin : begin + stop - start]
+
+        return jax.make_array_from_callback((self.batch_size, *rows.shape[1:]), self.sharding, held)
 
 
 @lru_cache(maxsize=64)
 def share_of(sharding: Any, batch_size: int) -> Share:
-    held = {
-        device: index[0].indices(batch_size)[:2]
-        for device, index in sharding.addressable_devices_indices_map((batch_size,)).items()
-    }
+    held = sharding.addressable_devices_indices_map((batch_size,)).values()
     begins, total = {}, 0
-    for start, stop in sorted(set(held.values())):  # several devices may hold the same examples, which are read once
+    for start, stop in sorted({index[0].indices(batch_size)[:2] for index in held}):
         begins[start, stop] = total
         total += stop - start
     places = np.concatenate([np.arange(*span, dtype=np.uint32) for span in begins])
-    parts = tuple(
-        (device, slice(begins[span], begins[span] + span[1] - span[0]))
-        for device, span in sorted(held.items(), key=lambda item: item[0].id)
-    )
-    return Share(sharding, batch_size, places, parts)
+    return Share(sharding, batch_size, places, begins)
 
 
 def check_sharding(sharding: Any, batch_size: int, remainder: str) -> None:
