@@ -15,3 +15,6 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+collect_ignore = ["host/process.py"]  # a program of its own, not a module with doctests
