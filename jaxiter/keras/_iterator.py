@@ -15,6 +15,7 @@ from ..sampler import permutation
 from ._pydataset import check_keras, check_process, keras_class
 from ._replay import Replay
 from ._seed import seed_key
+from ._state import checked, restore, taken
 
 
 class Iterator:
@@ -85,6 +86,7 @@ class Iterator:
         self.index_array: np.ndarray | None = None
         self.index_generator = self._flow_index()
         self._epoch = -1
+        self._is_restored = False  # and goes on from there, without the reset with which iteration begins
         self._taken = threading.local()
 
     @property
@@ -131,6 +133,38 @@ class Iterator:
         with self.lock:
             self._set_index_array()
 
+    def get_state(self) -> dict[str, Any]:
+        """Where the iterator stands: what `set_state` needs to give the batches that come next, as JSON can hold it.
+
+        Counted are batches that were handed out; a Keras that fetches them ahead has not shown all of those.
+        """
+        with self.lock:
+            return taken(self)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where `get_state` was called, on this iterator or on one made in the same way, in another process too.
+
+        With seed=None, which gives every iterator another stream, this one takes over that of the state.
+
+        Raises:
+            ValueError: If a field is missing or differs from this iterator's; nothing is changed then.
+            TypeError: If state is no dict.
+
+        Example:
+            >>> import numpy as np
+            >>> from jaxiter.keras import ImageDataGenerator
+            >>> flow = ImageDataGenerator(rotation_range=10).flow
+            >>> before, after = (flow(np.zeros((6, 8, 8, 3)), np.arange(6), batch_size=2, seed=seed) for seed in (1, 1))
+            >>> _ = next(before)
+            >>> after.set_state(before.get_state())
+            >>> next(before)[1].tolist() == next(after)[1].tolist()
+            True
+        """
+        with self.lock:
+            restore(self, checked(self, state))
+            self._is_restored = True
+            self.index_generator = self._flow_index()
+
     def as_keras(self) -> Self:
         """This very iterator, now a `keras.utils.PyDataset` for `fit`, `evaluate` and `predict`.
 
@@ -154,7 +188,9 @@ class Iterator:
             self.index_array = np.asarray(permutation(self._key, self._epoch, self.n)).astype(np.intp)
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:
-        self.reset()
+        if not self._is_restored:
+            self.reset()
+        self._is_restored = False
         while True:
             self._reseed()
             if self.batch_index == 0:

@@ -13,7 +13,7 @@ from ._batch import transformed
 from ._brightness import CHANNELS
 from ._draws import Place
 from ._functions import numbers
-from ._image import array_to_img
+from ._image import array_to_img, save_whole
 from ._iterator import Iterator
 from ._memory import to_numpy
 from ._pydataset import check_process
@@ -162,7 +162,7 @@ class NumpyArrayIterator(Iterator):
         for image, position in zip(images, index, strict=True):
             number = stream.randint(10000)
             name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
-            array_to_img(image, self.data_format, scale=True).save(os.path.join(self.save_to_dir, name))
+            save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(self.save_to_dir, name))
 
 
 def _positions(index_array: Any, count: int) -> np.ndarray:

@@ -40,6 +40,11 @@ class Replay:
         if seed is not None:
             self._latest, self._lent = _seeded(seed, batches_seen), False
 
+    def restart(self, state: Any) -> None:
+        """From a state of NumPy's stream, as its `get_state` gives it."""
+        self._latest, self._lent = np.random.RandomState(), False
+        self._latest.set_state(state)
+
     def order(self, size: int) -> np.ndarray:
         """A permutation: of a batch that begins, or of an epoch that was ended."""
         if self._lent and hasattr(self._own, "state"):
