@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -78,9 +79,10 @@ def _end(tasks: _Tasks, threads: list[threading.Thread], process: int, patience:
     if os.getpid() != process:  # a forked child has none of the threads
         return
     _tell_to_end(tasks, threads)
+    deadline = None if patience is None else time.monotonic() + patience
     for thread in threads:
         if thread is not threading.current_thread():
-            thread.join(patience)
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
 
 def _dropped(at_exit: Callable[[], None], tasks: _Tasks, threads: list[threading.Thread]) -> None:

@@ -64,12 +64,13 @@ def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows
 def _leaves_at(loader: Loader, rows: np.ndarray, sharding: Any) -> tuple[Any, ...]:
     paths = jax.tree.leaves_with_path(loader.data)
     records = columns_read([leaf for _, leaf in paths], rows)  # each record once, for all of its columns
-    return tuple(
-        (next(records) if isinstance(leaf, Column) else read_rows(leaf_name(path), leaf, rows))
-        if reads(leaf, sharding)
-        else None
-        for path, leaf in paths
-    )
+    found: list[Any] = []
+    for path, leaf in paths:
+        if isinstance(leaf, Column):
+            found.append(next(records))
+        else:
+            found.append(read_rows(leaf_name(path), leaf, rows) if reads(leaf, sharding) else None)
+    return tuple(found)
 
 
 def read_rows(name: str, leaf: Any, index: np.ndarray) -> Any:
