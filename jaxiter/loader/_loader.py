@@ -19,6 +19,7 @@ from ._plan import Plan, check_upload, default_device, plan
 from ._prefix import Form, place
 from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_key, together
 from ._reading import Rows, read, reads
+from ._records import with_columns
 from ._sharding import check_sharding, layout_of_data
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ class Loader:
     Args:
         data: A pytree of arrays with one leading axis: `(images, labels)`, `{"image": ..., "mask": ...}`. They stay
             the arrays that you gave. Rows of JAX arrays are gathered on the device, inside the compiled program;
-            rows of NumPy arrays, memmaps and array-likes (`shape`, `dtype`, indexing by a sorted integer array) on
-            the host. Both give the same batches.
+            rows of NumPy arrays, memmaps and array-likes (`shape`, `dtype`, indexing by a sorted integer array: h5py,
+            zarr, TensorStore) on the host. Both give the same batches. What gives one example at a time, a Grain
+            source for example, becomes its columns: see `from_records`.
         batch_size: Examples in a batch.
         augment: A transform for the one leaf of rank 4, images of shape (size, height, width, channels); or a tree
             prefix of the data with a transform or None at each place: `(transform, None)`, `{"image": transform,
@@ -84,12 +86,13 @@ class Loader:
         remainder: str = "drop",
         rows: Any = None,
     ):
+        data = with_columns(data)  # in containers of our own: the user's may change
         check_data(data)
         check_options(batch_size, shuffle, remainder)
         num_examples = jax.tree.leaves(data)[0].shape[0]
         chains, form = place(data, augment)
         self._set(
-            data=jax.tree.map(lambda leaf: leaf, data),  # containers of our own: the user's may change
+            data=data,
             rows=None if rows is None else check_rows(rows, num_examples),
             batch_size=int(batch_size),
             shuffle=bool(shuffle),

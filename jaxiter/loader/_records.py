@@ -15,7 +15,7 @@ def from_records(source: Any) -> Any:
     For what indexes by one integer and gives a pytree of arrays and numbers, with `len()`: a Grain
     `RandomAccessDataSource`, a PyTorch map-style dataset of NumPy arrays, a list of dictionaries. Every example must
     have the structure, shapes and dtypes of the first, which is read at once; the others are read when they are shown,
-    each once for all of its columns.
+    each once for all of its columns. A `Loader` does this by itself to what is no array and has a length.
 
     Args:
         source: `len(source)` examples, `source[i]` for a Python int i.
@@ -49,6 +49,16 @@ def from_records(source: Any) -> Any:
             )
         columns.append(Column(source, structure, place, (len(source), *value.shape), value.dtype))
     return jax.tree.unflatten(structure, columns)
+
+
+def with_columns(data: Any) -> Any:
+    """`data` with the columns of a source in place of each leaf that is one and no array."""
+    return jax.tree.map(lambda leaf: from_records(leaf) if _is_source(leaf) else leaf, data)
+
+
+def _is_source(leaf: Any) -> bool:
+    is_sequence = hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and not isinstance(leaf, (str, bytes))
+    return is_sequence and not hasattr(leaf, "shape")
 
 
 class Column:

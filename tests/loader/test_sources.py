@@ -1,0 +1,171 @@
+"""Where arrays lie changes no batch: NumPy, memmaps, HDF5, zarr, TensorStore, Grain, records."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import grain
+import h5py
+import jax
+import numpy as np
+import pytest
+import tensorstore
+import zarr
+
+from jaxiter import Affine, Chain, Loader, explain, from_records, stream
+
+from ..data import assert_trees_equal, pictures
+
+IMAGES, LABELS = pictures(size=50)
+ORDERED = Chain(Affine(horizontal_flip=True))
+
+
+class Records(grain.sources.RandomAccessDataSource if hasattr(grain, "sources") else object):
+    """As Grain's sources are: a length, and one example at an integer."""
+
+    def __init__(self, images=IMAGES, labels=LABELS):
+        self.images, self.labels, self.asked = images, labels, []
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, row):
+        assert type(row) is int
+        self.asked.append(row)
+        return self.images[row], self.labels[row]
+
+
+def hdf5(folder):
+    with h5py.File(folder / "images.h5", "w") as file:
+        file["images"] = IMAGES
+    return h5py.File(folder / "images.h5")["images"]
+
+
+def zarr_array(folder):
+    array = zarr.create_array(folder / "images.zarr", shape=IMAGES.shape, dtype=IMAGES.dtype, chunks=(4, 6, 5, 3))
+    array[:] = IMAGES
+    return array
+
+
+def tensor_store(folder):
+    zarr_array(folder)
+    store = {"driver": "file", "path": str(folder / "images.zarr")}
+    return tensorstore.open({"driver": "zarr3", "kvstore": store}).result()
+
+
+def memmap(folder, mode="r", offset=0):
+    with open(folder / "images.bin", "wb") as file:
+        file.write(b"\0" * offset + IMAGES.tobytes())
+    return np.memmap(folder / "images.bin", np.uint8, mode, offset=offset, shape=IMAGES.shape)
+
+
+SOURCES = {
+    "hdf5": hdf5,
+    "zarr": zarr_array,
+    "tensorstore": tensor_store,
+    "memmap": memmap,
+    "memmap further on in its file": lambda folder: memmap(folder, offset=5003),
+    "memmap to write to": lambda folder: memmap(folder, "r+"),
+    "memmap copied on write": lambda folder: memmap(folder, "c"),
+    "npy": lambda folder: (np.save(folder / "a.npy", IMAGES), np.load(folder / "a.npy", mmap_mode="r"))[1],
+    "view of a memmap": lambda folder: memmap(folder)[:, :, :],
+    "column": lambda folder: from_records(Records())[0],
+    "fortran": lambda folder: np.asfortranarray(IMAGES),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_every_source_gives_the_batches_of_the_array(source, num_threads, key, tmp_path):
+    expected = Loader((IMAGES, LABELS), batch_size=8, augment=(ORDERED, None))
+    data = Loader((SOURCES[source](tmp_path), LABELS), batch_size=8, augment=(ORDERED, None))
+    with stream(data, key, num_epochs=2, num_threads=num_threads) as batches:
+        for number, batch in enumerate(batches):
+            assert_trees_equal(batch, expected.batch(key, *divmod(number, len(expected))))
+    assert number == 11
+    assert_trees_equal(data.to_device().batch(key, 1, 2), expected.batch(key, 1, 2))
+    assert_trees_equal(explain(data, key, 1, 7).before, explain(expected, key, 1, 7).before)
+
+
+@pytest.mark.parametrize("view", [np.s_[10:40], np.s_[::3], np.s_[40:10:-1], np.s_[:, 1:4], np.s_[..., :2]])
+def test_views_of_a_memmap_are_read_where_they_lie(view, key, tmp_path):
+    data = Loader(memmap(tmp_path, offset=4097)[view], batch_size=4)
+    expected = Loader(IMAGES[view], batch_size=4)
+    for step in range(len(expected)):
+        assert_trees_equal(data.batch(key, 0, step), expected.batch(key, 0, step))
+
+
+def test_a_memmap_that_is_written_to_keeps_what_was_written(key, tmp_path, monkeypatch):
+    """Pages are let go after reading; those of a private mapping hold what no file has."""
+    monkeypatch.setattr("jaxiter.loader._mapped._RELEASE", 0)
+    for mode in ("c", "r+"):
+        array = memmap(tmp_path, mode)
+        array[:] = 255 - IMAGES
+        data = Loader(array, batch_size=10, shuffle=False)
+        for _ in range(2):
+            seen = np.concatenate([data.batch(key, 0, step) for step in range(5)])
+            np.testing.assert_array_equal(seen, 255 - IMAGES)
+
+
+def test_a_source_of_examples_is_taken_as_it_is_and_each_is_read_once(key):
+    source = Records()
+    for data in (Loader(source, batch_size=8), Loader(grain.MapDataset.source(source), batch_size=8)):
+        source.asked.clear()
+        batch = data.batch(key, 0, 0)
+        assert_trees_equal(batch, Loader((IMAGES, LABELS), batch_size=8).batch(key, 0, 0))
+        assert source.asked == sorted(np.asarray(batch[1]).tolist())
+
+
+def test_records_beside_arrays_and_two_sources_at_once(key):
+    weights = np.linspace(0, 1, 50, dtype=np.float32)
+    other = Records(IMAGES[::-1], LABELS[::-1])
+    data = {"a": from_records(Records()), "w": weights, "b": other}
+    batch = Loader(data, batch_size=8).batch(key, 0, 0)
+    np.testing.assert_array_equal(batch["b"][1], 49 - batch["a"][1])
+    np.testing.assert_array_equal(batch["w"], weights[np.asarray(batch["a"][1])])
+
+
+def test_sources_that_are_none_are_refused():
+    with pytest.raises(TypeError, match="source is a int"):
+        from_records(3)
+    with pytest.raises(ValueError, match="source is empty"):
+        from_records([])
+    with pytest.raises(TypeError, match=r"source\[0\]\['x'\] is a set; expected an array or a number"):
+        from_records([{"x": {1}}])
+
+
+def test_ten_gigabytes_stream_through_a_small_resident_set(tmp_path):
+    """A sparse file of 10 GB; every batch comes from all over it, and 1.3 GB of it are looked at."""
+    code = """
+        import sys, jax, numpy as np
+        from jaxiter import Affine, Loader, stream
+        size, shape = 3_300_000, (32, 32, 3)
+        data = np.memmap(sys.argv[1], np.uint8, "w+", shape=(size, *shape))
+        del data
+        data = np.memmap(sys.argv[1], np.uint8, "r", shape=(size, *shape))
+        loader = Loader(data, batch_size=1024, augment=Affine(horizontal_flip=True))
+        peak = lambda: max(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) / 1e3
+        with stream(loader, jax.random.key(0), num_threads=2) as batches:
+            for number, batch in enumerate(batches):
+                assert batch.shape == (1024, *shape)
+                if number == 20: before = peak()
+                if number == 420: break
+        print(data.nbytes / 1e9, before, peak() - before)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), tmp_path / "sparse"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    os.remove(tmp_path / "sparse")
+    size, _, growth = map(float, done.stdout.split())
+    assert size > 10
+    assert growth < 200  # MB; without letting pages go it is several thousand
+
+
+def test_a_traced_step_over_a_source_is_refused(key):
+    with pytest.raises(TypeError, match="arrays are on the host"):
+        jax.jit(Loader(Records(), batch_size=4).batch)(key, 0, 1)
