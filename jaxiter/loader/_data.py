@@ -97,8 +97,6 @@ def dtype_of(leaf: Any) -> np.dtype:
 
 def upload(name: str, leaf: Any, sharding: Any) -> Any:
     """The array on the device, or laid out by `sharding`, of which every process reads only what its devices hold."""
-    if sharding is not None:
-        _check_divides(name, leaf, sharding)
     if is_resident(leaf):
         return leaf if sharding is None else jax.device_put(leaf, sharding)
     if sharding is None:
@@ -126,10 +124,11 @@ def _copied(name: str, leaf: Any, index: tuple[slice, ...]) -> np.ndarray:
     return copy
 
 
-def _check_divides(name: str, leaf: Any, sharding: Any) -> None:
+def check_divides(name: str, leaf: Any, sharding: Any) -> None:
+    """Raises, by path, for an array that cannot be laid out as `sharding` says."""
     try:
-        sharding.shard_shape(leaf.shape)
-    except ValueError as error:
+        sharding.shard_shape(tuple(leaf.shape))
+    except (ValueError, IndexError) as error:
         raise ValueError(
             f"{name} has shape {leaf.shape}, which {sharding} does not divide. Put all of it on every device, "
             "NamedSharding(mesh, P()), or leave examples out."

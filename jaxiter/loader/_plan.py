@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from ._data import dtype_of, is_resident
+from ._data import check_divides, dtype_of, is_resident, leaf_name
 
 if TYPE_CHECKING:
     from ._loader import Loader
@@ -72,6 +72,9 @@ def plan(loader: Loader, device: Any, prefetch: int, sharding: Any) -> Plan:
 
 def check_upload(loader: Loader, sharding: Any) -> None:
     """Refuses arrays that are larger than what the devices have free, before any of it is taken."""
+    if sharding is not None:
+        for path, leaf in jax.tree.leaves_with_path(loader.data):
+            check_divides(leaf_name(path), leaf, sharding)
     for device, asked in _asked_of_devices(loader, sharding).items():
         free = free_bytes(device)
         if free is not None and asked > free:

@@ -50,7 +50,7 @@ def check_sharding(sharding: Any, batch_size: int, remainder: str) -> None:
         raise ValueError(f"sharding is {sharding!r}; {remedy}")
     try:
         sharding.shard_shape((batch_size,))
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # JAX counts on as many axes as the spec has
         raise ValueError(
             f"sharding is {sharding!r}, which does not divide batch_size {batch_size} over the leading axis; {remedy}"
         ) from error

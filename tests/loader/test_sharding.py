@@ -1,0 +1,233 @@
+"""Many devices have, together, the batch of one; and each makes only its own part."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxiter import Affine, Chain, Loader, Normalize, Rescale, scan_epoch, stream
+from jaxiter.loader._program import host_batch, resident_batch
+
+from ..data import assert_trees_close, assert_trees_equal, pictures
+
+IMAGES, LABELS = pictures(size=48, shape=(8, 8, 3))
+AUGMENTS = {
+    "everything": Chain(Affine(rotation=20, shear=5, shift=0.1, zoom=0.1, horizontal_flip=True), Rescale(1 / 255)),
+    "shifts": Affine(shift=0.2, horizontal_flip=True),
+    "zooms": Affine(zoom=0.2, fill_mode="reflect"),
+    "whole pixels": Affine(shift=0.2, whole_pixels=True),
+    "cubic": Affine(rotation=20, order=3),
+    "with arrays": Chain(Affine(rotation=20), Normalize(np.array([1.0, 2, 3]), np.array([4.0, 5, 6]))),
+    "nothing": None,
+}
+
+
+def mesh(kind, shape=(8,), names=("data",)):
+    types = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}[kind]
+    return jax.make_mesh(shape, names, axis_types=(types,) * len(names))
+
+
+def is_laid_out(array, sharding):
+    """Exactly so on a mesh of automatic axes; explicit ones write down the axes that are not divided, too."""
+    is_explicit = isinstance(sharding, NamedSharding) and AxisType.Explicit in sharding.mesh.axis_types
+    return array.sharding.is_equivalent_to(sharding, array.ndim) if is_explicit else array.sharding == sharding
+
+
+def loader(augment="everything", **options):
+    return Loader((IMAGES, LABELS), batch_size=16, augment=(AUGMENTS[augment], None), **options)
+
+
+WHERE = {
+    "host": lambda data, mesh: data,
+    "one device": lambda data, mesh: data.to_device(),
+    "another device": lambda data, mesh: data.to_device(jax.sharding.SingleDeviceSharding(jax.devices()[5])),
+    "every device": lambda data, mesh: data.to_device(NamedSharding(mesh, P())),
+    "divided": lambda data, mesh: data.to_device(NamedSharding(mesh, P(mesh.axis_names[0]))),
+    "labels on the host": lambda data, mesh: Loader(
+        (data.to_device(NamedSharding(mesh, P(mesh.axis_names[0]))).data[0], data.data[1]),
+        batch_size=data.batch_size,
+        augment=data.augment,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("augment", AUGMENTS)
+def test_a_sharded_stream_is_the_stream(key, augment, where, kind):
+    on = mesh(kind)
+    each, data = NamedSharding(on, P("data")), loader(augment)
+    with stream(WHERE[where](data, on), key, num_epochs=1, sharding=each) as batches:
+        for step, batch in enumerate(batches):
+            assert all(is_laid_out(leaf, each) for leaf in jax.tree.leaves(batch))
+            assert_trees_close(batch, data.batch(key, 0, step), tolerance=2e-5)
+            assert [shard.data.shape[0] for shard in batch[0].addressable_shards] == [2] * 8
+    assert step == 2
+
+
+SHARDINGS = {
+    "one axis of two": ((4, 2), ("data", "model"), P("data")),
+    "the other of two": ((4, 2), ("model", "data"), P("data")),
+    "both": ((4, 2), ("a", "b"), P(("a", "b"))),
+    "both, turned": ((4, 2), ("a", "b"), P(("b", "a"))),
+    "none": ((8,), ("data",), P()),
+    "two devices": ((2,), ("data",), P("data")),
+}
+
+
+@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize("where", ["host", "every device", "divided"])
+@pytest.mark.parametrize("name", SHARDINGS)
+def test_every_sharding_over_the_leading_axis_will_do(key, name, where, kind):
+    shape, names, spec = SHARDINGS[name]
+    on, data = mesh(kind, shape, names), loader(remainder="pad")
+    sharding = NamedSharding(on, spec)
+    with stream(WHERE[where](data, on), key, sharding=sharding, with_mask=True) as batches:
+        (images, labels), mask = next(batches)
+    assert is_laid_out(images, sharding)
+    assert_trees_close((images, labels), data.batch(key, 0, 0), tolerance=2e-5)
+    np.testing.assert_array_equal(mask, data.mask(0))
+
+
+def test_devices_in_another_order_and_other_kinds_of_sharding(key):
+    data = loader()
+    turned = NamedSharding(Mesh(np.array(jax.devices()[::-1]), ("data",)), P("data"))
+    one = jax.sharding.SingleDeviceSharding(jax.devices()[3])
+    for sharding in (turned, one):
+        for source in (data, data.to_device(), data.to_device(sharding)):
+            batch = source.batch(key, 0, 1, sharding=sharding)
+            assert is_laid_out(batch[0], sharding)
+            assert_trees_close(batch, data.batch(key, 0, 1), tolerance=2e-5)
+
+
+@pytest.mark.parametrize("where", ["every device", "divided"])
+@pytest.mark.parametrize("kind", ["auto", "explicit"])
+def test_a_batch_under_jit_follows_the_shardings_of_the_program(key, kind, where):
+    on = mesh(kind)
+    each, data = NamedSharding(on, P("data")), loader()
+    resident = WHERE[where](data, on)
+    outside = jax.jit(lambda data, step: data.batch(key, 0, step), out_shardings=each)
+    inside = jax.jit(lambda data, step: data.batch(key, 0, step, sharding=each))
+    for made in (outside(resident, 1), inside(resident, 1), resident.batch(key, 0, 1)):
+        assert_trees_close(made, data.batch(key, 0, 1), tolerance=2e-5)
+    assert all(is_laid_out(leaf, each) for leaf in (*outside(resident, 1), *inside(resident, 1)))
+
+
+@pytest.mark.parametrize("where", ["every device", "divided"])
+@pytest.mark.parametrize("kind", ["auto", "explicit"])
+def test_an_epoch_is_scanned_over_data_on_a_mesh(key, kind, where):
+    data = loader()
+    resident = WHERE[where](data, mesh(kind))
+
+    def step(total, batch):
+        return total + batch[0].sum(), batch[1]
+
+    total, labels = scan_epoch(step, jnp.float32(0), resident, key, 2)
+    expected_total, expected = scan_epoch(step, jnp.float32(0), data.to_device(), key, 2)
+    np.testing.assert_allclose(total, expected_total, rtol=1e-5)
+    np.testing.assert_array_equal(labels, expected)
+
+
+def compiled(data, sharding):
+    """What runs for one batch."""
+    program, place = data._program(0, sharding), np.zeros(2, np.uint32)
+    key = jax.random.key(0)
+    if not any(data._reads(sharding)):
+        return resident_batch.lower(program, data._leaves, key, place).compile().as_text()
+    rows = data._read(key, np.uint32(0), np.uint32(0), sharding)
+    leaves = (*rows.leaves, *data._leaves[2:])
+    return host_batch.lower(program, (True, True), leaves, key, np.uint32(0), rows.index).compile().as_text()
+
+
+def collectives(text):
+    return re.findall(r" (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(", text)
+
+
+@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize("augment", AUGMENTS)
+@pytest.mark.parametrize("where", ["host", "every device", "divided"])
+def test_each_device_makes_its_own_part_only(augment, where, kind):
+    on = mesh(kind)
+    text = compiled(WHERE[where](loader(augment), on), NamedSharding(on, P("data")))
+    floats = {int(length) for length in re.findall(r"f32\[(\d+),8,8,3\]", text)}
+    assert floats <= {2}  # of 16
+    if augment not in ("nothing", "whole pixels"):
+        assert floats == {2}
+    if where == "divided":  # rows travel, as they are stored, and nothing else does
+        assert collectives(text)
+        assert not re.search(r"f32\[[^\]]*\]\S* (all-gather|all-reduce)", text)
+    else:
+        assert not collectives(text)
+
+
+def test_examples_that_several_devices_hold_are_read_once(key):
+    asked = []
+
+    class Counted:
+        shape, dtype = IMAGES.shape, IMAGES.dtype
+
+        def __getitem__(self, index):
+            asked.append(len(index))
+            return IMAGES[index]
+
+    on = mesh("auto", (2, 4), ("data", "model"))
+    data = Loader(Counted(), batch_size=16)
+    assert_trees_equal(
+        data.batch(key, 0, 0, sharding=NamedSharding(on, P("data"))), Loader(IMAGES, batch_size=16).batch(key, 0, 0)
+    )
+    assert asked == [16]
+
+
+def test_one_program_serves_all_batches_of_a_sharding(key):
+    on = mesh("auto")
+    resident = loader().to_device(NamedSharding(on, P()))
+    each = NamedSharding(on, P("data"))
+    resident.batch(key, 0, 0, sharding=each)
+    before = resident_batch._cache_size()
+    for place in [(0, 1), (3, 2)]:
+        again = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), P("data"))
+        resident.batch(key, *place, sharding=again)
+    assert resident_batch._cache_size() == before
+
+
+BAD_INPUT = {
+    "too many devices": ({"batch_size": 12}, "data", "does not divide batch_size 12 over the leading axis"),
+    "another axis": ({}, (None, "data"), "over the leading axis"),
+    "keep": ({"remainder": "keep"}, "data", "remainder='pad'"),
+}
+
+
+@pytest.mark.parametrize(("options", "spec", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_shardings_that_do_not_fit_are_refused(key, options, spec, words):
+    data = Loader(IMAGES, **{"batch_size": 16, **options})
+    sharding = NamedSharding(mesh("auto"), P(*spec) if isinstance(spec, tuple) else P(spec))
+    for ask in (
+        lambda: data.batch(key, 0, 0, sharding=sharding),
+        lambda: stream(data, key, sharding=sharding),
+        lambda: data.plan(sharding=sharding),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            ask()
+
+
+def test_data_that_the_devices_do_not_divide_is_refused_by_path():
+    with pytest.raises(ValueError, match=r"data\[0\] has shape \(47, 8, 8, 3\), which .* does not divide.*P\(\)"):
+        Loader((IMAGES[:47], LABELS[:47]), batch_size=8).to_device(NamedSharding(mesh("auto"), P("data")))
+
+
+def test_a_donation_and_a_sharding_exclude_each_other(key):
+    data = loader().to_device()
+    batch = data.batch(key, 0, 0)
+    with pytest.raises(ValueError, match="donate and sharding exclude each other"):
+        data.batch(key, 0, 1, donate=batch, sharding=NamedSharding(mesh("auto"), P("data")))
+
+
+def test_arrays_go_to_a_mesh_as_copies():
+    images = IMAGES.copy()
+    resident = Loader(images, batch_size=8).to_device(NamedSharding(mesh("auto"), P()))
+    images[:] = 0
+    np.testing.assert_array_equal(resident.data, IMAGES)
