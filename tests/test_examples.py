@@ -8,19 +8,36 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+TRAINING = [script for script in EXAMPLES if script.stem.startswith("train_")]
 
 
-@pytest.mark.parametrize("script", EXAMPLES, ids=lambda script: script.stem)
-def test_an_example_learns_the_digits(script, tmp_path):
+def run(script, folder):
     done = subprocess.run(
-        [sys.executable, "-W", "error", script], cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False
+        [sys.executable, "-W", "error", script], cwd=folder, capture_output=True, text=True, timeout=250, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert float(re.search(r"test accuracy ([\d.]+)%", done.stdout)[1]) > 95
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", TRAINING, ids=lambda script: script.stem)
+def test_an_example_learns_the_digits(script, tmp_path):
+    assert float(re.search(r"test accuracy ([\d.]+)%", run(script, tmp_path))[1]) > 95
+
+
+def test_killed_twice_and_resumed_the_losses_are_the_same(tmp_path):
+    said = run(EXAMPLES[0].with_name("resume.py"), tmp_path).splitlines()
+    assert said[:-1] == [
+        "killed in step 37",
+        "resumed at epoch 1, step 2",
+        "killed in step 64",
+        "resumed at epoch 2, step 4",
+    ]
+    assert re.fullmatch(r"112 losses, from 2\.\d+ to 0\.\d+, bit-equal", said[-1])
 
 
 def test_there_is_an_example_for_every_client():
     assert [script.stem for script in EXAMPLES] == [
+        "resume",
         "train_equinox",
         "train_flax",
         "train_flax_keras_iterator",
