@@ -15,7 +15,7 @@ import numpy as np
 from _timing import Contestant
 
 import jaxiter
-from jaxiter import Affine, Cast, Chain, Loader, Rescale, scan_epoch, shuffled
+from jaxiter import Affine, Cast, Chain, Loader, Rescale, scan_epoch, shuffled, stream
 
 KEY = jax.random.key(0)
 DTYPES = ("float32", "bfloat16")
@@ -120,6 +120,24 @@ def ours(load: Load, size: int, dtype: str, data: Any, count: int) -> list[Conte
         Contestant(ENQUEUED, "batch", count * size, enqueued(batch, count, depth), check),
         Contestant("scan_epoch, sum", "batch", epochs * per_epoch, scan, check_total),
         Contestant("Loader.index alone, enqueued", "index", count * size, index, check_index),
+    ]
+
+
+def streams(load: Load, size: int, images: Any, data: Any, count: int) -> list[Contestant]:
+    """A stream over data on the device, and over a NumPy array, whose bytes go over the bus batch by batch."""
+    augment, shape = load.augment("float32"), (size, load.side, load.side, 3)
+    check = partial(check_batch, shape=shape, dtype="float32", top=load.top)
+    depth = depth_of(load, size, "float32")
+
+    def contestant(name: str, source: Any, **options: Any) -> Contestant:
+        batches = stream(Loader(source, batch_size=size, augment=augment), KEY, **options)
+        return Contestant(name, "batch", count * size, enqueued(lambda: next(batches), count, depth), check)
+
+    return [
+        contestant("stream, data on the device", data),
+        contestant("stream over a NumPy array, one thread", images, num_threads=1),
+        contestant("stream over a NumPy array, 4 threads", images, num_threads=4, prefetch=4),
+        contestant("stream over a NumPy array, 8 threads", images, num_threads=8, prefetch=8),
     ]
 
 

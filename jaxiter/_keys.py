@@ -87,8 +87,11 @@ def role_key(key: Key, epoch: Any, role: int) -> Key:
     """The key of one role (ORDER, AUGMENT or STEP) in one epoch."""
     path = jnp.stack([jnp.asarray(word, np.uint32) for word in (LIBRARY, epoch, role)])
 
-    # A scan compiles the rounds once; three in a row would be compiled three times.
-    folded, _ = jax.lax.scan(lambda parent, word: (_folded_in(parent, word), None), _key_data(key), path)
+    def along_path(unroll: bool) -> Any:
+        return lambda data, path: jax.lax.scan(_fold_step, data, path, unroll=unroll)[0]
+
+    # A scan compiles the rounds once, three in a row three times; but a GPU starts kernels for every turn.
+    folded = jax.lax.platform_dependent(_key_data(key), path, cpu=along_path(False), default=along_path(True))
     return jax.random.wrap_key_data(folded, impl="threefry2x32")
 
 
@@ -96,6 +99,10 @@ def role_key(key: Key, epoch: Any, role: int) -> Key:
 def fold_in(key: Key, word: Any) -> Key:
     """As `jax.random.fold_in`, for a uint32: JAX's own is a loop of many small steps on CPU, 80 us for a batch."""
     return jax.random.wrap_key_data(_folded_in(_key_data(key), jnp.asarray(word, np.uint32)), impl="threefry2x32")
+
+
+def _fold_step(data: Any, word: Any) -> Any:
+    return _folded_in(data, word), None
 
 
 def _folded_in(data: Any, word: Any) -> Any:

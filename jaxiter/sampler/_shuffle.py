@@ -95,8 +95,20 @@ def shuffle_positions(key: Key, epoch: Any, position: Any, size: Any) -> Int[Arr
             x = _swap_or_not(x, constant, mask, size)
         return x
 
-    # The trip count is traced, so the number of rounds costs no compilation; four to a body beat one and eight.
-    x = jax.lax.fori_loop(0, num_rounds // 4, four_rounds, jnp.asarray(position).astype(np.uint32))
+    def looped(x: Any) -> Any:
+        # The trip count is traced, so the number of rounds costs no compilation; four to a body beat one and eight.
+        return jax.lax.fori_loop(0, num_rounds // 4, four_rounds, x)
+
+    def unrolled(x: Any) -> Any:
+        # A GPU starts a kernel for every turn of a loop, half a millisecond in all; this is one kernel.
+        def one_round(x: Any, drawn: Any) -> Any:
+            constant, mask, is_one = drawn
+            return jnp.where(is_one, _swap_or_not(x, constant, mask, size), x), None
+
+        is_one = jnp.arange(MAX_ROUNDS, dtype=np.int32) < num_rounds
+        return jax.lax.scan(one_round, x, (constants, masks, is_one), unroll=True)[0]
+
+    x = jax.lax.platform_dependent(jnp.asarray(position).astype(np.uint32), cpu=looped, default=unrolled)
     return x.astype(np.int32)
 
 
