@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,8 @@ def machine() -> str:
     """Cores, processor and versions; no name of the host and no date."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    packages = ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "numpy", "keras", "scipy"))
+    installed = [name for name in ("jax", "jaxlib", "numpy", "keras", "scipy") if find_spec(name)]
+    packages = ", ".join(f"{name} {version(name)}" for name in installed)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processor = models[0] if models else platform.machine()
     return (

@@ -23,7 +23,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -43,11 +42,11 @@ from _gpu_loads import (
     streams,
     whole_order,
 )
+from _sections import write_section
 from _timing import Contestant, interleave, markdown
 
 from jaxiter import Affine, Loader
 
-BEGIN, END = "<!-- gpu:begin -->", "<!-- gpu:end -->"
 TARGET = 0.5  # of the copy floor, at the largest batch of W2
 
 
@@ -288,18 +287,10 @@ repeated borders, in its own layout. Every output is checked for shape, dtype, r
 """
 
 
-def with_section(text: str, section: str) -> str:
-    begin, end = text.find(BEGIN), text.find(END)
-    if (begin < 0) != (end < 0) or end < begin:
-        raise ValueError(f"the markers {BEGIN} and {END} do not stand in this order; mend bench/RESULTS.md by hand.")
-    before, after = (text.rstrip() + "\n\n", "\n") if begin < 0 else (text[:begin], text[end + len(END) :])
-    return f"{before}{BEGIN}\n\n{section.strip()}\n\n{END}{after}"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, fewer images")
-    parser.add_argument("--write", action="store_true", help=f"write between {BEGIN} and {END} of bench/RESULTS.md")
+    parser.add_argument("--write", action="store_true", help="write the part of bench/RESULTS.md")
     parser.add_argument("--loads", nargs="+", default=(), help="only these, for example W2")
     parser.add_argument("--rounds", type=int, help="rounds of the tables, by default 5 (2 with --quick)")
     arguments = parser.parse_args()
@@ -314,8 +305,7 @@ def main() -> None:
     print(machine(run.torch), flush=True)
     run.everything()
     if arguments.write:
-        path = Path(__file__).with_name("RESULTS.md")
-        path.write_text(with_section(path.read_text() if path.exists() else "", report(run)))
+        write_section("gpu", report(run))
     sys.exit(1 if run.failures else 0)
 
 

@@ -25,7 +25,7 @@ _NAMED = 8  # rows in the note on an error
 class Rows(NamedTuple):
     """The rows of one batch, before its program."""
 
-    index: Any  # int32[batch]
+    index: Any  # int32[batch], a NumPy array or a global one
     leaves: tuple[Any, ...]  # rows of each leaf of the data that was read, else None
 
 
@@ -57,7 +57,7 @@ def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows
         error.add_note(f"jaxiter: reading batch {step} of epoch {epoch}, rows {named}")
         raise
     if sharding is None:
-        return Rows(index, leaves)
+        return Rows(rows, leaves)  # of no device: a stream finds its rows on the CPU, and makes its batches elsewhere
     return Rows(share.spread(rows), tuple(None if leaf is None else share.spread(leaf) for leaf in leaves))
 
 

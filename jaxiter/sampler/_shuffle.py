@@ -84,6 +84,7 @@ def permutation(key: Key, epoch: Counter, size: int) -> Int[Array, " size"]:
 
 def shuffle_positions(key: Key, epoch: Any, position: Any, size: Any) -> Int[Array, ...]:
     """`shuffled` without its door, for programs that are being traced; `size` may be traced too."""
+    most_rounds = MAX_ROUNDS if isinstance(size, jax.Array) else 4 * (int(size) - 1).bit_length() + 16
     size = jnp.asarray(size, np.uint32)
     num_rounds = 4 * _bit_length(size - np.uint32(1)) + 16
     drawn = words(role_key(key, epoch, ORDER), 2 * MAX_ROUNDS).reshape(MAX_ROUNDS, 2)
@@ -100,13 +101,15 @@ def shuffle_positions(key: Key, epoch: Any, position: Any, size: Any) -> Int[Arr
         return jax.lax.fori_loop(0, num_rounds // 4, four_rounds, x)
 
     def unrolled(x: Any) -> Any:
-        # A GPU starts a kernel for every turn of a loop, half a millisecond in all; this is one kernel.
+        # A GPU starts kernels for every turn of a loop, half a millisecond in all; this is one kernel. Rounds that are
+        # not needed are compiled only where the size is traced.
         def one_round(x: Any, drawn: Any) -> Any:
             constant, mask, is_one = drawn
             return jnp.where(is_one, _swap_or_not(x, constant, mask, size), x), None
 
-        is_one = jnp.arange(MAX_ROUNDS, dtype=np.int32) < num_rounds
-        return jax.lax.scan(one_round, x, (constants, masks, is_one), unroll=True)[0]
+        is_one = jnp.arange(most_rounds, dtype=np.int32) < num_rounds
+        rounds = constants[:most_rounds], masks[:most_rounds], is_one
+        return jax.lax.scan(one_round, x, rounds, unroll=True)[0]
 
     x = jax.lax.platform_dependent(jnp.asarray(position).astype(np.uint32), cpu=looped, default=unrolled)
     return x.astype(np.int32)

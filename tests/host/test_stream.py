@@ -241,6 +241,17 @@ def test_sharded_batches_equal_unsharded_ones(key, resident):
     assert_trees_close(sharded, list(stream(data, key, num_epochs=2)), tolerance=2e-5)
 
 
+@pytest.mark.parametrize("options", [{"prefetch": 0}, {}, {"num_threads": 2}])
+def test_batches_are_made_on_the_default_device_wherever_their_rows_are_found(key, options, monkeypatch):
+    """Rows are found on a CPU, so as not to wait for a GPU; here on the second of several CPU devices."""
+    monkeypatch.setattr(jax, "local_devices", lambda backend=None: jax.devices()[1:])
+    for device in (None, jax.devices()[3]):
+        with jax.default_device(device), stream(loader(), key, num_epochs=1, **options) as batches:
+            for step, batch in enumerate(batches):
+                assert {leaf.device for leaf in jax.tree.leaves(batch)} == {device or jax.devices()[0]}
+                assert_trees_close(batch, loader().batch(key, 0, step))
+
+
 def test_an_epoch_fits_in_a_stream_of_many_batches(key):
     images, labels = pictures(size=500, shape=(2, 2, 1))
     with stream(Loader((images, labels), batch_size=1), key, num_epochs=1, prefetch=8) as batches:

@@ -11,6 +11,7 @@ from jax.extend.random import threefry_2x32
 from scipy import stats
 
 from jaxiter import permutation, shuffled
+from jaxiter.sampler._shuffle import shuffle_positions
 
 
 @partial(jax.jit, static_argnums=2)
@@ -378,3 +379,17 @@ def test_keys_of_another_kind_are_refused_with_a_remedy():
         permutation(jax.random.key_data(rbg), 0, 10)
     with pytest.raises(TypeError, match=r"key has shape \(2,\); expected one key"):
         permutation(jax.random.split(jax.random.key(0)), 0, 10)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 17, 1000, 2**20, 10**9, 2**31 - 1])
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_the_order_of_other_platforms_is_that_of_cpu(key, size, is_traced, monkeypatch):
+    """They run all rounds in one kernel, where CPU runs a loop; here both are compiled for CPU."""
+    position = (np.arange(64, dtype=np.uint32) * 977) % np.uint32(size)
+    expected = shuffled(key, 3, position, size)
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arguments, cpu, default: default(*arguments))
+    if is_traced:
+        found = jax.jit(lambda size: shuffle_positions(key, 3, position, size))(np.uint32(size))
+    else:
+        found = jax.jit(lambda: shuffle_positions(key, 3, position, np.uint32(size)))()
+    np.testing.assert_array_equal(found, expected)
