@@ -65,6 +65,10 @@ def keras_flow(seed, batch=BATCH, size=SIZE, **options):
     return generator.flow(pictures(size), np.arange(size), batch_size=batch, seed=seed)
 
 
+def jax_threads():
+    return jx.stream(jx.Loader(Rows(), batch_size=8), jax.random.key(0), num_threads=2)
+
+
 def keras_workers():
     batches = keras_flow(0, preprocessing_function=lambda image: image * 0 + who())
     batches.workers, batches.use_multiprocessing = 2, True  # what model.fit reads
@@ -137,7 +141,7 @@ LIBRARIES = {
         at=lambda epoch, step: jax_loader().batch(jax.random.key(0), epoch, step),
         resumed=lambda it, after: after.set_state(it.get_state()) or after,
         jit=lambda: jax.jit(jax_loader().to_device().batch)(jax.random.key(0), 3, 1),
-        workers=lambda: [x.item(0) for x in take(jx.stream(jx.Loader(Rows(), batch_size=8), jax.random.key(0)), 4)],
+        workers=lambda: [x.item(0) for x in take(jax_threads(), 4)],
         files=lambda folder, _: jx.Loader(np.array([str(folder)]), batch_size=1),
     ),
     "Keras": Library(
