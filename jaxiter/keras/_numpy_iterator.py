@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from .._aligned import aligned_rows
+from ..loader._mapped import mapped_rows
 from ._batch import transformed
 from ._brightness import CHANNELS
 from ._draws import Place
@@ -151,6 +152,8 @@ class NumpyArrayIterator(Iterator):
 
     def _read(self, index: np.ndarray) -> np.ndarray:
         rows = index + self._rows.start
+        if isinstance(self._source, np.memmap):
+            return mapped_rows("x", self._source, rows)
         if isinstance(self._source, np.ndarray):
             return aligned_rows(self._source, rows)
         # Files that are read like arrays want rising rows, each once.

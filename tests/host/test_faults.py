@@ -195,6 +195,15 @@ def test_device_put_that_fails_is_told_at_its_batch(key, monkeypatch):
         np.testing.assert_array_equal(next(batches)[1], expected[1][1])
 
 
+@pytest.fixture
+def interrupts():
+    """As a shell starts a program; one that is started in the background ignores the keyboard."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_an_interrupt_from_the_keyboard_loses_no_batch(key):
     class Slow(Source):
         def __getitem__(self, index):
@@ -258,7 +267,8 @@ def run(code, **options):
 
 
 BEGIN = """
-    import os, time, jax, numpy as np
+    import os, signal, time, jax, numpy as np
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     from jaxiter import Loader, stream
     class Slow:
         shape, dtype, seconds = (4000, 2), np.dtype(np.float32), 0.0
