@@ -88,7 +88,7 @@ class Maker:
                 return Done(None, error)
         if self._pool is None:
             self._pool = Pool(self._num_threads, "jaxiter-stream")
-        # A thread gets this and not the stream, so that a stream that is dropped ends its threads.
+        # A thread gets this and not the stream, which may be dropped and then ends its threads.
         if self._sharding is None:
             return self._pool.submit(_under, _jax_scopes(), self._batch, place, donated)
         rows = self._pool.submit(_under, _jax_scopes(), self._read, place)
@@ -98,6 +98,11 @@ class Maker:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+
+    def abandon(self) -> None:
+        """As `close`, without waiting: the stream was dropped, in whatever thread."""
+        if self._pool is not None:
+            self._pool.abandon()
 
     def _batch(self, place: Place, donated: Any) -> Any:
         return self._made(place, self._read(place), donated)
@@ -124,7 +129,10 @@ def start_those_read(begun: Iterable[Begun]) -> None:
     for one in begun:
         if not (isinstance(one, Placed) and one.is_read()):
             return
-        one.result()
+        try:
+            one.result()
+        except Exception:  # which comes again when its batch is asked for
+            return
 
 
 def _threads_for(read: list[Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Self
@@ -119,12 +120,13 @@ class Stream(Iterator[Any]):
         self._lent: tuple[Place, Any] | None = None  # the batch that was handed over last, if it is to come back
         self._was_closed_early = False
         self._process = os.getpid()
-        # Batches made or being made ahead, the first of them that of `_position`.
+        # Batches made or being made ahead, and the place of the first of them, which is that of `_position`.
         self._pending: deque[Begun] = deque()
-        self._position = self._check_position(start)
+        self._position = self._first_pending = self._check_position(start)
         check_streaming(loader, self._prefetch, sharding)
         self._check_agreement(self._position)
         self._maker = Maker(loader, self._key, self._prefetch, num_threads, sharding, with_mask)
+        weakref.finalize(self, self._maker.abandon).atexit = False  # a pool of threads looks after its own end there
 
     @property
     def position(self) -> Place:
@@ -181,7 +183,9 @@ class Stream(Iterator[Any]):
             self._release()
             raise StopIteration
         self._check_open()
-        place = self._position
+        if self._first_pending != self._position:  # an interrupt came between two lines below
+            self._discard()
+        self._first_pending = place = self._position
         for _ in self._pending:
             place = self._after(place)
         while len(self._pending) <= self._prefetch and not self._has_ended(place):
@@ -189,17 +193,18 @@ class Stream(Iterator[Any]):
             place = self._after(place)
         try:
             batch = self._pending[0].result()
+            start_those_read(self._pending)
         except BaseException as error:
             # Nothing is lost: the position stays, and the batch is made again when it is asked for again.
             self._discard()
             if isinstance(error, StopIteration):  # which would end the loop as if there were no more
                 raise RuntimeError(f"a source raised StopIteration, at position {self._position}.") from error
             raise
-        self._pending.popleft()
-        start_those_read(self._pending)
         if self._donate:
             self._lent = self._position, batch[0] if self._with_mask else batch
-        self._position = self._after(self._position)
+        self._first_pending = self._after(self._position)
+        self._pending.popleft()
+        self._position = self._first_pending
         if self._has_ended(self._position):
             self._release()
         return batch
@@ -220,8 +225,8 @@ class Stream(Iterator[Any]):
         return self._num_epochs is not None and place[0] >= self._num_epochs
 
     def _discard(self) -> None:
-        for future in self._pending:
-            future.cancel()
+        for begun in self._pending:
+            begun.cancel()
         self._pending.clear()
 
     def _release(self) -> None:

@@ -366,8 +366,7 @@ class Loader:
 
     @cached_property
     def _host_rows(self) -> Any:
-        traced = isinstance(self.rows, jax.core.Tracer)
-        return self.rows if self.rows is None or traced else np.asarray(self.rows)
+        return np.asarray(self.rows)
 
     @cached_property
     def _programs(self) -> dict[tuple[Rule, Any], Program]:

@@ -38,11 +38,11 @@ def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows
     """The rows of a batch that have to be read: with a sharding those of this process, as global arrays."""
     size, rule = np.uint32(loader.size), loader._rule(step)
     if sharding is None:
-        index = rows_at(key, loader._host_rows, epoch, step, size, rule)
+        index = rows_at(key, None, epoch, step, size, rule)
     else:
         share = share_of(sharding, loader.batch_size)
         position = step * np.uint32(loader.batch_size) + share.places
-        index = rows_of(key, loader._host_rows, epoch, position, size, loader.shuffle)
+        index = rows_of(key, None, epoch, position, size, loader.shuffle)
     if isinstance(index, jax.core.Tracer):
         raise TypeError(
             "the loader's arrays are on the host, where a program that is being traced (jit, scan, vmap) cannot "
@@ -50,6 +50,8 @@ def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows
             "an argument."
         )
     rows = np.asarray(index)
+    if loader.rows is not None:  # looked up here: as an argument of the program all of them would be copied every time
+        rows = loader._host_rows[rows]
     try:
         leaves = _leaves_at(loader, rows, sharding)
     except Exception as error:

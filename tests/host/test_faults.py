@@ -221,6 +221,47 @@ def test_an_interrupt_from_the_keyboard_loses_no_batch(key):
         assert seen + [int(batch[0, 0]) for batch in batches] == list(range(0, 24, 4))
 
 
+def interrupted_at(line_number, call):
+    """Whether an interrupt came in `call`: before the line of jaxiter's host modules that is run as the given one."""
+    lines = [0]
+
+    def trace(frame, event, argument):
+        if "host" not in frame.f_code.co_filename or "jaxiter" not in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            lines[0] += 1
+            if lines[0] == line_number:
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+@pytest.mark.parametrize("options", [{}, {"prefetch": 0}, {"sharding": all_eight()}, {"resident": True}], ids=str)
+def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options):
+    data = loader(size=40, shuffle=False)
+    data = data.to_device() if options.pop("resident", False) else data
+    with stream(data, key, **options) as batches:
+        next(batches)
+        for line_number in range(1, 1000):
+            before = batches.position
+            came = interrupted_at(line_number, lambda: next(batches))
+            place = batches.position
+            # An interrupt in the very last line is one after the batch was handed over.
+            assert place in (before, (before[0] + (before[1] + 1) // 10, (before[1] + 1) % 10))
+            assert int(next(batches)[1][0]) == 4 * place[1]
+            if not came:
+                break
+    assert 20 < line_number < 999
+
+
 def test_abandoned_streams_are_collected_with_their_threads(key):
     batches = stream(loader(), key, prefetch=4, num_threads=2)
     for _ in batches:
