@@ -20,6 +20,8 @@ def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def aligned_rows(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """`array[rows]`; the rows are known to exist."""
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        return array[rows]  # np.take would copy all of the array first
     if array.dtype.kind not in "biuf":
         return np.take(array, rows, axis=0)
     # mode="raise", which looks whether they do, takes a copy for it.

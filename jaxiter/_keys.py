@@ -62,6 +62,14 @@ def as_key(key: Key) -> Key:
     )
 
 
+def uncommitted(key: Key) -> Key:
+    """The typed `key` where JAX may take it to any devices; one that was restored from a checkpoint is tied to some."""
+    if isinstance(key, jax.core.Tracer) or not key.committed:
+        return key
+    words: Any = np.asarray(jax.random.key_data(key))
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
+
+
 def like_given(key: Key, given: Key) -> Key:
     """The typed `key` in the spelling of the key that the user gave."""
     return key if jnp.issubdtype(given.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)

@@ -46,10 +46,10 @@ class Placed:
     Several processes have to start their programs in one order, and so does one whose programs exchange rows.
     """
 
-    __slots__ = ("_batch", "_finish", "_rows")
+    __slots__ = ("_batch", "_finish", "_rows", "may_start_early")
 
-    def __init__(self, rows: Future[Any], finish: Any):
-        self._rows, self._finish = rows, finish
+    def __init__(self, rows: Future[Any], finish: Any, may_start_early: bool):
+        self._rows, self._finish, self.may_start_early = rows, finish, may_start_early
         self._batch: tuple[Any] | None = None
 
     def result(self) -> Any:
@@ -75,8 +75,8 @@ class Maker:
     ):
         self._loader, self._key, self._sharding, self._with_mask = loader, key, sharding, with_mask
         read = [leaf for leaf in jax.tree.leaves(loader.data) if reads(leaf, sharding)]
-        self._reading_key = _on_cpu(key) if read else key
         self._num_threads = min(prefetch, _threads_for(read) if num_threads is None else num_threads) if read else 0
+        self._reading_key = _on_cpu(key) if self._num_threads else key
         self._pool: Pool | None = None
 
     def begin(self, place: Place, donated: Any) -> Begun:
@@ -92,7 +92,7 @@ class Maker:
         if self._sharding is None:
             return self._pool.submit(_under, _jax_scopes(), self._batch, place, donated)
         rows = self._pool.submit(_under, _jax_scopes(), self._read, place)
-        return Placed(rows, lambda read: self._made(place, read, donated))
+        return Placed(rows, lambda read: self._made(place, read, donated), self._sharding.is_fully_addressable)
 
     def close(self) -> None:
         if self._pool is not None:
@@ -125,9 +125,12 @@ class Maker:
 
 
 def start_those_read(begun: Iterable[Begun]) -> None:
-    """Starts the programs of batches whose rows have arrived, as far as they come one after the other."""
+    """Starts the programs of batches whose rows have arrived, as far as they come one after the other.
+
+    Not with several processes: which have arrived differs between them, and with it the order of all programs.
+    """
     for one in begun:
-        if not (isinstance(one, Placed) and one.is_read()):
+        if not (isinstance(one, Placed) and one.may_start_early and one.is_read()):
             return
         try:
             one.result()
@@ -145,6 +148,8 @@ def _threads_for(read: list[Any]) -> int:
 
 def _on_cpu(key: Key) -> Key:
     """Where the rows of a batch are found without waiting for what a GPU is still at."""
+    if jax.default_backend() == "cpu":
+        return key
     try:
         return jax.device_put(key, jax.local_devices(backend="cpu")[0])
     except RuntimeError:  # JAX was told to do without

@@ -8,14 +8,17 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Self
 
+import jax
 import numpy as np
 
-from .._keys import STREAM_VERSION, Key, as_key
+from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from ..loader import Loader
 from ..loader._plan import check_streaming
 from ..loader._sharding import check_sharding
-from ._agreement import check_agreement, of_stream
+from ._agreement import disagreement_in, of_stream
 from ._making import Begun, Maker, Place, start_those_read
+
+_END_OF_EPOCHS = 2**32
 
 
 def stream(
@@ -102,7 +105,7 @@ class Stream(Iterator[Any]):
     ):
         if not isinstance(loader, Loader):
             raise TypeError(f"loader is a {type(loader).__name__}; expected a jaxiter.Loader.")
-        self._loader, self._key, self._with_mask = loader, as_key(key), with_mask
+        self._loader, self._key, self._with_mask = loader, uncommitted(as_key(key)), with_mask
         self._num_epochs = None if num_epochs is None else _check_count("num_epochs", num_epochs)
         self._prefetch = _check_count("prefetch", prefetch)
         if not isinstance(donate, bool):
@@ -118,13 +121,12 @@ class Stream(Iterator[Any]):
                 raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
         self._sharding, self._donate = sharding, donate
         self._lent: tuple[Place, Any] | None = None  # the batch that was handed over last, if it is to come back
-        self._was_closed_early = False
+        self._is_closed = False
         self._process = os.getpid()
         # Batches made or being made ahead, and the place of the first of them, which is that of `_position`.
         self._pending: deque[Begun] = deque()
         self._position = self._first_pending = self._check_position(start)
-        check_streaming(loader, self._prefetch, sharding)
-        self._check_agreement(self._position)
+        self._check_agreement(self._position, self._refusal())
         self._maker = Maker(loader, self._key, self._prefetch, num_threads, sharding, with_mask)
         weakref.finalize(self, self._maker.abandon).atexit = False  # a pool of threads looks after its own end there
 
@@ -139,7 +141,7 @@ class Stream(Iterator[Any]):
         return {"epoch": epoch, "step": step, **self._identity()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continue where `get_state` was taken.
+        """Continue where `get_state` was taken; with several processes all of them do, together.
 
         Raises:
             ValueError: If a field is missing, or differs from this stream's; nothing is changed then.
@@ -159,14 +161,14 @@ class Stream(Iterator[Any]):
                 f"state was taken from another stream: {'; '.join(wrong)}. Make the loader as it was then; to "
                 "go on with another batch_size, stream(..., start=(epoch, loader.step_at(examples seen in it)))."
             )
-        position = self._check_position((state["epoch"], state["step"]))
+        position = self._check_position((state["epoch"], state["step"]), "state")
         self._check_agreement(position)
         self._discard()
         self._position = position
 
     def close(self) -> None:
         """Ends the threads, if there are any, after the reads that are under way; may be called again."""
-        self._was_closed_early = self._was_closed_early or not self._has_ended(self._position)
+        self._is_closed = True
         self._release()
 
     def __enter__(self) -> Self:
@@ -179,7 +181,7 @@ class Stream(Iterator[Any]):
         return self
 
     def __next__(self) -> Any:
-        if self._has_ended(self._position) and not self._was_closed_early:
+        if self._has_ended(self._position):
             self._release()
             raise StopIteration
         self._check_open()
@@ -222,7 +224,7 @@ class Stream(Iterator[Any]):
         return (epoch, step + 1) if step + 1 < self._loader.num_steps else (epoch + 1, 0)
 
     def _has_ended(self, place: Place) -> bool:
-        return self._num_epochs is not None and place[0] >= self._num_epochs
+        return place[0] >= (_END_OF_EPOCHS if self._num_epochs is None else self._num_epochs)
 
     def _discard(self) -> None:
         for begun in self._pending:
@@ -234,9 +236,25 @@ class Stream(Iterator[Any]):
         self._lent = None
         self._maker.close()
 
-    def _check_agreement(self, position: Place) -> None:
-        if self._sharding is not None:
-            check_agreement(self._sharding, of_stream(self._loader, self._key, position, self._num_epochs))
+    def _refusal(self) -> ValueError | None:
+        """Of more batches than the device has memory for; a stream that ends soon makes fewer ahead."""
+        num_steps, (epoch, step) = self._loader.num_steps, self._position
+        left = None if self._num_epochs is None else max(0, (self._num_epochs - epoch) * num_steps - step)
+        ahead = self._prefetch if left is None else min(self._prefetch, max(0, left - 1))
+        try:
+            check_streaming(self._loader, ahead, self._sharding)
+        except ValueError as error:
+            return error
+        return None
+
+    def _check_agreement(self, position: Place, refusal: ValueError | None = None) -> None:
+        """With several processes all come here, also one that refuses: the others would wait for it."""
+        if self._sharding is not None and not self._sharding.is_fully_addressable:
+            fields = of_stream(self._loader, self._key, position, self._num_epochs, self._with_mask, self._sharding)
+            disagreement = disagreement_in(self._sharding, {**fields, "room for the batches": refusal is None})
+            refusal = refusal or disagreement
+        if refusal is not None:
+            raise refusal
 
     def _check_open(self) -> None:
         if os.getpid() != self._process:
@@ -244,7 +262,7 @@ class Stream(Iterator[Any]):
                 f"the stream was made in process {self._process}, and {os.getpid()} was forked from it: neither its "
                 "threads nor JAX work there. Start processes by 'spawn', and make the stream in each of them."
             )
-        if self._was_closed_early:
+        if self._is_closed:
             raise ValueError(
                 f"the stream is closed; it stopped at position {self._position}. Make another one with "
                 f"stream(loader, key, start={self._position})."
@@ -260,21 +278,23 @@ class Stream(Iterator[Any]):
             "stream_version": STREAM_VERSION,
         }
 
-    def _check_position(self, position: Any) -> Place:
+    def _check_position(self, position: Any, name: str = "start") -> Place:
         try:
             epoch, step = position
         except (TypeError, ValueError):
-            raise TypeError(f"start is {position!r}; expected (epoch, step), two integers.") from None
-        epoch, step = _check_count("start[0]", epoch), _check_count("start[1]", step)
-        if step > self._loader.num_steps or epoch >= 2**32:
+            raise TypeError(f"{name} is {position!r}; expected (epoch, step), two integers.") from None
+        epoch, step = _check_count(f"{name}[0]", epoch), _check_count(f"{name}[1]", step)
+        if step > self._loader.num_steps or epoch >= _END_OF_EPOCHS:
             raise ValueError(
-                f"start is {(epoch, step)}; expected an epoch below 2**32 and a step of at most "
+                f"{name} is {(epoch, step)}; expected an epoch below 2**32 and a step of at most "
                 f"{self._loader.num_steps}, the batches of one epoch."
             )
         return (epoch + 1, 0) if step == self._loader.num_steps else (epoch, step)
 
 
 def _check_count(name: str, value: Any) -> int:
+    if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and np.issubdtype(value.dtype, np.integer):
+        value = int(value)  # as checkpoints give numbers back
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} is {value!r}; expected a Python int.")
     if value < 0:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from .._aligned import aligned_rows
-from ..loader._mapped import mapped_rows
+from .._mapped import mapped_rows
 from ._batch import transformed
 from ._brightness import CHANNELS
 from ._draws import Place

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._aligned import aligned_empty
 from .._arguments import check_fits
+from .._mapped import check_length
 
 REMAINDERS = ("drop", "pad", "keep")
 
@@ -92,7 +93,12 @@ def is_resident(leaf: Any) -> bool:
 
 def dtype_of(leaf: Any) -> np.dtype:
     """That of a leaf's rows as NumPy names it; TensorStore has names of its own."""
-    return np.dtype(getattr(leaf.dtype, "numpy_dtype", leaf.dtype))
+    return np.dtype(getattr(leaf.dtype, "numpy_dtype", leaf.dtype)).newbyteorder("=")
+
+
+def native(rows: Any) -> Any:
+    """In this machine's order of bytes, the only one that JAX knows."""
+    return rows if rows.dtype.isnative else rows.astype(rows.dtype.newbyteorder("="))
 
 
 def upload(name: str, leaf: Any, sharding: Any) -> Any:
@@ -113,7 +119,9 @@ def upload(name: str, leaf: Any, sharding: Any) -> Any:
 
 
 def _copied(name: str, leaf: Any, index: tuple[slice, ...]) -> np.ndarray:
-    values = np.asarray(leaf[index[0] if index else slice(None)])
+    if isinstance(leaf, np.ndarray):
+        check_length(name, leaf)
+    values = native(np.asarray(leaf[index[0] if index else slice(None)]))
     values = values[(slice(None), *index[1:])]
     check_fits(name, values)
     # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is

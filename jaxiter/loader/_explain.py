@@ -11,7 +11,9 @@ import numpy as np
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
 from ._data import is_resident, leaf_name
 from ._loader import Loader
+from ._prefix import as_given, one_or_tree
 from ._reading import read_rows
+from ._sharding import spans_devices
 
 
 class Explanation(NamedTuple):
@@ -58,15 +60,17 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
     if index >= num_examples:
         raise ValueError(f"index is {index}; expected a row of the data, in [0, {num_examples}).")
     before = [
-        leaf[index] if is_resident(leaf) else read_rows(leaf_name(path), leaf, np.array([index]))[0]
+        leaf[index]
+        if is_resident(leaf) and not spans_devices(leaf)
+        else read_rows(leaf_name(path), leaf, np.array([index]))[0]
         for path, leaf in paths
     ]
     before = [jnp.asarray(example) for example in before]
     explained = _explain(loader._chains, key, epoch, np.uint32(index), before)
     params, matrices, after = zip(*explained, strict=True)
     return Explanation(
-        params=loader._as_given(params),
-        matrix=loader._one_or_tree(matrices),
+        params=as_given(loader, params),
+        matrix=one_or_tree(loader, matrices),
         before=jax.tree.unflatten(structure, before),
         after=jax.tree.unflatten(structure, after),
     )

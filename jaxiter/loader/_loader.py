@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,17 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._keys import Counter, Key, as_key, check_counter, like_given
+from .._keys import Counter, Key, as_key, check_counter, like_given, uncommitted
 from ..augment import Chain
 from ..sampler._shuffle import check_size
 from ._data import check_data, check_options, check_rows, dtype_of, leaf_name, upload
 from ._donation import checked_donation
 from ._plan import Plan, check_upload, default_device, plan
-from ._prefix import Form, place
+from ._prefix import Form, as_given, place
 from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_key, together
 from ._reading import Rows, read, reads
 from ._records import with_columns
-from ._sharding import check_sharding, layout_of_data
+from ._sharding import check_sharding, is_traced, layout_of_data, spans_devices
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
@@ -140,21 +140,7 @@ class Loader:
     def augment(self) -> Any:
         """What was given: one transform, or for each leaf of the data a transform or None."""
         chains = self._chains
-        return self._as_given([None if chain is None else chain.transforms for chain in chains], pack=Chain)
-
-    def _as_given(self, steps: Sequence[Any], pack: Any = lambda *steps: steps) -> Any:
-        """For each leaf a tuple with one entry for each step of its chain, in the form in which `augment` was given."""
-        leaves = [
-            None if entries is None else entries[0] if single else pack(*entries)
-            for entries, single in zip(steps, self._form.single, strict=True)
-        ]
-        return self._one_or_tree(leaves)
-
-    def _one_or_tree(self, leaves: Sequence[Any]) -> Any:
-        """Something of each augmented leaf: of the one picture if `augment` was one transform, else as the data."""
-        if self._form.bare:
-            return next(leaf for leaf, chain in zip(leaves, self._chains, strict=True) if chain is not None)
-        return jax.tree.unflatten(jax.tree.structure(self.data), leaves)
+        return as_given(self, [None if chain is None else chain.transforms for chain in chains], pack=Chain)
 
     @cached_property
     def size(self) -> int:
@@ -224,7 +210,10 @@ class Loader:
                 raise ValueError("donate and sharding exclude each other; pass one of them.")
         if donate is not None:
             donate = self._donated(donate, self._program(step))
-        return self._batch(as_key(key), epoch, step, donate, sharding)
+        key = as_key(key)
+        if sharding is not None or self._spans_devices:
+            key = uncommitted(key)
+        return self._batch(key, epoch, step, donate, sharding)
 
     def _batch(self, key: Key, epoch: Any, step: Any, donated: Any = None, sharding: Any = None) -> Any:
         """`batch` behind its door."""
@@ -235,13 +224,14 @@ class Loader:
         return read(self, key, epoch, step, sharding) if any(self._reads(sharding)) else None
 
     def _made(self, key: Key, epoch: Any, step: Any, rows: Rows | None, donated: Any, sharding: Any) -> Any:
+        program = self._program(step, self._layout if sharding is None else sharding)
         if rows is None:
-            program = self._program(step, self._layout if sharding is None else sharding)
             return resident_batch(program, self._leaves, key, together(epoch, step), donated)
         was_read, data = self._reads(sharding), self._leaves[: len(self._chains)]
         given = [row if read else leaf for row, leaf, read in zip(rows.leaves, data, was_read, strict=True)]
-        program, leaves = self._program(step, sharding), (*given, *self._leaves[len(data) :])
-        return host_batch(program, was_read, leaves, key, epoch, rows.index, donated)
+        # The rows of the epoch were looked up; in the program all of them would be copied for every batch.
+        used, leaves = program.without_rows, (*given, *self._without_rows[0][len(data) :])
+        return host_batch(used, was_read, leaves, key, epoch, rows.index, donated)
 
     def epoch(self, key: Key, epoch: Counter) -> Iterator[Any]:
         """The batches of one epoch, in order."""
@@ -304,7 +294,7 @@ class Loader:
             (2,)
         """
         check_upload(self, sharding)
-        rows = None if self.rows is None else jnp.asarray(self.rows)
+        rows = None if self.rows is None else jnp.asarray(self.rows if is_traced(self.rows) else np.asarray(self.rows))
         data = jax.tree.map_with_path(lambda path, leaf: upload(leaf_name(path), leaf, sharding), self.data)
         _, static = self.tree_flatten()
         return self.tree_unflatten(static, (data, self._chains, rows))
@@ -338,6 +328,14 @@ class Loader:
     @cached_property
     def _leaves(self) -> list[Any]:
         return jax.tree.leaves(self)
+
+    @cached_property
+    def _without_rows(self) -> tuple[list[Any], Any]:
+        return jax.tree.flatten(self.tree_unflatten(self.tree_flatten()[1], (self.data, self._chains, None)))
+
+    @cached_property
+    def _spans_devices(self) -> bool:
+        return any(spans_devices(leaf) for leaf in self._leaves)
 
     def _donated(self, donated: Any, program: Program) -> Any:
         """What was given as `donate`, if its memory fits the batch that is to be made."""
@@ -384,6 +382,7 @@ class Loader:
         known = self._rule(step) if self.remainder == "keep" else self._whole_rule, sharding
         if known not in self._programs:
             self._programs[known] = Program(jax.tree.structure(self), *known)
+            self._programs[known].without_rows = Program(self._without_rows[1], *known)
         return self._programs[known]
 
     def _check_step(self, step: Counter) -> Any:

@@ -117,7 +117,7 @@ def _asked_of_devices(loader: Loader, sharding: Any) -> dict[Any, int]:
                 if spans in shared:
                     continue
                 shared.add(spans)
-                device = default_device()
+                device = jax.local_devices(backend="cpu")[0]
             asked[device] = asked.get(device, 0) + _bytes((stop - start for start, stop in spans), leaf)
     return asked
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,9 @@ import numpy as np
 
 from ..augment import Chain, is_place, is_transform
 from ._data import dtype_of, leaf_name
+
+if TYPE_CHECKING:
+    from ._loader import Loader
 
 IMAGE_RANK = 4
 
@@ -28,6 +32,22 @@ def place(data: Any, augment: Any) -> tuple[tuple[Chain | None, ...], Form]:
     chains = tuple(None if transform is None else Chain(transform) for transform in given)
     single = tuple(transform is not None and not isinstance(transform, Chain) for transform in given)
     return chains, Form(is_transform(augment), single)
+
+
+def as_given(loader: Loader, steps: Sequence[Any], pack: Any = lambda *steps: steps) -> Any:
+    """For each leaf a tuple with one entry for each step of its chain, in the form in which `augment` was given."""
+    leaves = [
+        None if entries is None else entries[0] if single else pack(*entries)
+        for entries, single in zip(steps, loader._form.single, strict=True)
+    ]
+    return one_or_tree(loader, leaves)
+
+
+def one_or_tree(loader: Loader, leaves: Sequence[Any]) -> Any:
+    """Something of each augmented leaf: of the one picture if `augment` was one transform, else as the data."""
+    if loader._form.bare:
+        return next(leaf for leaf, chain in zip(leaves, loader._chains, strict=True) if chain is not None)
+    return jax.tree.unflatten(jax.tree.structure(loader.data), leaves)
 
 
 def _transform_of_each_leaf(data: Any, augment: Any) -> list[Any]:

@@ -35,7 +35,8 @@ class Program:
     Python, which took a sixth of a small batch's time; the same program compares at once.
     """
 
-    __slots__ = ("_hash", "rule", "sharding", "structure")
+    __slots__ = ("_hash", "rule", "sharding", "structure", "without_rows")
+    without_rows: Program  # the same for a loader that visits all rows, as one does whose rows were read
 
     def __init__(self, structure: Any, rule: Rule, sharding: Any = None):
         self.structure, self.rule, self.sharding = structure, rule, sharding

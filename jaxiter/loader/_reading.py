@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -10,11 +11,11 @@ import numpy as np
 from .._aligned import aligned_rows
 from .._arguments import check_fits
 from .._keys import Key
-from ._data import dtype_of, is_resident, leaf_name, take_rows
-from ._mapped import mapped_rows
+from .._mapped import check_length, mapped_rows
+from ._data import dtype_of, is_resident, leaf_name, native
 from ._program import rows_at, rows_of
 from ._records import Column, columns_read
-from ._sharding import lies_on, share_of
+from ._sharding import lies_on, share_of, taken
 
 if TYPE_CHECKING:
     from ._loader import Loader
@@ -55,12 +56,20 @@ def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows
     try:
         leaves = _leaves_at(loader, rows, sharding)
     except Exception as error:
-        named = ", ".join(map(str, rows[:_NAMED])) + (", ..." if len(rows) > _NAMED else "")
-        error.add_note(f"jaxiter: reading batch {step} of epoch {epoch}, rows {named}")
+        _note(error, f"jaxiter: reading batch {step} of epoch {epoch}", rows)
         raise
     if sharding is None:
         return Rows(rows, leaves)  # of no device: a stream finds its rows on the CPU, and makes its batches elsewhere
     return Rows(share.spread(rows), tuple(None if leaf is None else share.spread(leaf) for leaf in leaves))
+
+
+def _note(error: Exception, what: str, rows: np.ndarray) -> None:
+    named = ", ".join(map(str, rows[:_NAMED])) + (", ..." if len(rows) > _NAMED else "")
+    note = f"{what}, rows {named}"
+    # A source may raise one object again and again, or one that takes no notes.
+    if note not in getattr(error, "__notes__", ()):
+        with suppress(Exception):
+            error.add_note(note)
 
 
 def _leaves_at(loader: Loader, rows: np.ndarray, sharding: Any) -> tuple[Any, ...]:
@@ -82,11 +91,12 @@ def read_rows(name: str, leaf: Any, index: np.ndarray) -> Any:
     if isinstance(leaf, np.memmap):
         rows = mapped_rows(name, leaf, index)
     elif type(leaf) is np.ndarray:
+        check_length(name, leaf)
         rows = aligned_rows(leaf, index)
     else:
         rows = _rows_of_another(name, leaf, index)
     check_fits(name, rows)
-    return rows
+    return native(rows)
 
 
 def _rows_of_another(name: str, leaf: Any, index: np.ndarray) -> np.ndarray:
@@ -97,7 +107,7 @@ def _rows_of_another(name: str, leaf: Any, index: np.ndarray) -> np.ndarray:
             f"{name} returned shape {rows.shape} for {len(unique)} rows; expected {(len(unique), *leaf.shape[1:])}. "
             "An array-like must take a sorted integer array as index."
         )
-    if rows.dtype != dtype_of(leaf):
+    if native(rows[:0]).dtype != dtype_of(leaf):
         raise ValueError(f"{name} returned {rows.dtype} for some rows; expected {dtype_of(leaf)}, its own dtype.")
     return aligned_rows(rows, inverse)
 
@@ -109,7 +119,4 @@ def _rows_elsewhere(name: str, leaf: Any, index: np.ndarray) -> Any:
             f"{name} lies on devices of other processes and not on those of the sharding. Put it where the batches "
             "go, loader.to_device(...), or give every process the array."
         )
-    return _take(leaf, index)
-
-
-_take = jax.jit(take_rows)
+    return taken(leaf, index)

@@ -58,7 +58,7 @@ def with_columns(data: Any) -> Any:
 
 def _is_source(leaf: Any) -> bool:
     is_sequence = hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and not isinstance(leaf, (str, bytes))
-    return is_sequence and not hasattr(leaf, "shape")
+    return is_sequence and not hasattr(leaf, "shape") and not hasattr(leaf, "keys")
 
 
 class Column:

@@ -10,6 +10,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 
+from ._data import take_rows
+
 
 class Share(NamedTuple):
     """The examples of a batch that this process makes: those that its own devices will hold."""
@@ -86,6 +88,28 @@ def layout_of_data(leaves: Iterable[Any], batch_size: int) -> Any:
     return None
 
 
+def is_traced(leaf: Any) -> bool:
+    return isinstance(leaf, jax.core.Tracer)
+
+
+def spans_devices(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and not is_traced(leaf) and len(leaf.sharding.device_set) > 1
+
+
 def lies_on(leaf: Any, sharding: Any) -> bool:
-    """Whether a program over the devices of `sharding` can take rows from `leaf`; those of tracers can."""
-    return isinstance(leaf, jax.core.Tracer) or leaf.sharding.device_set == sharding.device_set
+    """Whether a program over the devices of `sharding` can take rows from `leaf`: one on the same mesh, or traced."""
+    if is_traced(leaf):
+        return True
+    meshes = [one.mesh for one in (leaf.sharding, sharding) if isinstance(one, NamedSharding)]
+    return leaf.sharding.device_set == sharding.device_set and (len(meshes) < 2 or meshes[0] == meshes[1])
+
+
+def taken(leaf: Any, index: np.ndarray) -> Any:
+    """Rows of an array that lies on other devices than those that the batch goes to."""
+    sharding = leaf.sharding
+    if explicit_axes(sharding):
+        return np.asarray(laid_out(take_rows, NamedSharding(sharding.mesh, PartitionSpec()))(leaf, index))
+    return _take(leaf, index)
+
+
+_take = jax.jit(take_rows)

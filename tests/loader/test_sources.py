@@ -98,7 +98,7 @@ def test_views_of_a_memmap_are_read_where_they_lie(view, key, tmp_path):
 
 def test_a_memmap_that_is_written_to_keeps_what_was_written(key, tmp_path, monkeypatch):
     """Pages are let go after reading; those of a private mapping hold what no file has."""
-    monkeypatch.setattr("jaxiter.loader._mapped._RELEASE", 0)
+    monkeypatch.setattr("jaxiter._mapped._RELEASE", 0)
     for mode in ("c", "r+"):
         array = memmap(tmp_path, mode)
         array[:] = 255 - IMAGES

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .._aligned import aligned_rows
+from ._aligned import aligned_rows
 
 _RELEASE = 1 << 26  # bytes of a mapping that stay in this process before its pages are let go
 _AROUND = 1 << 16  # bytes that Linux maps around one that is missing
@@ -24,43 +24,54 @@ def mapped_rows(name: str, array: np.memmap, rows: np.ndarray) -> np.ndarray:
     Raises:
         OSError: If the file has become shorter than the array; reading on would kill the process by SIGBUS.
     """
-    mapping = _mapping_of(array)
+    mapping, file = _mapping_of(array)
     if mapping is not None:
-        begin = _begin(mapping, array)
-        _check_length(name, mapping, array, begin)
-        _announce(mapping, array, rows, begin)
+        check_length(name, array)
+        _announce(mapping, array, rows, _begin(mapping, array))
     values = aligned_rows(array.view(np.ndarray), rows)
-    if mapping is not None:
+    # Pages of a private mapping may hold what the user wrote and no file has.
+    if mapping is not None and file is not None and file.mode in ("r", "r+", "w+"):
         _let_go(mapping, array, len(rows))
     return values
 
 
-def _mapping_of(array: np.memmap) -> mmap.mmap | None:
-    base: object = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    return base if isinstance(base, mmap.mmap) else None
+def check_length(name: str, array: np.ndarray) -> None:
+    """Raises OSError for an array in a mapped file that has become too short for it; others pass.
 
-
-def _begin(mapping: mmap.mmap, array: np.memmap) -> int:
-    """Where in the mapping the array begins, in bytes."""
-    whole = np.frombuffer(mapping, np.uint8)
-    return array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
-
-
-def _check_length(name: str, mapping: mmap.mmap, array: np.memmap, begin: int) -> None:
+    The memmap that it is a view of says where in the file the mapping begins; without one, that is the file's start.
+    """
+    mapping, file = _mapping_of(array)
+    if mapping is None or array.size == 0:
+        return
     try:
         found = mapping.size()
     except (OSError, ValueError):  # there is no file
         return
-    offset = array.offset - array.offset % mmap.ALLOCATIONGRANULARITY
+    offset = 0 if file is None else file.offset - file.offset % mmap.ALLOCATIONGRANULARITY
     last = sum(max(0, stride * (length - 1)) for stride, length in zip(array.strides, array.shape, strict=True))
-    expected = offset + begin + last + array.itemsize
+    expected = offset + _begin(mapping, array) + last + array.itemsize
     if found < expected:
         raise OSError(
-            f"{name} is a memmap of {array.filename}, which has {found} bytes now; expected at least {expected}. The "
-            "file was truncated after it was opened; write it anew and make the memmap again."
+            f"{name} is in a mapped file{'' if file is None else f', {file.filename}'}, which has {found} bytes now; "
+            f"expected at least {expected}. It was truncated after it was opened; write it anew and open it again."
         )
+
+
+def _mapping_of(array: np.ndarray) -> tuple[mmap.mmap | None, np.memmap | None]:
+    """The mapping in whose memory the array lies, if any, and the memmap that knows its file."""
+    base: object = array
+    file = None
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap) and base.offset is not None:
+            file = base
+        base = base.base
+    return (base, file) if isinstance(base, mmap.mmap) else (None, None)
+
+
+def _begin(mapping: mmap.mmap, array: np.ndarray) -> int:
+    """Where in the mapping the array begins, in bytes."""
+    whole = np.frombuffer(mapping, np.uint8)
+    return array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
 
 
 def _announce(mapping: mmap.mmap, array: np.memmap, rows: np.ndarray, begin: int) -> None:
@@ -74,8 +85,7 @@ def _announce(mapping: mmap.mmap, array: np.memmap, rows: np.ndarray, begin: int
 
 
 def _let_go(mapping: mmap.mmap, array: np.memmap, count: int) -> None:
-    # Pages of a private mapping may hold what the user wrote and no file has.
-    if not hasattr(mmap, "MADV_DONTNEED") or array.mode == "c":
+    if not hasattr(mmap, "MADV_DONTNEED"):
         return
     mapped = _mapped.get(mapping, 0) + count * (array[:1].nbytes + _AROUND)
     if mapped > _RELEASE:
