@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import Affine, Chain, Loader, Rescale, contact_sheet, deterministic, explain, stream, train_validation_split
+from .host import save_whole
 
 try:
     import optax
@@ -107,7 +108,7 @@ def main() -> None:
             )
 
     picture = options.picture.resolve()
-    _show_augmentation(train, key, num_epochs=3).save(picture)
+    save_whole(_show_augmentation(train, key, num_epochs=3), picture)
     print(f"test accuracy {evaluate(model, test, key):.2%}")
     print(f"originals above their augmentations in three epochs: {picture}")
 

@@ -11,7 +11,8 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
-_PATIENCE = 5.0  # seconds that the end of the interpreter waits for a read that is under way
+_PATIENCE = 5.0  # seconds that the end of the interpreter waits for all reads that are under way
+_end: list[float] = []  # when that will be over, once it has begun
 
 _Tasks = SimpleQueue[tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]] | None]
 
@@ -61,7 +62,9 @@ class Pool:
 
     def _at_exit(self) -> None:
         self.abandon()
-        self._wait(_PATIENCE)
+        if not _end:
+            _end.append(time.monotonic() + _PATIENCE)
+        self._wait(max(0.0, _end[0] - time.monotonic()))
 
     def _wait(self, patience: float | None) -> None:
         deadline = None if patience is None else time.monotonic() + patience

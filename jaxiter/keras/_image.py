@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import pathlib
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ..host import save_whole
 from ._brightness import check_channels
 from ._warning import warn
 
@@ -111,21 +110,6 @@ def save_img(
         warn("x is RGBA and JPEG has no alpha channel; it is written as RGB.")
         img = img.convert("RGB")
     save_whole(img, path, format=file_format or None, **kwargs)
-
-
-def save_whole(img: Image.Image, path: Any, **kwargs: Any) -> None:
-    """`img.save`, which leaves no part of a file where the disk is full."""
-    try:
-        img.save(path, **kwargs)
-    except OSError as error:
-        if error.errno in _DISK_FAILED and isinstance(path, (str, bytes, os.PathLike)):
-            with suppress(OSError):
-                os.remove(path)
-            error.add_note(f"jaxiter: {os.fspath(path)!r} was not written.")
-        raise
-
-
-_DISK_FAILED = {errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def load_img(

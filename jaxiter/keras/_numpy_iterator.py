@@ -10,11 +10,12 @@ import numpy as np
 
 from .._aligned import aligned_rows
 from .._mapped import mapped_rows
+from ..host import save_whole
 from ._batch import transformed
 from ._brightness import CHANNELS
 from ._draws import Place
 from ._functions import numbers
-from ._image import array_to_img, save_whole
+from ._image import array_to_img
 from ._iterator import Iterator
 from ._memory import to_numpy
 from ._pydataset import check_process

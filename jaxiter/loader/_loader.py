@@ -315,6 +315,8 @@ class Loader:
         """
         if sharding is not None:
             check_sharding(sharding, self.batch_size, self.remainder)
+        if device is None and sharding is not None:
+            device = min(sharding.addressable_devices, key=lambda one: one.id)
         return plan(self, default_device() if device is None else device, prefetch, sharding)
 
     def _rule(self, step: Any) -> Rule:

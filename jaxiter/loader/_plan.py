@@ -54,6 +54,10 @@ class Plan(NamedTuple):
 
 
 def plan(loader: Loader, device: Any, prefetch: int, sharding: Any) -> Plan:
+    if not hasattr(device, "memory_stats"):
+        raise TypeError(f"device is {device!r}; expected a jax.Device, for example jax.devices()[0].")
+    if isinstance(prefetch, bool) or not isinstance(prefetch, (int, np.integer)) or prefetch < 0:
+        raise ValueError(f"prefetch is {prefetch!r}; expected a count of batches, 0 or more.")
     rule = loader._rule(0)
     leaves = loader._leaves[: len(loader._chains)]
     on_host = [leaf for leaf in leaves if not is_resident(leaf)]

@@ -39,7 +39,13 @@ def from_records(source: Any) -> Any:
         raise TypeError(f"source is a {type(source).__name__}; expected len(source) examples, source[i] for an int i.")
     if len(source) == 0:
         raise ValueError("source is empty; expected at least one example.")
-    paths, structure = jax.tree.flatten_with_path(source[0])
+    try:
+        first = source[0]
+    except (KeyError, TypeError) as error:
+        raise TypeError(
+            f"source is a {type(source).__name__}, and source[0] raises {error!r}; expected its first example."
+        ) from error
+    paths, structure = jax.tree.flatten_with_path(first)
     columns = []
     for place, (path, leaf) in enumerate(paths):
         value = np.asarray(leaf)

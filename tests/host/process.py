@@ -68,6 +68,27 @@ def share():
     np.savez(FOLDER / f"explicit-{RANK}.npz", **own_part([loader(images, labels).batch(key, 0, 0, sharding=each_axis)]))
 
 
+def mixed():
+    """Images divided over all devices, labels that one process reads more slowly, and steps that reduce."""
+    each = NamedSharding(mesh(), P("data"))
+    images, labels = data()
+
+    class Slow(Counted):
+        def __getitem__(self, index):
+            time.sleep(0.004 * RANK)
+            return super().__getitem__(index)
+
+    divided = loader(images, labels).to_device(each).data[0]
+    step = jax.jit(lambda total, batch: total + batch[0].sum() + batch[1].sum())
+    total = jnp.zeros((), np.float32)
+    with stream(loader(divided, Slow(labels)), jax.random.key(KEY), sharding=each, prefetch=3) as batches:
+        for number in range(60):
+            total = step(total, next(batches))
+            if number % 7 == RANK:
+                time.sleep(0.01)  # so that rows arrive now before and now after the step
+    (FOLDER / f"total-{RANK}").write_text(repr(float(total)))
+
+
 def disagree():
     images, labels = data()
     each = NamedSharding(mesh(), P("data"))
@@ -102,4 +123,4 @@ def outlive():
 if __name__ == "__main__":
     if COUNT > 1:
         jax.distributed.initialize(f"localhost:{PORT}", COUNT, RANK, heartbeat_timeout_seconds=10)
-    {"share": share, "disagree": disagree, "resume": resume, "outlive": outlive}[TASK]()
+    {"share": share, "disagree": disagree, "mixed": mixed, "resume": resume, "outlive": outlive}[TASK]()

@@ -10,6 +10,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxiter import Affine, Chain, Loader, Map, Normalize
+from jaxiter.host._agreement import _digest, of_stream
 
 from . import process_data as shared
 
@@ -112,6 +117,14 @@ def test_the_number_of_processes_may_change_between_runs(tmp_path, alone):
 
 
 @pytest.mark.timeout(200)
+def test_programs_start_in_one_order_whenever_rows_arrive(tmp_path):
+    """Rows of divided images travel by a collective, and so do sums: in another order the processes wait for ever."""
+    run("mixed", 2, tmp_path)
+    totals = {(tmp_path / f"total-{rank}").read_text() for rank in range(2)}
+    assert len(totals) == 1
+
+
+@pytest.mark.timeout(200)
 def test_processes_that_differ_are_all_told_in_what(tmp_path):
     run("disagree", 2, tmp_path)
     for rank in range(2):
@@ -146,3 +159,44 @@ def wait_until(condition):
 def number_of(file):
     text = file.read_text() if file.exists() else ""
     return int(text) if text else -1
+
+
+DIFFERENT = {
+    "key": {"key": jax.random.key(1)},
+    "position": {"position": (0, 1)},
+    "num_epochs": {"num_epochs": 3},
+    "with_mask": {"with_mask": True},
+    "sharding": {"sharding": NamedSharding(Mesh(np.array(jax.devices()[:4]), ("data",)), P())},
+    "batch_size": {"loader": Loader(shared.data(), batch_size=4)},
+    "shuffle": {"loader": Loader(shared.data(), batch_size=8, shuffle=False)},
+    "remainder": {"loader": Loader(shared.data(), batch_size=8, remainder="pad")},
+    "data": {"loader": Loader(shared.data()[::-1], batch_size=8)},
+    "rows": {"loader": Loader(shared.data(), batch_size=8, rows=np.arange(51, -1, -1))},
+    "augment": {"loader": Loader(shared.data(), batch_size=8, augment=Affine(rotation=20))},
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_whatever_decides_a_stream_is_compared(name):
+    def told(**changes):
+        sharding = NamedSharding(Mesh(np.array(jax.devices()[:4]), ("data",)), P("data"))
+        own = {"loader": Loader(shared.data(), batch_size=8), "key": jax.random.key(0), "position": (0, 0)}
+        return of_stream(**{**own, "num_epochs": None, "with_mask": False, "sharding": sharding, **changes})
+
+    assert [
+        field for field in told() if _digest(told()[field]).tolist() != _digest(told(**DIFFERENT[name])[field]).tolist()
+    ] == [name]
+
+
+def test_functions_and_arrays_of_equal_configs_are_told_alike():
+    """Other processes have them at other addresses."""
+
+    def told(mean):
+        augment = Chain(Map(np.negative), Normalize(mean, np.ones(3)))
+        loader = Loader(shared.data(), batch_size=8, augment=augment)
+        sharding = NamedSharding(Mesh(np.array(jax.devices()[:4]), ("data",)), P("data"))
+        return of_stream(loader, jax.random.key(0), (0, 0), None, False, sharding)["augment"]
+
+    assert _digest(told(np.zeros(3))).tolist() == _digest(told(np.zeros(3))).tolist()
+    assert _digest(told(np.zeros(3))).tolist() != _digest(told(np.full(3, 0.5))).tolist()
+    assert "0x" not in told(np.zeros(3))[0]

@@ -258,6 +258,47 @@ def test_an_epoch_fits_in_a_stream_of_many_batches(key):
         assert sorted(int(y[0]) for _, y in batches) == list(range(500))
 
 
+def test_a_stream_that_was_closed_stays_closed_at_its_end_too(key):
+    batches = stream(loader(), key, num_epochs=1)
+    state = batches.get_state()
+    assert len(list(batches)) == 5
+    batches.close()
+    assert list(batches) == []
+    with pytest.raises(ValueError, match="the stream is closed"):
+        batches.set_state(state)
+    assert not stream_threads()
+
+
+def test_an_ended_stream_may_be_set_back_while_it_is_open(key):
+    with stream(loader(), key, num_epochs=1) as batches:
+        state = batches.get_state()
+        first = list(batches)
+        batches.set_state(state)
+        assert_trees_equal(list(batches), first)
+
+
+def test_epochs_end_where_their_numbers_do(key):
+    batches = stream(loader(), key, start=(2**32 - 1, 3))
+    assert len(list(batches)) == 2
+
+
+def test_no_more_batches_are_counted_than_there_are(key, monkeypatch):
+    """Of four batches in all no thousand can be ahead."""
+    monkeypatch.setattr("jaxiter.loader._plan.free_bytes", lambda device: 50_000)
+    assert len(list(stream(loader(), key, prefetch=1000, num_epochs=1))) == 5
+    with pytest.raises(ValueError, match="a stream with prefetch=1000 needs"):
+        stream(loader(), key, prefetch=1000)
+
+
+def test_places_may_be_numbers_as_checkpoints_give_them(key):
+    state = {**stream(loader(), key).get_state(), "epoch": np.array(1), "step": jnp.asarray(2)}
+    with stream(loader(), key) as batches:
+        batches.set_state(state)
+        assert batches.position == (1, 2)
+        with pytest.raises(ValueError, match=r"state\[0\] is -1"):
+            batches.set_state({**state, "epoch": -1})
+
+
 BAD_INPUT = {
     "start": ({"start": 3}, TypeError, r"start is 3; expected \(epoch, step\)"),
     "start step": ({"start": (0, 6)}, ValueError, r"start is \(0, 6\).*at most 5"),
@@ -265,6 +306,7 @@ BAD_INPUT = {
     "start float": ({"start": (0, 1.0)}, TypeError, r"start\[1\] is 1.0"),
     "num_epochs": ({"num_epochs": -1}, ValueError, "num_epochs is -1"),
     "prefetch": ({"prefetch": -1}, ValueError, "prefetch is -1"),
+    "num_threads": ({"num_threads": 0}, ValueError, "num_threads is 0; expected at least 1"),
     "prefetch None": ({"prefetch": None}, TypeError, "prefetch is None"),
     "key": ({"key": 0}, TypeError, "key is 0; expected a PRNG key"),
     "loader": ({"loader": [1, 2]}, TypeError, "loader is a list; expected a jaxiter.Loader"),

@@ -15,14 +15,15 @@ PROGRAM = """
     import json, os, resource, signal, sys
     import numpy as np
     from jaxiter.keras import ImageDataGenerator, save_img
-    folder, length = sys.argv[1], int(sys.argv[2])
+    folder, length, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     images = np.random.default_rng(0).integers(0, 256, (6, 40, 40, 3)).astype(np.uint8)
-    it = ImageDataGenerator(rotation_range=10).flow(images, np.arange(6), batch_size=2, seed=0, save_to_dir=folder)
+    flow = ImageDataGenerator(rotation_range=10).flow
+    it = flow(images, np.arange(6), batch_size=2, seed=0, save_to_dir=folder, save_format=kind)
     next(it)
     before = it.get_state()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (length, resource.RLIM_INFINITY))
-    for attempt in (lambda: next(it), lambda: save_img(os.path.join(folder, "mine.png"), images[0])):
+    for attempt in (lambda: next(it), lambda: save_img(os.path.join(folder, "mine." + kind), images[0])):
         try:
             attempt()
         except OSError as error:
@@ -38,10 +39,10 @@ PROGRAM = """
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("length", [0, 100, 3000])
-def test_no_part_of_a_picture_is_left_and_the_batch_can_be_had_again(tmp_path, length):
+@pytest.mark.parametrize(("length", "kind"), [(0, "png"), (3000, "png"), (500, "jpeg"), (500, "bmp"), (500, "tiff")])
+def test_no_part_of_a_picture_is_left_and_the_batch_can_be_had_again(tmp_path, length, kind):
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM), tmp_path, str(length)],
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), tmp_path, str(length), kind],
         capture_output=True,
         text=True,
         timeout=100,
@@ -56,4 +57,4 @@ def test_no_part_of_a_picture_is_left_and_the_batch_can_be_had_again(tmp_path, l
     assert found["labels"] == expected[1].tolist()
     assert found["sum"] == float(expected[0].sum())
     assert len(found["left"]) == 2  # those of the first batch, whole
-    assert all(os.path.getsize(tmp_path / name) > 3000 for name in found["left"])
+    assert all(os.path.getsize(tmp_path / name) > max(length, 500) for name in found["left"])

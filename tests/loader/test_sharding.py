@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxiter import Affine, Chain, Loader, Normalize, Rescale, scan_epoch, stream
+from jaxiter import Affine, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
 from jaxiter.loader._program import host_batch, resident_batch
 
 from ..data import assert_trees_close, assert_trees_equal, pictures
@@ -29,6 +29,11 @@ AUGMENTS = {
 def mesh(kind, shape=(8,), names=("data",)):
     types = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}[kind]
     return jax.make_mesh(shape, names, axis_types=(types,) * len(names))
+
+
+def committed(key, device=0):
+    """As a checkpoint gives a key back: tied to a device."""
+    return jax.device_put(key, jax.devices()[device])
 
 
 def is_laid_out(array, sharding):
@@ -231,3 +236,76 @@ def test_arrays_go_to_a_mesh_as_copies():
     resident = Loader(images, batch_size=8).to_device(NamedSharding(mesh("auto"), P()))
     images[:] = 0
     np.testing.assert_array_equal(resident.data, IMAGES)
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("device", [0, 3])
+def test_a_key_that_a_checkpoint_gave_back_will_do(key, where, device):
+    on, data = mesh("auto"), loader(rows=jax.device_put(np.arange(48)[::-1].copy(), jax.devices()[2]))
+    each, expected = NamedSharding(on, P("data")), loader(rows=np.arange(48)[::-1]).batch(key, 0, 0)
+    if where != "labels on the host":
+        data = WHERE[where](data, on)
+    assert_trees_close(data.batch(committed(key, device), 0, 0, sharding=each), expected, tolerance=2e-5)
+    with stream(data, committed(key, device), sharding=each) as batches:
+        assert_trees_close(next(batches), expected, tolerance=2e-5)
+    if where in ("every device", "divided"):
+        assert_trees_close(data.batch(committed(key, device), 0, 0), expected, tolerance=2e-5)
+
+
+def test_without_a_sharding_a_stream_over_the_host_is_on_the_default_device_whatever_the_key(key):
+    replicated = jax.device_put(key, NamedSharding(mesh("auto"), P()))
+    for made in (committed(key, 5), replicated):
+        with stream(loader(), made) as batches:
+            assert next(batches)[0].devices() == {jax.devices()[0]}
+
+
+OTHER = {
+    "a mesh of two axes": lambda kind: NamedSharding(mesh(kind, (4, 2), ("a", "b")), P("a")),
+    "another order": lambda kind: NamedSharding(Mesh(np.array(jax.devices()[::-1]), ("data",)), P("data")),
+    "fewer devices": lambda kind: NamedSharding(mesh(kind, (4,)), P("data")),
+    "one device": lambda kind: jax.sharding.SingleDeviceSharding(jax.devices()[2]),
+    "an automatic mesh": lambda kind: NamedSharding(mesh("auto"), P("data")),
+    "an explicit mesh": lambda kind: NamedSharding(mesh("explicit"), P("data")),
+}
+
+
+@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize("where", ["every device", "divided", "labels on the host"])
+@pytest.mark.parametrize("other", OTHER)
+def test_batches_may_go_to_another_mesh_than_the_data(key, other, where, kind):
+    data, sharding = loader(), OTHER[other](kind)
+    resident = WHERE[where](data, mesh(kind))
+    with stream(resident, key, sharding=sharding) as batches:
+        for step in range(2):
+            batch = next(batches)
+            assert_trees_close(batch, data.batch(key, 0, step), tolerance=2e-5)
+            assert all(leaf.sharding.is_equivalent_to(sharding, leaf.ndim) for leaf in jax.tree.leaves(batch))
+
+
+@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize("where", ["every device", "divided", "labels on the host"])
+def test_without_a_sharding_data_on_a_mesh_give_the_batches_too(key, where, kind):
+    data = loader()
+    resident = WHERE[where](data, mesh(kind))
+    assert_trees_close(resident.batch(key, 0, 1), data.batch(key, 0, 1), tolerance=2e-5)
+    with stream(resident, key) as batches:
+        assert_trees_close(next(batches), data.batch(key, 0, 0), tolerance=2e-5)
+    assert_trees_close(explain(resident, key, 0, 5).before, explain(data, key, 0, 5).before)
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+@pytest.mark.parametrize("kind", ["auto", "explicit"])
+def test_a_mesh_that_is_set_changes_nothing(key, kind, prefetch):
+    data = loader()
+    expected = data.batch(key, 0, 0)
+    with jax.set_mesh(mesh(kind)), stream(data, key, prefetch=prefetch) as batches:
+        assert_trees_close(next(batches), expected, tolerance=2e-5)
+
+
+def test_batches_over_devices_are_started_before_they_are_asked_for_in_order(key):
+    with stream(loader(), key, sharding=NamedSharding(mesh("auto"), P("data")), prefetch=2) as batches:
+        next(batches)
+        for begun in batches._pending:
+            begun._rows.result()
+        next(batches)
+        assert [begun._batch is not None for begun in batches._pending][:1] == [True]

@@ -1,9 +1,12 @@
 """Where arrays lie changes no batch: NumPy, memmaps, HDF5, zarr, TensorStore, Grain, records."""
 
+import mmap
 import os
 import subprocess
 import sys
 import textwrap
+import tracemalloc
+from collections import UserDict
 
 import grain
 import h5py
@@ -13,7 +16,7 @@ import pytest
 import tensorstore
 import zarr
 
-from jaxiter import Affine, Chain, Loader, explain, from_records, stream
+from jaxiter import Affine, Chain, Loader, _mapped, explain, fit_statistics, from_records, stream
 
 from ..data import assert_trees_equal, pictures
 
@@ -96,6 +99,81 @@ def test_views_of_a_memmap_are_read_where_they_lie(view, key, tmp_path):
         assert_trees_equal(data.batch(key, 0, step), expected.batch(key, 0, step))
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda array: array.transpose(0, 3, 1, 2),
+        lambda array: array[:, :, :30],
+        lambda array: array[::2],
+        lambda array: array[1:],
+    ],
+)
+def test_of_a_view_only_the_rows_are_copied(view, key, tmp_path):
+    """A view of a file of 300 MB: NumPy's take would make the whole array contiguous first."""
+    array = view(np.memmap(tmp_path / "sparse", np.uint8, "w+", shape=(100_000, 32, 32, 3)))
+    loader = Loader(array, batch_size=8)
+    loader.batch(key, 0, 0)
+    tracemalloc.start()
+    loader.batch(key, 0, 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6
+    os.remove(tmp_path / "sparse")
+
+
+def test_values_that_are_not_aligned_in_their_file_are_read(key, tmp_path):
+    values = np.arange(60, dtype=np.float32).reshape(20, 3)
+    (tmp_path / "odd").write_bytes(b"12345" + values.tobytes())
+    data = np.memmap(tmp_path / "odd", np.float32, "r", offset=5, shape=(20, 3))
+    assert_trees_equal(Loader(data, batch_size=4).batch(key, 0, 1), Loader(values, batch_size=4).batch(key, 0, 1))
+
+
+def test_numbers_of_the_other_order_of_bytes_are_turned(key):
+    values = np.arange(20, dtype=np.int16)
+    turned = values.astype(values.dtype.newbyteorder())
+    assert_trees_equal(Loader(turned, batch_size=4).batch(key, 0, 1), Loader(values, batch_size=4).batch(key, 0, 1))
+    assert_trees_equal(Loader(turned, batch_size=4).to_device().data, Loader(values, batch_size=4).to_device().data)
+
+
+TRUNCATED = {
+    "a batch": lambda array, key: Loader(array, batch_size=4).batch(key, 0, 0),
+    "a view's batch": lambda array, key: Loader(array[5:, :, ::-1], batch_size=4).batch(key, 0, 0),
+    "a plain array's": lambda array, key: Loader(np.asarray(array), batch_size=4).batch(key, 0, 0),
+    "to_device": lambda array, key: Loader(array, batch_size=4).to_device(),
+    "fit_statistics": lambda array, key: fit_statistics(array),
+}
+
+
+@pytest.mark.parametrize("offset", [0, 9001])
+@pytest.mark.parametrize("use", TRUNCATED)
+def test_a_truncated_file_is_told_wherever_it_is_read(use, offset, key, tmp_path):
+    """Elsewhere this ends the process, with SIGBUS."""
+    array = memmap(tmp_path, offset=offset)
+    TRUNCATED[use](array, key)
+    os.truncate(tmp_path / "images.bin", array.nbytes + offset - 1)
+    with pytest.raises(OSError, match=rf"has {array.nbytes + offset - 1} bytes now; expected at least"):
+        TRUNCATED[use](array, key)
+
+
+def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path):
+    array = np.memmap(tmp_path / "rows", np.uint8, "w+", offset=100, shape=(400, 5000))
+    announced = []
+
+    class Told:
+        def madvise(self, advice, start, length):
+            assert advice == mmap.MADV_WILLNEED
+            assert start % mmap.PAGESIZE == 0
+            announced.append((start, start + length))
+
+    rows = np.array([300, 2, 2, 41])
+    mapping, _ = _mapped._mapping_of(array[1:])
+    _mapped._announce(Told(), array[1:], rows, _mapped._begin(mapping, array[1:]))
+    for row, (start, stop) in zip([3, 42, 301], announced, strict=True):
+        first = 100 + 5000 * row
+        assert first - mmap.PAGESIZE < start <= first
+        assert stop == first + 5000
+
+
 def test_a_memmap_that_is_written_to_keeps_what_was_written(key, tmp_path, monkeypatch):
     """Pages are let go after reading; those of a private mapping hold what no file has."""
     monkeypatch.setattr("jaxiter._mapped._RELEASE", 0)
@@ -131,6 +209,10 @@ def test_sources_that_are_none_are_refused():
         from_records(3)
     with pytest.raises(ValueError, match="source is empty"):
         from_records([])
+    with pytest.raises(TypeError, match=r"source\[0\] raises KeyError\(0\); expected its first example"):
+        from_records({"x": 1})
+    with pytest.raises(TypeError, match="data is a UserDict; expected an array"):
+        Loader(UserDict(x=np.arange(3)), batch_size=1)
     with pytest.raises(TypeError, match=r"source\[0\]\['x'\] is a set; expected an array or a number"):
         from_records([{"x": {1}}])
 
