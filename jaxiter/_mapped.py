@@ -14,8 +14,8 @@ _AROUND = 1 << 16  # bytes that Linux maps around one that is missing
 _mapped: WeakKeyDictionary[mmap.mmap, int] = WeakKeyDictionary()  # bytes that came in since pages were last let go
 
 
-def mapped_rows(name: str, array: np.memmap, rows: np.ndarray) -> np.ndarray:
-    """`array[rows]`, read without waiting for one row after the other, and without growing with the file.
+def mapped_rows(name: str, array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`array[rows]`; from a mapped file without waiting for one row after the other, nor growing with the file.
 
     Left alone, a mapping reads 128 KB around every row, one after the other, and what was read stays in the resident
     set of the process. Told of all rows before, the system reads just these, together: 8 to 20 times as fast from a
@@ -28,7 +28,7 @@ def mapped_rows(name: str, array: np.memmap, rows: np.ndarray) -> np.ndarray:
     if mapping is not None:
         check_length(name, array)
         _announce(mapping, array, rows, _begin(mapping, array))
-    values = aligned_rows(array.view(np.ndarray), rows)
+    values = aligned_rows(np.asarray(array), rows)
     # Pages of a private mapping may hold what the user wrote and no file has.
     if mapping is not None and file is not None and file.mode in ("r", "r+", "w+"):
         _let_go(mapping, array, len(rows))
@@ -74,7 +74,7 @@ def _begin(mapping: mmap.mmap, array: np.ndarray) -> int:
     return array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
 
 
-def _announce(mapping: mmap.mmap, array: np.memmap, rows: np.ndarray, begin: int) -> None:
+def _announce(mapping: mmap.mmap, array: np.ndarray, rows: np.ndarray, begin: int) -> None:
     length = array[:1].nbytes
     if not hasattr(mmap, "MADV_WILLNEED") or not array[0].flags.c_contiguous or length == 0:
         return
@@ -84,7 +84,7 @@ def _announce(mapping: mmap.mmap, array: np.memmap, rows: np.ndarray, begin: int
         mapping.madvise(mmap.MADV_WILLNEED, page, size)
 
 
-def _let_go(mapping: mmap.mmap, array: np.memmap, count: int) -> None:
+def _let_go(mapping: mmap.mmap, array: np.ndarray, count: int) -> None:
     if not hasattr(mmap, "MADV_DONTNEED"):
         return
     mapped = _mapped.get(mapping, 0) + count * (array[:1].nbytes + _AROUND)

@@ -83,4 +83,4 @@ def _digest(value: Any) -> np.ndarray:
 
 def _told(value: Any) -> str:
     told = repr(value)
-    return told if len(told) <= 200 else f"{told[:200]}..."
+    return told if len(told) <= 2000 else f"{told[:2000]}..."

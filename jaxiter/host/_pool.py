@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
-_PATIENCE = 5.0  # seconds that the end of the interpreter waits for all reads that are under way
+_PATIENCE = 5.0  # seconds that a close waits for reads under way, and that the end of the interpreter waits for all
 _end: list[float] = []  # when that will be over, once it has begun
 
 _Tasks = SimpleQueue[tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]] | None]
@@ -41,9 +41,9 @@ class Pool:
         return future
 
     def close(self) -> None:
-        """Waits for the tasks under way and cancels the others."""
+        """Cancels the tasks in line and waits for those under way, but not for ever."""
         self.abandon()
-        self._wait(None)
+        self._wait(_PATIENCE)
 
     def abandon(self) -> None:
         """Cancels the tasks that are not under way, and does not wait for the others."""
@@ -66,11 +66,11 @@ class Pool:
             _end.append(time.monotonic() + _PATIENCE)
         self._wait(max(0.0, _end[0] - time.monotonic()))
 
-    def _wait(self, patience: float | None) -> None:
-        deadline = None if patience is None else time.monotonic() + patience
+    def _wait(self, patience: float) -> None:
+        deadline = time.monotonic() + patience
         for thread in self._threads if os.getpid() == self._process else ():
             if thread is not threading.current_thread():
-                thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _serve(tasks: _Tasks) -> None:

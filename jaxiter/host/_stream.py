@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import Any, Self
 
 import jax
@@ -14,7 +16,6 @@ import numpy as np
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from ..loader import Loader
 from ..loader._plan import check_streaming
-from ..loader._sharding import check_sharding
 from ._agreement import disagreement_in, of_stream
 from ._making import Begun, Maker, Place, start_those_read
 
@@ -116,12 +117,13 @@ class Stream(Iterator[Any]):
         if num_threads is not None and _check_count("num_threads", num_threads) == 0:
             raise ValueError("num_threads is 0; expected at least 1, or None. prefetch=0 reads without a thread.")
         if sharding is not None:
-            check_sharding(sharding, loader.batch_size, loader.remainder)
+            loader._check_sharding(sharding)
             if donate:
                 raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
         self._sharding, self._donate = sharding, donate
         self._lent: tuple[Place, Any] | None = None  # the batch that was handed over last, if it is to come back
         self._is_closed = False
+        self._lock = threading.RLock()
         self._process = os.getpid()
         # Batches made or being made ahead, and the place of the first of them, which is that of `_position`.
         self._pending: deque[Begun] = deque()
@@ -163,11 +165,15 @@ class Stream(Iterator[Any]):
             )
         position = self._check_position((state["epoch"], state["step"]), "state")
         self._check_agreement(position)
-        self._discard()
-        self._position = position
+        with self._lock:
+            self._discard()
+            self._position = position
 
     def close(self) -> None:
-        """Ends the threads, if there are any, after the reads that are under way; may be called again."""
+        """Ends the threads, if there are any, with the reads that are under way; may be called again.
+
+        A read that takes longer than five seconds is left to end by itself, and its thread with it.
+        """
         self._is_closed = True
         self._release()
 
@@ -181,6 +187,10 @@ class Stream(Iterator[Any]):
         return self
 
     def __next__(self) -> Any:
+        with self._lock:  # threads may share a stream: every batch goes to one of them
+            return self._next()
+
+    def _next(self) -> Any:
         if self._has_ended(self._position):
             self._release()
             raise StopIteration
@@ -199,11 +209,15 @@ class Stream(Iterator[Any]):
         except BaseException as error:
             # Nothing is lost: the position stays, and the batch is made again when it is asked for again.
             self._discard()
+            if self._is_closed and isinstance(error, (CancelledError, IndexError)):  # by another thread, meanwhile
+                self._check_open()
             if isinstance(error, StopIteration):  # which would end the loop as if there were no more
                 raise RuntimeError(f"a source raised StopIteration, at position {self._position}.") from error
             raise
         if self._donate:
             self._lent = self._position, batch[0] if self._with_mask else batch
+        if self._is_closed:
+            self._check_open()
         self._first_pending = self._after(self._position)
         self._pending.popleft()
         self._position = self._first_pending

@@ -20,6 +20,7 @@ def identity(iterator: Iterator) -> dict[str, Any]:
     """What has to be the same where a state is taken and where it is set."""
     return {
         "n": int(iterator.n),
+        "first_row": int(getattr(iterator, "_first_row", 0)),  # of a subset
         "batch_size": int(iterator.batch_size),
         "shuffle": bool(iterator.shuffle),
         "rng": iterator.rng,

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from .._keys import Counter, Key, as_key, check_counter, like_given, uncommitted
 from ..augment import Chain
 from ..sampler._shuffle import check_size
 from ._data import check_data, check_options, check_rows, dtype_of, leaf_name, upload
 from ._donation import checked_donation
-from ._plan import Plan, check_upload, default_device, plan
+from ._plan import Plan, check_upload, plan
 from ._prefix import Form, as_given, place
-from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_key, together
+from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_at, step_key, together
 from ._reading import Rows, read, reads
 from ._records import with_columns
 from ._sharding import check_sharding, is_traced, layout_of_data, spans_devices
@@ -205,14 +206,12 @@ class Loader:
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         if sharding is not None:
-            check_sharding(sharding, self.batch_size, self.remainder)
+            self._check_sharding(sharding)
             if donate is not None:
                 raise ValueError("donate and sharding exclude each other; pass one of them.")
         if donate is not None:
             donate = self._donated(donate, self._program(step))
-        key = as_key(key)
-        if sharding is not None or self._spans_devices:
-            key = uncommitted(key)
+        key = uncommitted(as_key(key)) if sharding is not None or self._spans_devices else as_key(key)
         return self._batch(key, epoch, step, donate, sharding)
 
     def _batch(self, key: Key, epoch: Any, step: Any, donated: Any = None, sharding: Any = None) -> Any:
@@ -227,7 +226,7 @@ class Loader:
         program = self._program(step, self._layout if sharding is None else sharding)
         if rows is None:
             return resident_batch(program, self._leaves, key, together(epoch, step), donated)
-        was_read, data = self._reads(sharding), self._leaves[: len(self._chains)]
+        was_read, data = self._reads(sharding), self._data_leaves
         given = [row if read else leaf for row, leaf, read in zip(rows.leaves, data, was_read, strict=True)]
         # The rows of the epoch were looked up; in the program all of them would be copied for every batch.
         used, leaves = program.without_rows, (*given, *self._without_rows[0][len(data) :])
@@ -264,21 +263,13 @@ class Loader:
             >>> Loader(np.arange(60), batch_size=12).step_at(state["step"] * state["batch_size"])
             2
         """
-        step, rest = divmod(int(check_counter("examples", examples)), self.batch_size)
-        if rest or step > self.num_steps:
-            last = min(step, self.num_steps) * self.batch_size
-            after = f" or {last + self.batch_size}" if step < self.num_steps else ""
-            raise ValueError(
-                f"examples is {examples}; expected a place where a batch of {self.batch_size} begins, here "
-                f"{last}{after} (examples are then shown twice, or left out), or a batch_size that divides it."
-            )
-        return step
+        return step_at(int(check_counter("examples", examples)), self.batch_size, self.num_steps)
 
     def to_device(self, sharding: Any = None) -> Loader:
         """The same loader with its arrays on the device (or as `sharding` says), for use under `jit`.
 
         Args:
-            sharding: A `jax.sharding.Sharding`: `NamedSharding(mesh, P())` puts everything on every device,
+            sharding: A `jax.Device`, or a `Sharding`: `NamedSharding(mesh, P())` puts everything on every device,
                 `NamedSharding(mesh, P("data"))` a part of the examples on each, whose rows then travel between devices
                 at every batch. Each process reads only what its own devices hold.
 
@@ -293,6 +284,8 @@ class Loader:
             >>> jax.jit(lambda loader, step: loader.batch(jax.random.key(0), 0, step))(loader, 2).shape
             (2,)
         """
+        if isinstance(sharding, jax.Device):
+            sharding = SingleDeviceSharding(sharding)
         check_upload(self, sharding)
         rows = None if self.rows is None else jnp.asarray(self.rows if is_traced(self.rows) else np.asarray(self.rows))
         data = jax.tree.map_with_path(lambda path, leaf: upload(leaf_name(path), leaf, sharding), self.data)
@@ -314,10 +307,11 @@ class Loader:
             (19200, 1920, 1920, 7680)
         """
         if sharding is not None:
-            check_sharding(sharding, self.batch_size, self.remainder)
-        if device is None and sharding is not None:
-            device = min(sharding.addressable_devices, key=lambda one: one.id)
-        return plan(self, default_device() if device is None else device, prefetch, sharding)
+            self._check_sharding(sharding)
+        return plan(self, device, prefetch, sharding)
+
+    def _check_sharding(self, sharding: Any) -> None:
+        check_sharding(sharding, self.batch_size, self.remainder, self._data_leaves)
 
     def _rule(self, step: Any) -> Rule:
         length = self.batch_size
@@ -330,6 +324,10 @@ class Loader:
     @cached_property
     def _leaves(self) -> list[Any]:
         return jax.tree.leaves(self)
+
+    @cached_property
+    def _data_leaves(self) -> list[Any]:
+        return self._leaves[: len(self._chains)]
 
     @cached_property
     def _without_rows(self) -> tuple[list[Any], Any]:
@@ -352,8 +350,7 @@ class Loader:
     def _reads(self, sharding: Any) -> tuple[bool, ...]:
         """Of which leaves of the data rows are read; the program takes those of the others itself."""
         if sharding not in self._known_reads:
-            data = self._leaves[: len(self._chains)]
-            self._known_reads[sharding] = tuple(reads(leaf, sharding) for leaf in data)
+            self._known_reads[sharding] = tuple(reads(leaf, sharding) for leaf in self._data_leaves)
         return self._known_reads[sharding]
 
     @cached_property
@@ -362,7 +359,7 @@ class Loader:
 
     @cached_property
     def _layout(self) -> Any:
-        return layout_of_data(self._leaves[: len(self._chains)], self.batch_size)
+        return layout_of_data(self._data_leaves, self.batch_size)
 
     @cached_property
     def _host_rows(self) -> Any:

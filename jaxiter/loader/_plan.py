@@ -54,12 +54,14 @@ class Plan(NamedTuple):
 
 
 def plan(loader: Loader, device: Any, prefetch: int, sharding: Any) -> Plan:
+    if device is None:
+        device = default_device() if sharding is None else first_of(sharding)
     if not hasattr(device, "memory_stats"):
         raise TypeError(f"device is {device!r}; expected a jax.Device, for example jax.devices()[0].")
     if isinstance(prefetch, bool) or not isinstance(prefetch, (int, np.integer)) or prefetch < 0:
         raise ValueError(f"prefetch is {prefetch!r}; expected a count of batches, 0 or more.")
     rule = loader._rule(0)
-    leaves = loader._leaves[: len(loader._chains)]
+    leaves = loader._data_leaves
     on_host = [leaf for leaf in leaves if not is_resident(leaf)]
     length = rule.length if sharding is None else sharding.shard_shape((loader.batch_size,))[0]
     spec = jax.tree.leaves(loader._spec(loader._program(0)))
@@ -77,6 +79,10 @@ def plan(loader: Loader, device: Any, prefetch: int, sharding: Any) -> Plan:
 def check_upload(loader: Loader, sharding: Any) -> None:
     """Refuses arrays that are larger than what the devices have free, before any of it is taken."""
     if sharding is not None:
+        if not isinstance(sharding, jax.sharding.Sharding) and not hasattr(sharding, "shard_shape"):
+            raise TypeError(
+                f"sharding is {sharding!r}; expected a jax.Device or a Sharding, as NamedSharding(mesh, P())."
+            )
         for path, leaf in jax.tree.leaves_with_path(loader.data):
             check_divides(leaf_name(path), leaf, sharding)
     for device, asked in _asked_of_devices(loader, sharding).items():
@@ -93,8 +99,8 @@ def check_upload(loader: Loader, sharding: Any) -> None:
 def check_streaming(loader: Loader, prefetch: int, sharding: Any) -> None:
     """Refuses to make more batches ahead than the devices have memory for."""
     length = loader.batch_size if sharding is None else sharding.shard_shape((loader.batch_size,))[0]
-    raw = sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in loader._leaves[: len(loader._chains)])
-    device = default_device() if sharding is None else min(sharding.addressable_devices, key=lambda one: one.id)
+    raw = sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in loader._data_leaves)
+    device = default_device() if sharding is None else first_of(sharding)
     free = free_bytes(device)
     # What exactly a batch needs is known after tracing its transforms, which a small one is not worth.
     if free is None or _LARGEST_GROWTH * raw * (prefetch + 1) <= free:
@@ -110,7 +116,7 @@ def check_streaming(loader: Loader, prefetch: int, sharding: Any) -> None:
 
 def _asked_of_devices(loader: Loader, sharding: Any) -> dict[Any, int]:
     asked: dict[Any, int] = {}
-    for leaf in loader._leaves[: len(loader._chains)]:
+    for leaf in loader._data_leaves:
         if is_resident(leaf):
             continue
         shape, shared = tuple(leaf.shape), set()
@@ -157,6 +163,10 @@ def default_device() -> Any:
     config: Any = jax.config
     given = config.jax_default_device
     return given if isinstance(given, jax.Device) else jax.local_devices(backend=given)[0]
+
+
+def first_of(sharding: Any) -> Any:
+    return min(sharding.addressable_devices, key=lambda device: device.id)
 
 
 def _bytes_on(leaf: Any, device: Any) -> int:

@@ -113,6 +113,19 @@ def batch_spec(program: Program, leaves: Sequence[Any]) -> Any:
     return jax.eval_shape(partial(resident_batch, program), specs, key, place)
 
 
+def step_at(examples: int, batch_size: int, num_steps: int) -> int:
+    """The step before which an epoch has shown so many examples, if a batch begins there."""
+    step, rest = divmod(examples, batch_size)
+    if rest or step > num_steps:
+        last = min(step, num_steps) * batch_size
+        after = f" or {last + batch_size}" if step < num_steps else ""
+        raise ValueError(
+            f"examples is {examples}; expected a place where a batch of {batch_size} begins, here "
+            f"{last}{after} (examples are then shown twice, or left out), or a batch_size that divides it."
+        )
+    return step
+
+
 def _rows_at(key: Key, rows: Any, epoch: Any, step: Any, size: Any, rule: Rule) -> Any:
     """The rows of one batch; positions past the end start over."""
     return _rows_of(key, rows, epoch, rule.positions(step), size, rule.shuffle)

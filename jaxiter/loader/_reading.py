@@ -11,7 +11,7 @@ import numpy as np
 from .._aligned import aligned_rows
 from .._arguments import check_fits
 from .._keys import Key
-from .._mapped import check_length, mapped_rows
+from .._mapped import mapped_rows
 from ._data import dtype_of, is_resident, leaf_name, native
 from ._program import rows_at, rows_of
 from ._records import Column, columns_read
@@ -78,7 +78,9 @@ def _leaves_at(loader: Loader, rows: np.ndarray, sharding: Any) -> tuple[Any, ..
     found: list[Any] = []
     for path, leaf in paths:
         if isinstance(leaf, Column):
-            found.append(next(records))
+            values = next(records)
+            check_fits(leaf_name(path), values)
+            found.append(values)
         else:
             found.append(read_rows(leaf_name(path), leaf, rows) if reads(leaf, sharding) else None)
     return tuple(found)
@@ -88,11 +90,8 @@ def read_rows(name: str, leaf: Any, index: np.ndarray) -> Any:
     """Rows of an array on the host, in the order of `index`; of a file each is read once, in rising order."""
     if is_resident(leaf):
         return _rows_elsewhere(name, leaf, index)
-    if isinstance(leaf, np.memmap):
+    if isinstance(leaf, np.memmap) or type(leaf) is np.ndarray:
         rows = mapped_rows(name, leaf, index)
-    elif type(leaf) is np.ndarray:
-        check_length(name, leaf)
-        rows = aligned_rows(leaf, index)
     else:
         rows = _rows_of_another(name, leaf, index)
     check_fits(name, rows)

@@ -98,7 +98,10 @@ def columns_read(leaves: Sequence[Any], rows: np.ndarray) -> Iterator[np.ndarray
 
 
 def _example(column: Column, row: int) -> list[Any]:
-    leaves, structure = jax.tree.flatten(column.source[row])
+    record = column.source[row]
+    if record is None:
+        raise ValueError(f"example {row} of the source is None; expected {column.structure}, as the first.")
+    leaves, structure = jax.tree.flatten(record)
     if structure != column.structure:
         raise ValueError(f"example {row} of the source is {structure}; expected {column.structure}, as the first.")
     return leaves

@@ -43,7 +43,7 @@ def share_of(sharding: Any, batch_size: int) -> Share:
     return Share(sharding, batch_size, places, begins)
 
 
-def check_sharding(sharding: Any, batch_size: int, remainder: str) -> None:
+def check_sharding(sharding: Any, batch_size: int, remainder: str, leaves: Iterable[Any] = ()) -> None:
     """Raises for what is no sharding over the leading axis of a batch that gives every device as much."""
     if remainder == "keep":
         raise ValueError("remainder='keep' makes the last batch short, which cannot be sharded; use remainder='pad'.")
@@ -52,6 +52,8 @@ def check_sharding(sharding: Any, batch_size: int, remainder: str) -> None:
         raise ValueError(f"sharding is {sharding!r}; {remedy}")
     try:
         sharding.shard_shape((batch_size,))
+        for leaf in leaves:
+            sharding.shard_shape((batch_size, *leaf.shape[1:]))
     except (ValueError, IndexError) as error:  # JAX counts on as many axes as the spec has
         raise ValueError(
             f"sharding is {sharding!r}, which does not divide batch_size {batch_size} over the leading axis; {remedy}"

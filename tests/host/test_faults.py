@@ -1,5 +1,6 @@
 """What goes wrong around a stream: nothing is lost, nothing is repeated, nothing is left running."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -260,6 +261,76 @@ def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options):
             if not came:
                 break
     assert 20 < line_number < 999
+
+
+@pytest.mark.parametrize("options", [{}, {"prefetch": 0}, {"num_threads": 3, "prefetch": 5}])
+def test_threads_that_share_a_stream_get_every_batch_once_between_them(key, options):
+    class Slow(Source):
+        shape = (400, 2)
+
+        def __getitem__(self, index):
+            time.sleep(0.001)
+            return np.stack([index, index], 1).astype(np.float32)
+
+    seen = []
+    with stream(Loader(Slow(None), batch_size=4, shuffle=False), key, num_epochs=1, **options) as batches:
+        takers = [threading.Thread(target=lambda: seen.extend(int(b[0, 0]) for b in batches)) for _ in range(4)]
+        for taker in takers:
+            taker.start()
+        for taker in takers:
+            taker.join()
+    assert sorted(seen) == list(range(0, 400, 4))
+
+
+def test_who_waits_while_another_thread_closes_is_told_so(key):
+    class Slow(Source):
+        def __getitem__(self, index):
+            time.sleep(0.3)
+            return np.stack([index, index], 1).astype(np.float32)
+
+    batches, told = stream(Loader(Slow(None), batch_size=4), key, prefetch=3), []
+
+    def take():
+        try:
+            for _ in batches:
+                pass
+        except ValueError as error:
+            told.append(str(error))
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    time.sleep(0.1)
+    batches.close()
+    taker.join()
+    assert "the stream is closed" in told[0]
+
+
+def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
+    monkeypatch.setattr("jaxiter.host._pool._PATIENCE", 0.2)
+    release = threading.Event()
+
+    class Hanging(Source):
+        def __getitem__(self, index):
+            release.wait(60)
+            return np.stack([index, index], 1).astype(np.float32)
+
+    batches = stream(Loader(Hanging(None), batch_size=4), key)
+    told = []
+
+    def take():
+        with contextlib.suppress(ValueError):
+            told.append(next(batches))
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    time.sleep(0.1)
+    begun = time.monotonic()
+    batches.close()
+    assert time.monotonic() - begun < 5
+    assert stream_threads()
+    release.set()  # and the thread is gone with its read
+    taker.join()
+    assert told == []
 
 
 def test_abandoned_streams_are_collected_with_their_threads(key):

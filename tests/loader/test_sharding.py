@@ -202,13 +202,14 @@ def test_one_program_serves_all_batches_of_a_sharding(key):
 BAD_INPUT = {
     "too many devices": ({"batch_size": 12}, "data", "does not divide batch_size 12 over the leading axis"),
     "another axis": ({}, (None, "data"), "over the leading axis"),
+    "more axes than labels have": ({"data": (IMAGES, LABELS)}, ("data", None), "over the leading axis"),
     "keep": ({"remainder": "keep"}, "data", "remainder='pad'"),
 }
 
 
 @pytest.mark.parametrize(("options", "spec", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
 def test_shardings_that_do_not_fit_are_refused(key, options, spec, words):
-    data = Loader(IMAGES, **{"batch_size": 16, **options})
+    data = Loader(**{"data": IMAGES, "batch_size": 16, **options})
     sharding = NamedSharding(mesh("auto"), P(*spec) if isinstance(spec, tuple) else P(spec))
     for ask in (
         lambda: data.batch(key, 0, 0, sharding=sharding),
@@ -309,3 +310,10 @@ def test_batches_over_devices_are_started_before_they_are_asked_for_in_order(key
             begun._rows.result()
         next(batches)
         assert [begun._batch is not None for begun in batches._pending][:1] == [True]
+
+
+def test_arrays_go_to_a_device_by_its_name():
+    resident = loader().to_device(jax.devices()[3])
+    assert resident.data[0].devices() == {jax.devices()[3]}
+    with pytest.raises(TypeError, match=r"sharding is .*; expected a jax.Device or a Sharding"):
+        loader().to_device(P("data"))

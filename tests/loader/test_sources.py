@@ -248,6 +248,22 @@ def test_ten_gigabytes_stream_through_a_small_resident_set(tmp_path):
     assert growth < 200  # MB; without letting pages go it is several thousand
 
 
+def test_a_number_of_a_record_that_does_not_fit_is_refused(key):
+    records = [{"label": 2**40 if row == 5 else row} for row in range(8)]
+    data = Loader(from_records(records), batch_size=4, shuffle=False)
+    data.batch(key, 0, 0)
+    with pytest.raises(ValueError, match=r"data\['label'\] is int64 and holds 1099511627776, which does not fit"):
+        data.batch(key, 0, 1)
+
+
+def test_a_plain_array_over_a_mapped_file_is_read_as_the_memmap(tmp_path, monkeypatch):
+    """Its pages are let go as well."""
+    let_go = []
+    monkeypatch.setattr(_mapped, "_let_go", lambda mapping, array, count: let_go.append(count))
+    Loader(np.asarray(memmap(tmp_path)), batch_size=4).batch(jax.random.key(0), 0, 0)
+    assert let_go == [4]
+
+
 def test_a_traced_step_over_a_source_is_refused(key):
     with pytest.raises(TypeError, match="arrays are on the host"):
         jax.jit(Loader(Records(), batch_size=4).batch)(key, 0, 1)
