@@ -14,7 +14,7 @@ import numpy as np
 from .._keys import Key
 from ..loader import Loader
 from ..loader._data import is_resident
-from ..loader._reading import reads
+from ..loader._reading import find_rows, read, reads
 from ..loader._sharding import share_of
 from ._pool import Pool
 
@@ -91,7 +91,14 @@ class Maker:
         # A thread gets this and not the stream, which may be dropped and then ends its threads.
         if self._sharding is None:
             return self._pool.submit(_under, _jax_scopes(), self._batch, place, donated)
-        rows = self._pool.submit(_under, _jax_scopes(), self._read, place)
+        if self._sharding.is_fully_addressable:
+            rows = self._pool.submit(_under, _jax_scopes(), self._read, place)
+        else:
+            # A thread starts no program where others exchange rows with other processes: on CPU all of them share a few
+            # threads, and one that waits for a process which waits for this one waits for ever.
+            epoch, step = map(np.uint32, place)
+            found = find_rows(self._loader, self._reading_key, epoch, step, self._sharding)
+            rows = self._pool.submit(_under, _jax_scopes(), read, self._loader, found, epoch, step, self._sharding)
         return Placed(rows, lambda read: self._made(place, read, donated), self._sharding.is_fully_addressable)
 
     def close(self) -> None:

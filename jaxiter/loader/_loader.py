@@ -19,7 +19,7 @@ from ._donation import checked_donation
 from ._plan import Plan, check_upload, plan
 from ._prefix import Form, as_given, place
 from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_at, step_key, together
-from ._reading import Rows, read, reads
+from ._reading import Rows, find_rows, read, reads
 from ._records import with_columns
 from ._sharding import check_sharding, is_traced, layout_of_data, spans_devices
 
@@ -220,7 +220,9 @@ class Loader:
 
     def _read(self, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows | None:
         """The rows that have to be read for a batch, if any."""
-        return read(self, key, epoch, step, sharding) if any(self._reads(sharding)) else None
+        if not any(self._reads(sharding)):
+            return None
+        return read(self, find_rows(self, key, epoch, step, sharding), epoch, step, sharding)
 
     def _made(self, key: Key, epoch: Any, step: Any, rows: Rows | None, donated: Any, sharding: Any) -> Any:
         program = self._program(step, self._layout if sharding is None else sharding)

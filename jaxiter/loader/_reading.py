@@ -35,14 +35,13 @@ def reads(leaf: Any, sharding: Any) -> bool:
     return not is_resident(leaf) or not (sharding is None or lies_on(leaf, sharding))
 
 
-def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows:
-    """The rows of a batch that have to be read: with a sharding those of this process, as global arrays."""
-    size, rule = np.uint32(loader.size), loader._rule(step)
+def find_rows(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> np.ndarray:
+    """Which rows of the data a batch is of: with a sharding those that this process reads."""
+    size = np.uint32(loader.size)
     if sharding is None:
-        index = rows_at(key, None, epoch, step, size, rule)
+        index = rows_at(key, None, epoch, step, size, loader._rule(step))
     else:
-        share = share_of(sharding, loader.batch_size)
-        position = step * np.uint32(loader.batch_size) + share.places
+        position = step * np.uint32(loader.batch_size) + share_of(sharding, loader.batch_size).places
         index = rows_of(key, None, epoch, position, size, loader.shuffle)
     if isinstance(index, jax.core.Tracer):
         raise TypeError(
@@ -51,8 +50,12 @@ def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows
             "an argument."
         )
     rows = np.asarray(index)
-    if loader.rows is not None:  # looked up here: as an argument of the program all of them would be copied every time
-        rows = loader._host_rows[rows]
+    # Looked up here: as an argument of the program all of them would be copied every time.
+    return rows if loader.rows is None else loader._host_rows[rows]
+
+
+def read(loader: Loader, rows: np.ndarray, epoch: Any, step: Any, sharding: Any) -> Rows:
+    """These rows of every leaf that has to be read: with a sharding those of this process, as global arrays."""
     try:
         leaves = _leaves_at(loader, rows, sharding)
     except Exception as error:
@@ -60,6 +63,7 @@ def read(loader: Loader, key: Key, epoch: Any, step: Any, sharding: Any) -> Rows
         raise
     if sharding is None:
         return Rows(rows, leaves)  # of no device: a stream finds its rows on the CPU, and makes its batches elsewhere
+    share = share_of(sharding, loader.batch_size)
     return Rows(share.spread(rows), tuple(None if leaf is None else share.spread(leaf) for leaf in leaves))
 
 

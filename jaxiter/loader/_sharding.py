@@ -53,6 +53,8 @@ def check_sharding(sharding: Any, batch_size: int, remainder: str, leaves: Itera
     try:
         sharding.shard_shape((batch_size,))
         for leaf in leaves:
+            if isinstance(sharding, NamedSharding) and len(sharding.spec) > len(leaf.shape):
+                raise ValueError(f"{sharding.spec} names more axes than an array of shape {leaf.shape} has")
             sharding.shard_shape((batch_size, *leaf.shape[1:]))
     except (ValueError, IndexError) as error:  # JAX counts on as many axes as the spec has
         raise ValueError(
