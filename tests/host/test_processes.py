@@ -117,11 +117,11 @@ def test_the_number_of_processes_may_change_between_runs(tmp_path, alone):
 
 
 @pytest.mark.timeout(200)
-def test_programs_start_in_one_order_whenever_rows_arrive(tmp_path):
-    """Rows of divided images travel by a collective, and so do sums: in another order the processes wait for ever."""
+def test_steps_that_reduce_pass_over_divided_data_and_a_mixture_is_refused(tmp_path):
     run("mixed", 2, tmp_path)
     totals = {(tmp_path / f"total-{rank}").read_text() for rank in range(2)}
     assert len(totals) == 1
+    assert all("data[1] is on the host" in (tmp_path / f"refused-{rank}").read_text() for rank in range(2))
 
 
 @pytest.mark.timeout(200)
