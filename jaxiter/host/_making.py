@@ -13,8 +13,8 @@ import numpy as np
 
 from .._keys import Key
 from ..loader import Loader
-from ..loader._data import is_resident, leaf_name
-from ..loader._reading import find_rows, read, reads
+from ..loader._data import is_resident
+from ..loader._reading import reads
 from ..loader._sharding import share_of
 from ._pool import Pool
 
@@ -91,14 +91,7 @@ class Maker:
         # A thread gets this and not the stream, which may be dropped and then ends its threads.
         if self._sharding is None:
             return self._pool.submit(_under, _jax_scopes(), self._batch, place, donated)
-        if self._sharding.is_fully_addressable:
-            rows = self._pool.submit(_under, _jax_scopes(), self._read, place)
-        else:
-            # A thread starts no program where others exchange rows with other processes: on CPU all of them share a few
-            # threads, and one that waits for a process which waits for this one waits for ever.
-            epoch, step = map(np.uint32, place)
-            found = find_rows(self._loader, self._reading_key, epoch, step, self._sharding)
-            rows = self._pool.submit(_under, _jax_scopes(), read, self._loader, found, epoch, step, self._sharding)
+        rows = self._pool.submit(_under, _jax_scopes(), self._read, place)
         return Placed(rows, lambda read: self._made(place, read, donated), self._sharding.is_fully_addressable)
 
     def close(self) -> None:
@@ -129,23 +122,6 @@ class Maker:
         share = share_of(self._sharding, self._loader.batch_size)
         position = step * np.uint32(self._loader.batch_size) + share.places
         return share.spread(position < np.uint32(self._loader.size))
-
-
-def check_mixture(loader: Loader, sharding: Any) -> None:
-    """Refuses what may hang: with several processes, some arrays on the host and others divided over the processes.
-
-    Rows of the latter travel by collectives, which on CPU were seen to wait for ever beside those of a training step.
-    """
-    if sharding.is_fully_addressable:
-        return
-    paths = jax.tree.leaves_with_path(loader.data)
-    read = [leaf_name(path) for path, leaf in paths if reads(leaf, sharding)]
-    divided = [leaf_name(path) for path, leaf in paths if is_resident(leaf) and not leaf.is_fully_replicated]
-    if read and divided:
-        raise ValueError(
-            f"{read[0]} is on the host and {divided[0]} is divided over the devices of several processes; expected all "
-            "arrays in one of these places, or whole on every device, to_device(NamedSharding(mesh, P()))."
-        )
 
 
 def start_those_read(begun: Iterable[Begun]) -> None:

@@ -17,7 +17,7 @@ from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from ..loader import Loader
 from ..loader._plan import check_streaming
 from ._agreement import disagreement_in, of_stream
-from ._making import Begun, Maker, Place, check_mixture, start_those_read
+from ._making import Begun, Maker, Place, start_those_read
 
 _END_OF_EPOCHS = 2**32
 
@@ -118,7 +118,6 @@ class Stream(Iterator[Any]):
             raise ValueError("num_threads is 0; expected at least 1, or None. prefetch=0 reads without a thread.")
         if sharding is not None:
             loader._check_sharding(sharding)
-            check_mixture(loader, sharding)
             if donate:
                 raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
         self._sharding, self._donate = sharding, donate

@@ -382,8 +382,8 @@ class Loader:
     def _program(self, step: Any, sharding: Any = None) -> Program:
         known = self._rule(step) if self.remainder == "keep" else self._whole_rule, sharding
         if known not in self._programs:
-            self._programs[known] = Program(jax.tree.structure(self), *known)
-            self._programs[known].without_rows = Program(self._without_rows[1], *known)
+            without_rows = Program(self._without_rows[1], *known)
+            self._programs[known] = Program(jax.tree.structure(self), *known, without_rows)
         return self._programs[known]
 
     def _check_step(self, step: Counter) -> Any:

@@ -36,10 +36,10 @@ class Program:
     """
 
     __slots__ = ("_hash", "rule", "sharding", "structure", "without_rows")
-    without_rows: Program  # the same for a loader that visits all rows, as one does whose rows were read
 
-    def __init__(self, structure: Any, rule: Rule, sharding: Any = None):
+    def __init__(self, structure: Any, rule: Rule, sharding: Any = None, without_rows: Program | None = None):
         self.structure, self.rule, self.sharding = structure, rule, sharding
+        self.without_rows = without_rows  # the same for a loader that visits all rows, as one does whose rows were read
         self._hash = hash((structure, rule, sharding))
 
     def __hash__(self) -> int:

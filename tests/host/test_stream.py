@@ -2,7 +2,6 @@
 
 import gc
 import json
-import threading
 import time
 
 import jax
@@ -15,10 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jaxiter import Loader, scan_epoch, stream
 
 from ..data import assert_trees_close, assert_trees_equal, loader, pictures
-
-
-def stream_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("jaxiter")]
+from .sources import stream_threads
 
 
 @pytest.mark.parametrize("prefetch", [0, 1, 5, 100])

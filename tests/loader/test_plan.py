@@ -103,8 +103,8 @@ def test_each_card_has_a_memory_of_its_own(monkeypatch):
             return shape
 
         def addressable_devices_indices_map(self, shape):
-            return {card: (slice(number * 500, number * 500 + 500),) + (slice(None),) * (len(shape) - 1)
-                    for number, card in enumerate(cards)}  # fmt: skip
+            others = (slice(None),) * (len(shape) - 1)
+            return {card: (slice(500 * number, 500 * (number + 1)), *others) for number, card in enumerate(cards)}
 
     loader = Loader(data(), batch_size=50)
     _plan.check_upload(loader, Halves())  # 386 kB on each

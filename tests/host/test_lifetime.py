@@ -1,0 +1,291 @@
+"""The life of a stream: threads, interrupts, closing, dropping, the end of the interpreter, forks."""
+
+import gc
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import weakref
+
+import jax
+import numpy as np
+import pytest
+
+from jaxiter import Loader, stream
+
+from ..data import assert_trees_equal, loader
+from .sources import Source, four_devices, stream_threads, wait_for
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def interrupts():
+    """As a shell starts a program; one that is started in the background ignores the keyboard."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_an_interrupt_from_the_keyboard_loses_no_batch(key):
+    class Slow(Source):
+        def __getitem__(self, index):
+            time.sleep(0.2)
+            return np.stack([index, index], 1).astype(np.float32)
+
+    with stream(Loader(Slow(None), batch_size=4, shuffle=False), key, num_epochs=1) as batches:
+        seen = [int(next(batches)[0, 0])]
+        timer = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            next(batches)  # reads for a fifth of a second
+        timer.join()
+        assert batches.position == (0, 1)
+        assert seen + [int(batch[0, 0]) for batch in batches] == list(range(0, 24, 4))
+
+
+def interrupted_at(line_number, call):
+    """Whether an interrupt came in `call`: before the line of jaxiter's host modules that is run as the given one."""
+    lines = [0]
+
+    def trace(frame, event, argument):
+        if "host" not in frame.f_code.co_filename or "jaxiter" not in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            lines[0] += 1
+            if lines[0] == line_number:
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+@pytest.mark.parametrize("options", [{}, {"prefetch": 0}, {"sharding": four_devices()}, {"resident": True}], ids=str)
+def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options):
+    data = loader(size=40, shuffle=False)
+    data = data.to_device() if options.pop("resident", False) else data
+    with stream(data, key, **options) as batches:
+        next(batches)
+        for line_number in range(1, 1000):
+            before = batches.position
+            came = interrupted_at(line_number, lambda: next(batches))
+            place = batches.position
+            # An interrupt in the very last line is one after the batch was handed over.
+            assert place in (before, (before[0] + (before[1] + 1) // 10, (before[1] + 1) % 10))
+            assert int(next(batches)[1][0]) == 4 * place[1]
+            if not came:
+                break
+    assert 20 < line_number < 999
+
+
+@pytest.mark.parametrize("options", [{}, {"prefetch": 0}, {"num_threads": 3, "prefetch": 5}])
+def test_threads_that_share_a_stream_get_every_batch_once_between_them(key, options):
+    class Slow(Source):
+        shape = (400, 2)
+
+        def __getitem__(self, index):
+            time.sleep(0.001)
+            return np.stack([index, index], 1).astype(np.float32)
+
+    seen = []
+    with stream(Loader(Slow(None), batch_size=4, shuffle=False), key, num_epochs=1, **options) as batches:
+        takers = [threading.Thread(target=lambda: seen.extend(int(b[0, 0]) for b in batches)) for _ in range(4)]
+        for taker in takers:
+            taker.start()
+        for taker in takers:
+            taker.join()
+    assert sorted(seen) == list(range(0, 400, 4))
+
+
+def test_who_waits_while_another_thread_closes_is_told_so(key):
+    class Slow(Source):
+        def __getitem__(self, index):
+            time.sleep(0.3)
+            return np.stack([index, index], 1).astype(np.float32)
+
+    batches, told = stream(Loader(Slow(None), batch_size=4), key, prefetch=3), []
+
+    def take():
+        try:
+            for _ in batches:
+                pass
+        except ValueError as error:
+            told.append(str(error))
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    time.sleep(0.1)
+    batches.close()
+    taker.join()
+    assert "the stream is closed" in told[0]
+
+
+def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
+    monkeypatch.setattr("jaxiter.host._pool._PATIENCE", 0.2)
+    release = threading.Event()
+
+    class Hanging(Source):
+        def __getitem__(self, index):
+            release.wait(60)
+            return np.stack([index, index], 1).astype(np.float32)
+
+    batches = stream(Loader(Hanging(None), batch_size=4), key)
+    told = []
+
+    def take():
+        try:
+            next(batches)
+        except ValueError as error:
+            told.append(str(error))
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    time.sleep(0.1)
+    begun = time.monotonic()
+    batches.close()
+    assert time.monotonic() - begun < 5
+    assert stream_threads()
+    release.set()  # and the thread is gone with its read
+    taker.join()
+    assert "the stream is closed" in told[0]
+
+
+def test_abandoned_streams_are_collected_with_their_threads(key):
+    batches = stream(loader(), key, prefetch=4, num_threads=2)
+    for _ in batches:
+        break
+    dropped = weakref.ref(batches)
+    del batches
+    gc.collect()
+    assert dropped() is None
+    assert wait_for(lambda: not stream_threads())
+
+
+def test_a_stream_dropped_within_a_cycle_is_collected(key):
+    class Holder:
+        pass
+
+    holder = Holder()
+    holder.holder, holder.batches = holder, stream(loader(), key)
+    next(holder.batches)
+    del holder
+    gc.collect()
+    assert wait_for(lambda: not stream_threads())
+
+
+def test_many_streams_one_after_the_other_leave_nothing(key):
+    data = loader()
+    for seed in range(30):
+        batches = stream(data, jax.random.key(seed), num_threads=2)
+        assert_trees_equal(next(batches), data.batch(jax.random.key(seed), 0, 0))
+    del batches
+    gc.collect()
+    assert wait_for(lambda: not stream_threads())
+
+
+def run(code, **options):
+    """In a process of its own, where JAX must not have been started by pytest."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+BEGIN = """
+    import os, signal, time, jax, numpy as np
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from jaxiter import Loader, stream
+    class Slow:
+        shape, dtype, seconds = (4000, 2), np.dtype(np.float32), 0.0
+        def __getitem__(self, index):
+            time.sleep(self.seconds)
+            return np.zeros((len(index), 2), np.float32)
+    source = Slow()
+    batches = stream(Loader(source, batch_size=4), jax.random.key(0), prefetch=50, num_threads=2)
+    next(batches)
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+@pytest.mark.parametrize("end", ["pass", "raise KeyError('mine')", "raise SystemExit(3)", "os.kill(os.getpid(), 2)"])
+def test_the_interpreter_ends_at_once_with_a_stream_open(seconds, end):
+    begun = time.monotonic()
+    done = run(f"{BEGIN}\n    source.seconds = {seconds}\n    next(batches); next(batches)\n    {end}")
+    assert time.monotonic() - begun < 30  # fifty reads ahead would be 15 seconds of sleep and more
+    expected = {"pass": (0, ""), "raise KeyError('mine')": (1, "KeyError: 'mine'"), "raise SystemExit(3)": (3, "")}
+    code, words = expected.get(end, (-2, "KeyboardInterrupt"))
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert words or not done.stderr
+
+
+def test_a_read_that_hangs_does_not_keep_the_interpreter():
+    begun = time.monotonic()
+    done = run(f"{BEGIN}\n    source.seconds = 3000\n    next(batches); time.sleep(0.5); print('made')")
+    assert done.returncode == 0, done.stderr
+    assert "made" in done.stdout
+    assert time.monotonic() - begun < 40
+
+
+def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
+    done = run(
+        BEGIN
+        + """
+    import warnings
+    warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)  # of JAX, that this may hang
+    warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)  # of Python 3.12
+    child = os.fork()
+    if not child:
+        try:
+            next(batches)
+        except RuntimeError as error:
+            os._exit(7 if "was forked from it" in str(error) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    child = os.fork()
+    if not child:
+        batches.close()
+        del batches
+        os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    for _ in range(20):
+        next(batches)
+    batches.close()
+    print(batches.position)
+    """
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "(0, 21)"
+
+
+def test_ten_thousand_batches_leave_no_growth():
+    """Resident memory over 10,000 batches; a batch that were kept would be 50 kB each."""
+    done = run("""
+        import gc, jax, numpy as np
+        from jaxiter import Loader, stream
+        def resident():
+            gc.collect()
+            return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+        loader = Loader(np.zeros((2000, 32, 32, 3), np.float32), batch_size=4)
+        with stream(loader, jax.random.key(0), num_threads=2) as batches:
+            for number, batch in enumerate(batches):
+                if number == 2_000: before = resident()
+                if number == 12_000: break
+            print(resident() - before, flush=True)
+    """)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 30
