@@ -124,3 +124,12 @@ def test_a_subclass_of_ones_own_has_a_state_too():
         next(it)
     other.set_state(it.get_state())
     assert [next(it) for _ in range(6)] == [next(other) for _ in range(6)]
+
+
+def test_the_state_of_one_subset_is_refused_by_the_other():
+    generator = ImageDataGenerator(validation_split=0.5)
+    training, validation = (
+        generator.flow(IMAGES[:6], batch_size=2, seed=5, subset=name) for name in ("training", "validation")
+    )
+    with pytest.raises(ValueError, match="first_row is 3, here 0"):
+        validation.set_state(training.get_state())
