@@ -36,6 +36,9 @@ class Done:
             raise self._error
         return self._batch
 
+    def done(self) -> bool:
+        return True
+
     def cancel(self) -> bool:
         return False
 
@@ -57,8 +60,11 @@ class Placed:
             self._batch = (self._finish(self._rows.result()),)
         return self._batch[0]
 
+    def done(self) -> bool:
+        return self._rows.done()
+
     def is_read(self) -> bool:
-        return self._rows.done() and not self._rows.cancelled() and self._rows.exception() is None
+        return self.done() and not self._rows.cancelled() and self._rows.exception() is None
 
     def cancel(self) -> bool:
         return self._rows.cancel()
@@ -163,6 +169,8 @@ def _jax_scopes() -> dict[str, Any]:
 
 
 def _under(scopes: dict[str, Any], function: Any, *arguments: Any) -> Any:
+    if scopes == _jax_scopes():  # as nearly always; to enter them takes longer than to read small rows
+        return function(*arguments)
     with ExitStack() as stack:
         for name, value in scopes.items():
             stack.enter_context(getattr(jax, name)(value))

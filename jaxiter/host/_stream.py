@@ -197,12 +197,12 @@ class Stream(Iterator[Any]):
         self._check_open()
         if self._first_pending != self._position:  # an interrupt came between two lines below
             self._discard()
-        self._first_pending = place = self._position
-        for _ in self._pending:
-            place = self._after(place)
-        while len(self._pending) <= self._prefetch and not self._has_ended(place):
-            self._pending.append(self._maker.begin(place, self._take_back(place)))
-            place = self._after(place)
+        self._first_pending = self._position
+        # What is begun wakes a thread, which wants Python's lock: where all that was begun is there, a batch is handed
+        # over first. Else no thread should stand still meanwhile; and a batch that gives its memory has to be back.
+        is_ahead = bool(self._pending) and all(begun.done() for begun in self._pending) and not self._donate
+        if not is_ahead:
+            self._begin_ahead()
         try:
             batch = self._pending[0].result()
             start_those_read(self._pending)
@@ -218,12 +218,22 @@ class Stream(Iterator[Any]):
             self._lent = self._position, batch[0] if self._with_mask else batch
         if self._is_closed:
             self._check_open()
+        if is_ahead:
+            self._begin_ahead()
         self._first_pending = self._after(self._position)
         self._pending.popleft()
         self._position = self._first_pending
         if self._has_ended(self._position):
             self._release()
         return batch
+
+    def _begin_ahead(self) -> None:
+        place = self._position
+        for _ in self._pending:
+            place = self._after(place)
+        while len(self._pending) <= self._prefetch and not self._has_ended(place):
+            self._pending.append(self._maker.begin(place, self._take_back(place)))
+            place = self._after(place)
 
     def _take_back(self, place: Place) -> Any:
         """The batch that was handed over last, if one at `place` fits its memory."""

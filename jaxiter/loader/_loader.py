@@ -130,10 +130,8 @@ class Loader:
         return loader
 
     def __repr__(self) -> str:
-        leaves = (
-            f"{leaf_name(path)}: {dtype_of(leaf)}{list(leaf.shape)}"
-            for path, leaf in jax.tree.leaves_with_path(self.data)
-        )
+        named = zip(self._leaf_names, self._data_leaves, strict=True)
+        leaves = (f"{name}: {dtype_of(leaf)}{list(leaf.shape)}" for name, leaf in named)
         static = f"batch_size={self.batch_size}, shuffle={self.shuffle}, remainder={self.remainder!r}"
         return f"Loader({', '.join(leaves)}; size={self.size}, {static}, augment={self.augment!r})"
 
@@ -332,6 +330,10 @@ class Loader:
         return self._leaves[: len(self._chains)]
 
     @cached_property
+    def _leaf_names(self) -> list[str]:
+        return [leaf_name(path) for path, _ in jax.tree.leaves_with_path(self.data)]
+
+    @cached_property
     def _without_rows(self) -> tuple[list[Any], Any]:
         return jax.tree.flatten(self.tree_unflatten(self.tree_flatten()[1], (self.data, self._chains, None)))
 
@@ -375,12 +377,8 @@ class Loader:
     def _specs(self) -> dict[tuple[Rule, Any], Any]:
         return {}
 
-    @cached_property
-    def _whole_rule(self) -> Rule:
-        return self._rule(0)
-
     def _program(self, step: Any, sharding: Any = None) -> Program:
-        known = self._rule(step) if self.remainder == "keep" else self._whole_rule, sharding
+        known = self._rule(step), sharding
         if known not in self._programs:
             without_rows = Program(self._without_rows[1], *known)
             self._programs[known] = Program(jax.tree.structure(self), *known, without_rows)

@@ -12,7 +12,7 @@ from .._aligned import aligned_rows
 from .._arguments import check_fits
 from .._keys import Key
 from .._mapped import mapped_rows
-from ._data import dtype_of, is_resident, leaf_name, native
+from ._data import dtype_of, is_resident, native
 from ._program import rows_at, rows_of
 from ._records import Column, columns_read
 from ._sharding import lies_on, share_of, taken
@@ -77,16 +77,15 @@ def _note(error: Exception, what: str, rows: np.ndarray) -> None:
 
 
 def _leaves_at(loader: Loader, rows: np.ndarray, sharding: Any) -> tuple[Any, ...]:
-    paths = jax.tree.leaves_with_path(loader.data)
-    records = columns_read([leaf for _, leaf in paths], rows)  # each record once, for all of its columns
+    records = columns_read(loader._data_leaves, rows)  # each record once, for all of its columns
     found: list[Any] = []
-    for path, leaf in paths:
+    for name, leaf, is_read in zip(loader._leaf_names, loader._data_leaves, loader._reads(sharding), strict=True):
         if isinstance(leaf, Column):
             values = next(records)
-            check_fits(leaf_name(path), values)
+            check_fits(name, values)
             found.append(values)
         else:
-            found.append(read_rows(leaf_name(path), leaf, rows) if reads(leaf, sharding) else None)
+            found.append(read_rows(name, leaf, rows) if is_read else None)
     return tuple(found)
 
 
