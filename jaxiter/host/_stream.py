@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from ._agreement import disagreement_in, of_stream
 from ._making import Begun, Maker, Place, start_those_read
 
 _END_OF_EPOCHS = 2**32
+_UNHURRIED = 2e-3  # seconds between two batches, beside which a late start of a thread is nothing
 
 
 def stream(
@@ -122,6 +124,7 @@ class Stream(Iterator[Any]):
                 raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
         self._sharding, self._donate = sharding, donate
         self._lent: tuple[Place, Any] | None = None  # the batch that was handed over last, if it is to come back
+        self._handed_over = 0.0  # when, by time.perf_counter
         self._is_closed = False
         self._lock = threading.RLock()
         self._process = os.getpid()
@@ -198,11 +201,11 @@ class Stream(Iterator[Any]):
         if self._first_pending != self._position:  # an interrupt came between two lines below
             self._discard()
         self._first_pending = self._position
-        # What is begun wakes a thread, which wants Python's lock: where all that was begun is there, a batch is handed
-        # over first. Else no thread should stand still meanwhile; and a batch that gives its memory has to be back.
-        is_ahead = bool(self._pending) and all(begun.done() for begun in self._pending) and not self._donate
+        # What is begun wakes a thread, which wants Python's lock: where whoever trains is slower than the threads, a
+        # batch is handed over first. Else none should stand still; and a batch that gives its memory has to be back.
+        is_ahead = not self._donate and self._is_ahead()
         if not is_ahead:
-            self._begin_ahead()
+            self._begin_ahead(is_urgent=True)
         try:
             batch = self._pending[0].result()
             start_those_read(self._pending)
@@ -219,20 +222,25 @@ class Stream(Iterator[Any]):
         if self._is_closed:
             self._check_open()
         if is_ahead:
-            self._begin_ahead()
+            self._begin_ahead(is_urgent=False)
         self._first_pending = self._after(self._position)
         self._pending.popleft()
         self._position = self._first_pending
         if self._has_ended(self._position):
             self._release()
+        self._handed_over = time.perf_counter()
         return batch
 
-    def _begin_ahead(self) -> None:
+    def _is_ahead(self) -> bool:
+        away = time.perf_counter() - self._handed_over
+        return away > _UNHURRIED and len(self._pending) > 0 and all(begun.done() for begun in self._pending)
+
+    def _begin_ahead(self, is_urgent: bool) -> None:
         place = self._position
         for _ in self._pending:
             place = self._after(place)
         while len(self._pending) <= self._prefetch and not self._has_ended(place):
-            self._pending.append(self._maker.begin(place, self._take_back(place)))
+            self._pending.append(self._maker.begin(place, self._take_back(place), is_urgent))
             place = self._after(place)
 
     def _take_back(self, place: Place) -> Any:
