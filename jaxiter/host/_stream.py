@@ -223,12 +223,12 @@ class Stream(Iterator[Any]):
             self._check_open()
         if is_ahead:
             self._begin_ahead(is_urgent=False)
+        self._handed_over = time.perf_counter()
         self._first_pending = self._after(self._position)
         self._pending.popleft()
         self._position = self._first_pending
         if self._has_ended(self._position):
             self._release()
-        self._handed_over = time.perf_counter()
         return batch
 
     def _is_ahead(self) -> bool:
