@@ -85,7 +85,10 @@ class Maker:
         read = [leaf for leaf in jax.tree.leaves(loader.data) if reads(leaf, sharding)]
         self._num_threads = min(prefetch, _threads_for(read) if num_threads is None else num_threads) if read else 0
         self._reading_key = _on_cpu(key) if self._num_threads else key
-        self._pool: Pool | None = None
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> Pool:
+        return Pool(self._num_threads, "jaxiter-stream")
 
     def begin(self, place: Place, donated: Any, is_urgent: bool) -> Begun:
         if not self._num_threads:
@@ -94,8 +97,6 @@ class Maker:
                 return Done(self._made(place, self._read(place), donated))
             except Exception as error:  # raised when its batch is handed over, after those before it
                 return Done(None, error)
-        if self._pool is None:
-            self._pool = Pool(self._num_threads, "jaxiter-stream")
         # A thread gets this and not the stream, which may be dropped and then ends its threads.
         if self._sharding is None:
             return self._pool.submit(_in_thread, is_urgent, _jax_scopes(), self._batch, place, donated)
@@ -103,14 +104,18 @@ class Maker:
         return Placed(rows, lambda read: self._made(place, read, donated), self._sharding.is_fully_addressable)
 
     def close(self) -> None:
-        if self._pool is not None:
+        """For good: what is begun from here on is cancelled."""
+        self._pool.close()
+
+    def rest(self) -> None:
+        """Ends the threads; others start with what is begun next."""
+        if self._pool.is_used:
             self._pool.close()
-            self._pool = None
+            self._pool = self._new_pool()
 
     def abandon(self) -> None:
         """As `close`, without waiting: the stream was dropped, in whatever thread."""
-        if self._pool is not None:
-            self._pool.abandon()
+        self._pool.abandon()
 
     def _batch(self, place: Place, donated: Any) -> Any:
         return self._made(place, self._read(place), donated)

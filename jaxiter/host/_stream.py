@@ -8,7 +8,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any, Self
 
 import jax
@@ -178,7 +178,9 @@ class Stream(Iterator[Any]):
         A read that takes longer than five seconds is left to end by itself, and its thread with it.
         """
         self._is_closed = True
-        self._release()
+        self._discard()
+        self._lent = None
+        self._maker.close()
 
     def __enter__(self) -> Self:
         return self
@@ -190,8 +192,17 @@ class Stream(Iterator[Any]):
         return self
 
     def __next__(self) -> Any:
+        self._check_process()  # in a child the lock may be held for ever
         with self._lock:  # threads may share a stream: every batch goes to one of them
-            return self._next()
+            try:
+                return self._next()
+            except StopIteration:
+                raise
+            except Exception:
+                if self._is_closed:  # by another thread, meanwhile; then the error is of that
+                    self._discard()
+                    self._check_open()
+                raise
 
     def _next(self) -> Any:
         if self._has_ended(self._position):
@@ -208,21 +219,19 @@ class Stream(Iterator[Any]):
             self._begin_ahead(is_urgent=True)
         try:
             batch = self._pending[0].result()
-            start_those_read(self._pending)
+            start_those_read(tuple(self._pending))  # another thread may close, and empty the line
         except BaseException as error:
             # Nothing is lost: the position stays, and the batch is made again when it is asked for again.
             self._discard()
-            if self._is_closed and isinstance(error, (CancelledError, IndexError)):  # by another thread, meanwhile
-                self._check_open()
             if isinstance(error, StopIteration):  # which would end the loop as if there were no more
                 raise RuntimeError(f"a source raised StopIteration, at position {self._position}.") from error
             raise
         if self._donate:
             self._lent = self._position, batch[0] if self._with_mask else batch
-        if self._is_closed:
-            self._check_open()
         if is_ahead:
             self._begin_ahead(is_urgent=False)
+        if self._is_closed:
+            self._check_open()
         self._handed_over = time.perf_counter()
         self._first_pending = self._after(self._position)
         self._pending.popleft()
@@ -233,11 +242,11 @@ class Stream(Iterator[Any]):
 
     def _is_ahead(self) -> bool:
         away = time.perf_counter() - self._handed_over
-        return away > _UNHURRIED and len(self._pending) > 0 and all(begun.done() for begun in self._pending)
+        return away > _UNHURRIED and len(self._pending) > 0 and all(begun.done() for begun in tuple(self._pending))
 
     def _begin_ahead(self, is_urgent: bool) -> None:
         place = self._position
-        for _ in self._pending:
+        for _ in range(len(self._pending)):
             place = self._after(place)
         while len(self._pending) <= self._prefetch and not self._has_ended(place):
             self._pending.append(self._maker.begin(place, self._take_back(place), is_urgent))
@@ -259,22 +268,21 @@ class Stream(Iterator[Any]):
         return place[0] >= (_END_OF_EPOCHS if self._num_epochs is None else self._num_epochs)
 
     def _discard(self) -> None:
-        for begun in self._pending:
-            begun.cancel()
-        self._pending.clear()
+        while self._pending:
+            with suppress(IndexError):  # another thread does the same
+                self._pending.pop().cancel()
 
     def _release(self) -> None:
         self._discard()
         self._lent = None
-        self._maker.close()
+        self._maker.rest()
 
     def _refusal(self) -> ValueError | None:
         """Of more batches than the device has memory for; a stream that ends soon makes fewer ahead."""
         num_steps, (epoch, step) = self._loader.num_steps, self._position
-        left = None if self._num_epochs is None else max(0, (self._num_epochs - epoch) * num_steps - step)
-        ahead = self._prefetch if left is None else min(self._prefetch, max(0, left - 1))
+        left = _END_OF_EPOCHS if self._num_epochs is None else max(0, (self._num_epochs - epoch) * num_steps - step)
         try:
-            check_streaming(self._loader, ahead, self._sharding)
+            check_streaming(self._loader, self._prefetch, self._sharding, self._donate, left)
         except ValueError as error:
             return error
         return None
@@ -283,21 +291,26 @@ class Stream(Iterator[Any]):
         """With several processes all come here, also one that refuses: the others would wait for it."""
         if self._sharding is not None and not self._sharding.is_fully_addressable:
             fields = of_stream(self._loader, self._key, position, self._num_epochs, self._with_mask, self._sharding)
-            disagreement = disagreement_in(self._sharding, {**fields, "room for the batches": refusal is None})
+            # Where programs exchange rows, how many are started ahead decides their order among the user's own.
+            fields |= {"prefetch": self._prefetch, "room for the batches": refusal is None}
+            disagreement = disagreement_in(self._sharding, fields)
             refusal = refusal or disagreement
         if refusal is not None:
             raise refusal
 
     def _check_open(self) -> None:
-        if os.getpid() != self._process:
-            raise RuntimeError(
-                f"the stream was made in process {self._process}, and {os.getpid()} was forked from it: neither its "
-                "threads nor JAX work there. Start processes by 'spawn', and make the stream in each of them."
-            )
+        self._check_process()
         if self._is_closed:
             raise ValueError(
                 f"the stream is closed; it stopped at position {self._position}. Make another one with "
                 f"stream(loader, key, start={self._position})."
+            )
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"the stream was made in process {self._process}, and {os.getpid()} was forked from it: neither its "
+                "threads nor JAX work there. Start processes by 'spawn', and make the stream in each of them."
             )
 
     def _identity(self) -> dict[str, Any]:

@@ -304,7 +304,7 @@ class Loader:
             >>> from jaxiter import Loader
             >>> plan = Loader(np.zeros((100, 8, 8, 3), np.uint8), batch_size=10).plan(prefetch=1)
             >>> plan.upload, plan.batch, plan.rows, plan.streaming
-            (19200, 1920, 1920, 7680)
+            (19200, 1920, 1920, 9600)
         """
         if sharding is not None:
             self._check_sharding(sharding)

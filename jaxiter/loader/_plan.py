@@ -41,8 +41,14 @@ class Plan(NamedTuple):
 
     @property
     def streaming(self) -> int:
-        """What `stream` adds: the batches made ahead and the one in use, with their rows."""
-        return (self.prefetch + 1) * (self.batch + self.rows)
+        """What `stream` adds: batches made ahead, the next, and that before it, which a loop holds until then."""
+        return self._held()
+
+    def _held(self, donate: bool = False, left: int | None = None) -> int:
+        made, held = self.prefetch + 1, self.prefetch + (1 if donate else 2)
+        if left is not None:  # a stream that ends soon
+            made, held = min(made, left), min(held, left)
+        return held * self.batch + made * self.rows
 
     def __str__(self) -> str:
         free = "does not say what it has free" if self.free is None else f"has {_told(self.free)} free"
@@ -96,19 +102,20 @@ def check_upload(loader: Loader, sharding: Any) -> None:
             )
 
 
-def check_streaming(loader: Loader, prefetch: int, sharding: Any) -> None:
-    """Refuses to make more batches ahead than the devices have memory for."""
+def check_streaming(loader: Loader, prefetch: int, sharding: Any, donate: bool, left: int) -> None:
+    """Refuses to make more batches ahead, of the `left` ones to come, than the devices have memory for."""
     length = loader.batch_size if sharding is None else sharding.shard_shape((loader.batch_size,))[0]
     raw = sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in loader._data_leaves)
     device = default_device() if sharding is None else first_of(sharding)
     free = free_bytes(device)
     # What exactly a batch needs is known after tracing its transforms, which a small one is not worth.
-    if free is None or _LARGEST_GROWTH * raw * (prefetch + 1) <= free:
+    if free is None or _LARGEST_GROWTH * raw * (prefetch + 2) <= free:
         return
     planned = plan(loader, device, prefetch, sharding)
-    if planned.streaming > free:
+    needed = planned._held(donate, left)
+    if needed > free:
         raise ValueError(
-            f"a stream with prefetch={prefetch} needs {_told(planned.streaming)} on {device}, which has {_told(free)} "
+            f"a stream with prefetch={prefetch} needs {_told(needed)} on {device}, which has {_told(free)} "
             f"free: a batch of {loader.batch_size} takes {_told(planned.batch + planned.rows)} there. Use a smaller "
             "batch_size or prefetch."
         )

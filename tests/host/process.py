@@ -96,6 +96,10 @@ def disagree():
         stream(loader(images, labels), jax.random.key(RANK), start=(RANK, 0), sharding=each)
     except ValueError as error:
         (FOLDER / f"error-{RANK}").write_text(str(error))
+    try:
+        stream(loader(images, labels), jax.random.key(0), prefetch=RANK + 2, sharding=each)
+    except ValueError as error:
+        (FOLDER / f"ahead-{RANK}").write_text(str(error))
 
 
 def resume():

@@ -97,6 +97,62 @@ def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options, 
     assert too_late <= 4
 
 
+@pytest.mark.parametrize("options", [{"prefetch": 1, "num_threads": 1}, {"prefetch": 3, "num_threads": 2}], ids=str)
+def test_an_interrupt_while_the_first_threads_start_leaves_a_stream_that_goes_on_and_ends(key, options):
+    data = loader(size=40, shuffle=False)
+    for line_number in range(1, 1000):
+        batches = stream(data, key, **options)
+        came = interrupted_at(line_number, lambda batches=batches: next(batches))
+        place = batches.position
+        assert int(next(batches)[1][0]) == 4 * place[1]
+        batches.close()
+        if not came:
+            break
+    assert 20 < line_number < 999
+    assert wait_for(lambda: not stream_threads())
+
+
+def test_a_thread_that_the_system_refuses_is_told_and_started_later(key, monkeypatch):
+    start, refused = threading.Thread.start, []
+
+    def refuse(thread):
+        refused.append(thread)
+        raise RuntimeError("can't start new thread")
+
+    with stream(loader(size=40, shuffle=False), key, prefetch=1) as batches:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            next(batches)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        assert len(refused) == 1
+        assert int(next(batches)[1][0]) == 0
+    assert wait_for(lambda: not stream_threads())
+
+
+@pytest.mark.parametrize("options", [{"num_threads": 2}, {"sharding": four_devices(), "prefetch": 4}], ids=str)
+def test_closing_from_another_thread_at_any_time_is_told_as_that_and_leaves_no_thread(key, options):
+    data, told = loader(size=4000), []
+
+    def take(batches):
+        try:
+            for _ in batches:
+                pass
+        except BaseException as error:
+            told.append(error)
+
+    for trial in range(100):
+        batches = stream(data, key, **options)
+        taker = threading.Thread(target=take, args=(batches,))
+        taker.start()
+        time.sleep(0.0003 * (trial % 20))
+        batches.close()
+        taker.join(20)
+        assert not taker.is_alive()
+    assert {(type(error), "the stream is closed" in str(error)) for error in told} == {(ValueError, True)}
+    assert len(told) == 100
+    assert wait_for(lambda: not stream_threads())
+
+
 @pytest.mark.parametrize("options", [{}, {"prefetch": 0}, {"num_threads": 3, "prefetch": 5}])
 def test_threads_that_share_a_stream_get_every_batch_once_between_them(key, options):
     class Slow(Source):
@@ -242,12 +298,52 @@ def test_the_interpreter_ends_at_once_with_a_stream_open(seconds, end):
     assert words or not done.stderr
 
 
+@pytest.mark.parametrize("wait", ["", "; gc.collect(); time.sleep(0.05)"])
+def test_the_interpreter_ends_well_after_a_loop_that_was_left_early(wait):
+    """The stream is dropped, and a thread still runs one of JAX's programs."""
+    for _ in range(3):
+        done = run(f"""
+    import gc, time, jax, numpy as np
+    from jaxiter import Loader, stream
+    loader = Loader(np.zeros((600, 64, 64, 3), np.uint8), batch_size=128)
+    for batch in stream(loader, jax.random.key(0)): break{wait}
+    """)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_read_that_hangs_does_not_keep_the_interpreter():
     begun = time.monotonic()
     done = run(f"{BEGIN}\n    source.seconds = 3000\n    next(batches); time.sleep(0.5); print('made')")
     assert done.returncode == 0, done.stderr
     assert "made" in done.stdout
     assert time.monotonic() - begun < 40
+
+
+def test_a_child_is_told_also_when_another_thread_waited_at_the_fork():
+    done = run(
+        BEGIN
+        + """
+    import threading, warnings
+    warnings.simplefilter("ignore")  # of JAX and Python, that this may hang
+    source.seconds = 0.5
+    batches.set_state(batches.get_state())
+    waiting = threading.Thread(target=lambda: next(batches))
+    waiting.start()
+    time.sleep(0.2)
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        try:
+            next(batches)
+        except RuntimeError as error:
+            os._exit(7 if "was forked from it" in str(error) else 8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    waiting.join()
+    batches.close()
+    """
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():

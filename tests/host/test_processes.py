@@ -134,6 +134,10 @@ def test_processes_that_differ_are_all_told_in_what(tmp_path):
         said = (tmp_path / f"error-{rank}").read_text()
         assert f"differ in key, position; here, in process {rank}, key is [0, {rank}]" in said
         assert f"position is ({rank}, 0)" in said
+        assert (
+            f"differ in prefetch; here, in process {rank}, prefetch is {rank + 2}"
+            in (tmp_path / f"ahead-{rank}").read_text()
+        )
 
 
 @pytest.mark.timeout(200)

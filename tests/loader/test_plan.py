@@ -38,10 +38,10 @@ def test_a_plan_counts_bytes_as_they_will_be_on_the_device():
     assert plan.upload == 1000 * (768 + 4)  # int64 becomes int32
     assert plan.rows == 50 * (768 + 4)
     assert plan.batch == 50 * (768 * 4 + 4)  # bytes become float32
-    assert plan.streaming == 4 * (plan.rows + plan.batch)
+    assert plan.streaming == 4 * plan.rows + 5 * plan.batch  # a loop holds one while the next is made
     assert str(plan) == (
         "card 0 has 900.0 kB free. Arrays on it: 0 bytes; to_device() adds 772.0 kB. A batch: 153.8 kB and 38.6 kB of "
-        "rows read on the host; a stream with prefetch=3 holds 769.6 kB."
+        "rows read on the host; a stream with prefetch=3 holds 923.4 kB."
     )
 
 
@@ -115,12 +115,18 @@ def test_each_card_has_a_memory_of_its_own(monkeypatch):
 
 def test_a_stream_that_is_too_large_is_refused_with_its_figures(key, monkeypatch):
     loader = Loader(data(), batch_size=500, augment=(AUGMENT, None))
-    monkeypatch.setattr(_plan, "free_bytes", lambda device: 6 * 10**6)
+    monkeypatch.setattr(_plan, "free_bytes", lambda device: 8 * 10**6)
     stream(loader, key, prefetch=2).close()
     with pytest.raises(
-        ValueError, match=r"prefetch=3 needs 7.7 MB on .*, which has 6.0 MB free: a batch of 500 takes 1.9"
+        ValueError, match=r"prefetch=3 needs 9.2 MB on .*, which has 8.0 MB free: a batch of 500 takes 1.9"
     ):
         stream(loader, key, prefetch=3)
+    stream(loader, key, prefetch=3, donate=True).close()  # the loop gives back what it holds
+    with pytest.raises(ValueError, match=r"prefetch=4 needs 9.6 MB"):
+        stream(loader, key, prefetch=4, donate=True)
+    stream(loader, key, prefetch=9, num_epochs=2).close()  # four batches are all there are
+    with pytest.raises(ValueError, match=r"prefetch=9 needs 11.5 MB"):
+        stream(loader, key, prefetch=9, num_epochs=3)
 
 
 def test_the_hosts_memory_is_what_linux_says_within_its_control_group(monkeypatch, tmp_path):
