@@ -319,26 +319,36 @@ def test_a_read_that_hangs_does_not_keep_the_interpreter():
     assert time.monotonic() - begun < 40
 
 
-def test_a_child_is_told_also_when_another_thread_waited_at_the_fork():
-    done = run(
-        BEGIN
-        + """
+FORK = (
+    BEGIN
+    + """
     import threading, warnings
-    warnings.simplefilter("ignore")  # of JAX and Python, that this may hang
+    warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)  # of JAX, that this may hang
+    warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)  # of Python 3.12
+    def tell_a_child():
+        child = os.fork()
+        if not child:
+            signal.alarm(10)
+            try:
+                next(batches)
+            except RuntimeError as error:
+                os._exit(7 if "was forked from it" in str(error) else 8)
+            os._exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+"""
+)
+
+
+def test_after_a_fork_while_another_thread_waits_the_child_is_told():
+    done = run(
+        FORK
+        + """
     source.seconds = 0.5
-    batches.set_state(batches.get_state())
+    batches.set_state(batches.get_state())  # nothing is read ahead
     waiting = threading.Thread(target=lambda: next(batches))
     waiting.start()
     time.sleep(0.2)
-    child = os.fork()
-    if not child:
-        signal.alarm(10)
-        try:
-            next(batches)
-        except RuntimeError as error:
-            os._exit(7 if "was forked from it" in str(error) else 8)
-        os._exit(9)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    tell_a_child()
     waiting.join()
     batches.close()
     """
@@ -348,19 +358,9 @@ def test_a_child_is_told_also_when_another_thread_waited_at_the_fork():
 
 def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
     done = run(
-        BEGIN
+        FORK
         + """
-    import warnings
-    warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)  # of JAX, that this may hang
-    warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)  # of Python 3.12
-    child = os.fork()
-    if not child:
-        try:
-            next(batches)
-        except RuntimeError as error:
-            os._exit(7 if "was forked from it" in str(error) else 8)
-        os._exit(9)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    tell_a_child()
     child = os.fork()
     if not child:
         batches.close()
