@@ -20,7 +20,7 @@ from ..loader._sharding import share_of
 from ._pool import Pool
 
 _MOST_THREADS = 4  # unless more are asked for
-_COURTESY = 20e-6  # seconds, of which Linux makes some 80e-6
+_COURTESY = 20e-6  # seconds that a thread lets pass which is in no hurry; Linux makes some 80e-6 of them
 
 Place = tuple[int, int]
 

@@ -32,8 +32,6 @@ class Pool:
         self._has_ended = False
         self._lock = threading.RLock()  # a signal may close in the midst of a submit
         self._process = os.getpid()
-        atexit.unregister(_at_exit)
-        atexit.register(_at_exit)  # later than what JAX has registered, so earlier in the end
 
     @property
     def is_used(self) -> bool:
@@ -54,6 +52,8 @@ class Pool:
         # One that was interrupted before its start, or that the system refused, is none.
         self._threads = [thread for thread in self._threads if thread.ident is not None]
         if len(self._threads) < self._num_threads:
+            atexit.unregister(_at_exit)
+            atexit.register(_at_exit)  # later than what JAX has registered, so earlier in the end
             thread = threading.Thread(target=_serve, args=(self._tasks,), name=self._name, daemon=True)
             self._threads.append(thread)
             _at_work[thread] = self

@@ -178,8 +178,7 @@ class Stream(Iterator[Any]):
         A read that takes longer than five seconds is left to end by itself, and its thread with it.
         """
         self._is_closed = True
-        self._discard()
-        self._lent = None
+        self._let_go()
         self._maker.close()
 
     def __enter__(self) -> Self:
@@ -206,7 +205,7 @@ class Stream(Iterator[Any]):
 
     def _next(self) -> Any:
         if self._has_ended(self._position):
-            self._release()
+            self._rest()
             raise StopIteration
         self._check_open()
         if self._first_pending != self._position:  # an interrupt came between two lines below
@@ -237,7 +236,7 @@ class Stream(Iterator[Any]):
         self._pending.popleft()
         self._position = self._first_pending
         if self._has_ended(self._position):
-            self._release()
+            self._rest()
         return batch
 
     def _is_ahead(self) -> bool:
@@ -272,9 +271,13 @@ class Stream(Iterator[Any]):
             with suppress(IndexError):  # another thread does the same
                 self._pending.pop().cancel()
 
-    def _release(self) -> None:
+    def _let_go(self) -> None:
         self._discard()
         self._lent = None
+
+    def _rest(self) -> None:
+        """At the end of all epochs, from which `set_state` leads back."""
+        self._let_go()
         self._maker.rest()
 
     def _refusal(self) -> ValueError | None:

@@ -27,7 +27,8 @@ class Plan(NamedTuple):
     resident: The loader's arrays that are on it already.
     upload: What `loader.to_device()` would add.
     batch: One finished batch, or this device's part of it.
-    rows: The rows of one batch that are read on the host and brought over; 0 once the arrays are on the device.
+    rows: The rows of one batch that are read and brought over, from the host or from other devices; 0 once the arrays
+        lie where the batches go.
     prefetch: Batches that are made ahead.
     """
 
@@ -69,6 +70,7 @@ def plan(loader: Loader, device: Any, prefetch: int, sharding: Any) -> Plan:
     rule = loader._rule(0)
     leaves = loader._data_leaves
     on_host = [leaf for leaf in leaves if not is_resident(leaf)]
+    read = [leaf for leaf, is_read in zip(leaves, loader._reads(sharding), strict=True) if is_read]
     length = rule.length if sharding is None else sharding.shard_shape((loader.batch_size,))[0]
     spec = jax.tree.leaves(loader._spec(loader._program(0)))
     return Plan(
@@ -77,7 +79,7 @@ def plan(loader: Loader, device: Any, prefetch: int, sharding: Any) -> Plan:
         resident=sum(_bytes_on(leaf, device) for leaf in leaves if is_resident(leaf)),
         upload=sum(_bytes(leaf.shape, leaf) for leaf in on_host),
         batch=sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in spec),
-        rows=sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in on_host),
+        rows=sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in read),
         prefetch=prefetch,
     )
 
@@ -108,6 +110,8 @@ def check_streaming(loader: Loader, prefetch: int, sharding: Any, donate: bool, 
     raw = sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in loader._data_leaves)
     device = default_device() if sharding is None else first_of(sharding)
     free = free_bytes(device)
+    if free is not None and sharding is not None and device.platform == "cpu":
+        free //= len(sharding.addressable_devices)  # which share one memory
     # What exactly a batch needs is known after tracing its transforms, which a small one is not worth.
     if free is None or _LARGEST_GROWTH * raw * (prefetch + 2) <= free:
         return

@@ -60,6 +60,21 @@ def test_a_plan_over_several_devices_is_that_of_one_of_them():
     assert plan.batch == 5 * (768 * 4 + 4)
 
 
+def test_rows_that_come_from_other_devices_are_counted_as_those_from_the_host():
+    mesh = Mesh(np.array(jax.devices()), ("data",))
+    resident = Loader(data(), batch_size=40).to_device()
+    assert resident.plan(sharding=NamedSharding(mesh, P("data"))).rows == 5 * (768 + 4)
+    assert resident.plan().rows == 0
+
+
+def test_devices_that_share_the_hosts_memory_have_a_part_of_it_each(key, monkeypatch):
+    monkeypatch.setattr(_plan, "free_bytes", lambda device: 10**6)
+    loader, mesh = Loader(data(), batch_size=400), Mesh(np.array(jax.devices()), ("data",))
+    stream(loader, key, prefetch=0, sharding=NamedSharding(mesh, P("data"))).close()  # 3 x 309 kB over all of them
+    with pytest.raises(ValueError, match=r"prefetch=1 needs 193.0 kB on .*, which has 125.0 kB free"):
+        stream(loader, key, prefetch=1, sharding=NamedSharding(mesh, P("data")))
+
+
 def test_a_device_that_does_not_say_is_not_held_to_anything():
     card = Card(0)
     card.stats = None
