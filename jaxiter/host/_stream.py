@@ -218,7 +218,7 @@ class Stream(Iterator[Any]):
             self._begin_ahead(is_urgent=True)
         try:
             batch = self._pending[0].result()
-            start_those_read(tuple(self._pending))  # another thread may close, and empty the line
+            start_those_read(self._pending)
         except BaseException as error:
             # Nothing is lost: the position stays, and the batch is made again when it is asked for again.
             self._discard()
@@ -241,7 +241,7 @@ class Stream(Iterator[Any]):
 
     def _is_ahead(self) -> bool:
         away = time.perf_counter() - self._handed_over
-        return away > _UNHURRIED and len(self._pending) > 0 and all(begun.done() for begun in tuple(self._pending))
+        return away > _UNHURRIED and len(self._pending) > 0 and all(begun.done() for begun in self._pending)
 
     def _begin_ahead(self, is_urgent: bool) -> None:
         place = self._position
