@@ -97,12 +97,12 @@ def by_scan(loader: Loader, step_fn: StepFunction) -> Callable[[], Any]:
 def by_scan_without_boundary(loader: Loader) -> Callable[[], Any]:
     """The scan as it would be without `_boundary.py`: the reason why that file exists."""
     epochs, step_fn = itertools.count(), lambda total, batch: add_sum(total, batch)
-    inlined = {"isolated": lambda function: function(), "resident_batch": _program.resident_batch.__wrapped__}
+    inlined = {"fusion_barrier": lambda function: function(), "resident_batch": _program.resident_batch.__wrapped__}
 
     def epoch() -> Any:
         with (
             patch.object(_loader, "resident_batch", inlined["resident_batch"]),
-            patch.object(_program, "isolated", inlined["isolated"]),
+            patch.object(_program, "fusion_barrier", inlined["fusion_barrier"]),
         ):
             return scan_epoch(step_fn, jnp.float32(0), loader, KEY, next(epochs))[0]
 

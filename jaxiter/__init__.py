@@ -24,7 +24,7 @@ from .augment import shear_matrix as shear_matrix
 from .augment import shift_matrix as shift_matrix
 from .augment import zoom_matrix as zoom_matrix
 from .host import Stream as Stream
-from .host import contact_sheet as contact_sheet
+from .host import image_grid as image_grid
 from .host import stream as stream
 from .keras import ImageDataGenerator as ImageDataGenerator
 from .keras import NumpyArrayIterator as NumpyArrayIterator

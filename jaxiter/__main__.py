@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import Affine, Chain, Loader, Rescale, contact_sheet, deterministic, explain, stream, train_validation_split
-from .host import save_whole
+from . import Affine, Chain, Loader, Rescale, deterministic, explain, image_grid, stream, train_validation_split
+from .host.internal import save_whole
 
 try:
     import optax
@@ -119,7 +119,7 @@ def _show_augmentation(loader: Loader, key: Any, num_epochs: int) -> Any:
     explained = [[explain(loader, key, epoch, row) for row in rows] for epoch in range(num_epochs)]
     before = np.stack([np.asarray(example.before[0]) / 16 for example in explained[0]])
     after = [np.stack([np.asarray(example.after[0]) for example in examples]) for examples in explained]
-    return contact_sheet([before, *after], high=1.0, scale=8)
+    return image_grid([before, *after], high=1.0, scale=8)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ from ._cast import Cast as Cast
 from ._cast import Map as Map
 from ._chain import Chain as Chain
 from ._chain import deterministic as deterministic
-from ._chain import is_place as is_place
-from ._chain import is_transform as is_transform
-from ._intensity import Brightness as Brightness
-from ._intensity import ChannelShift as ChannelShift
+from ._color import Brightness as Brightness
+from ._color import ChannelShift as ChannelShift
 from ._matrix import about_centre as about_centre
 from ._matrix import compose as compose
 from ._matrix import flip_matrix as flip_matrix
@@ -24,5 +22,4 @@ from ._normalize import Whiten as Whiten
 from ._statistics import Statistics as Statistics
 from ._statistics import fit_statistics as fit_statistics
 from ._transform import Transform as Transform
-from ._warp import FILL_MODES as FILL_MODES
 from ._warp import affine_warp as affine_warp

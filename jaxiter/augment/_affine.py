@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import check_flag, is_array
 from .._keys import uniforms
 from ._cast import AsFloat
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 from ._planned import is_planned, resample_planned, select_pixels
-from ._range import between, centred_range, check_fraction, is_point, probability, shift_ranges, symmetric_range
+from ._ranges import between, centred_range, check_fraction, is_point, probability, shift_ranges, symmetric_range
 from ._reach import Plan, Reach
-from ._transform import Transform, check_flag, is_array, result_dtype
+from ._transform import Transform, result_dtype
 from ._warp import check_image, check_image_shape, check_sampling, warp
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _NUM_SLOTS = 8  # rotation, shift rows, shift cols, shear, zoom rows, zoom cols,
 class AffineParams(NamedTuple):
     """What one example was given. Angles in radians, shift in pixels (rows, cols), zoom as magnification."""
 
-    theta: Float[Array, ""]
+    rotation: Float[Array, ""]
     shift: Float[Array, 2]
     shear: Float[Array, ""]
     zoom: Float[Array, 2]
@@ -56,7 +57,7 @@ class Affine(Transform):
         whole_pixels: Round the shift to whole pixels. With neither rotation, shear nor zoom nothing is
             interpolated then, and the image keeps its dtype.
         keep_aspect: One zoom factor for rows and columns.
-        stream: Names the draws, see `Transform`.
+        draws: Names the draws, see `Transform`.
 
     Returns (apply):
         Where pixels are only selected (order 0, flips, whole-pixel shifts) an image of the same dtype; else
@@ -88,7 +89,7 @@ class Affine(Transform):
     order: int = 1
     whole_pixels: bool = False
     keep_aspect: bool = False
-    stream: str | None = None
+    draws: str | None = None
 
     kind: ClassVar[str] = "Affine"
 
@@ -118,7 +119,7 @@ class Affine(Transform):
         zoom_rows = between(self.zoom, drawn[4], centre=1.0)
         zoom_cols = zoom_rows if self.keep_aspect else between(self.zoom, drawn[5], centre=1.0)
         return AffineParams(
-            theta=between(self.rotation, drawn[0], scale=np.pi / 180),
+            rotation=between(self.rotation, drawn[0], scale=np.pi / 180),
             shift=jnp.round(shift) if self.whole_pixels else shift,
             shear=between(self.shear, drawn[3], scale=np.pi / 180),
             zoom=jnp.stack([zoom_rows, zoom_cols]),
@@ -142,7 +143,7 @@ class Affine(Transform):
         if self._shears:
             steps.append(shear_matrix(params.shear))
         if self._rotates:
-            steps.append(rotation_matrix(params.theta))
+            steps.append(rotation_matrix(params.rotation))
         if self._shifts:
             steps.append(shift_matrix(params.shift[0], params.shift[1]))
         if self._flips:
@@ -165,7 +166,7 @@ class Affine(Transform):
             cval=self.cval,
             order=self.order,
             whole_pixels=self.whole_pixels,
-            stream=self.stream,
+            draws=self.draws,
         )
         if not self.interpolates or fixed.interpolates:
             return fixed

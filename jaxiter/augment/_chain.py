@@ -133,7 +133,7 @@ class Chain(Transform):
         tags = []
         for step in self.transforms:
             if step.is_random:
-                tags.append(step.stream_tag(occurrences[step.kind]))
+                tags.append(step.draws_tag(occurrences[step.kind]))
             occurrences[step.kind] += 1
         # All at once: every fold_in by itself would be compiled by itself.
         keys = iter(jax.vmap(partial(fold_in, parent))(np.array(tags, np.uint32)) if tags else ())
@@ -212,7 +212,7 @@ class Foreign(Transform):
     def __post_init__(self) -> None:
         owner = type(self.inner)
         object.__setattr__(self, "kind", getattr(self.inner, "kind", f"{owner.__module__}.{owner.__qualname__}"))
-        object.__setattr__(self, "stream", getattr(self.inner, "stream", None))
+        object.__setattr__(self, "draws", getattr(self.inner, "draws", None))
 
     def sample(self, key: Any, image_shape: tuple[int, ...]) -> Params:
         return self.inner.sample(key, image_shape)

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._transform import Params, Transform, check_finite, check_flag, in_arithmetic, is_array
+from .._checks import check_finite, check_flag, is_array
+from ._transform import Params, Transform, in_arithmetic
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num

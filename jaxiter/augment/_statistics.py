@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._mapped import check_length
+from .._host_rows import dtype_of, read_blocks
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -26,30 +26,28 @@ class Statistics(NamedTuple):
 def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max_bytes: int = 2**30) -> Statistics:
     """Per-channel mean and population standard deviation, and on demand the ZCA whitening matrix.
 
-        Reads `images` in blocks, twice, in float64, which takes about 100 MB: a memmap larger than memory works.
+    Reads `images` in blocks, twice, in float64, which takes about 100 MB: a memmap larger than memory works.
 
-        Args:
-            images: (size, height, width, channels), an array or anything that slices like one (memmap, h5py).
-            zca: Also compute `whitening`, of images from which the mean is subtracted (not divided by std). With
-                n = height * width * channels this holds n * n numbers and takes time in n**3, or where there are fewer
-                images than that, min(size, n)**3.
-            epsilon: Added to the singular values of the data before dividing by them.
-            max_bytes: What the whitening may take in memory, see ValueError.
+    Args:
+        images: (size, height, width, channels), an array or anything that slices like one (memmap, h5py).
+        zca: Also compute `whitening`, of images from which the mean is subtracted (not divided by std). With
+            n = height * width * channels this holds n * n numbers and takes time in n**3, or where there are fewer
+            images than that, min(size, n)**3.
+        epsilon: Added to the singular values of the data before dividing by them.
+        max_bytes: What the whitening may take in memory, see ValueError.
 
-        Returns:
-            Statistics(mean, std, whitening); whitening is None without zca.
+    Returns:
+        Statistics(mean, std, whitening); whitening is None without zca.
 
-        Raises:
-            ValueError: For another rank, no images, pixels that are NaN or infinite, or a whitening beyond max_bytes,
-                with what it would cost.
+    Raises:
+        ValueError: For another rank, no images, pixels that are NaN or infinite, or a whitening beyond max_bytes,
+            with what it would cost.
 
-        Example:
-            >>> import numpy as np
-
-    from .._mapped import check_length
-            >>> mean, std, _ = fit_statistics(np.array([[[[0, 10]]], [[[2, 10]]]], np.uint8))
-            >>> mean.tolist(), std.tolist()
-            ([1.0, 10.0], [1.0, 0.0])
+    Example:
+        >>> import numpy as np
+        >>> mean, std, _ = fit_statistics(np.array([[[[0, 10]]], [[[2, 10]]]], np.uint8))
+        >>> mean.tolist(), std.tolist()
+        ([1.0, 10.0], [1.0, 0.0])
     """
     shape = getattr(images, "shape", None)
     if shape is None or len(shape) != 4 or 0 in shape:
@@ -57,7 +55,7 @@ def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max
             f"images has shape {shape}; expected (size, height, width, channels) with at least one image. "
             "For grey images pass images[..., None]."
         )
-    dtype = np.dtype(getattr(images, "dtype", np.float64))
+    dtype = dtype_of(images)
     if dtype.kind in "OSUcmM":
         raise TypeError(f"images has dtype {dtype}; expected real numbers.")
     if not 0 <= epsilon < float("inf"):
@@ -88,11 +86,8 @@ def moments(images: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blocks(images: Any) -> Iterator[np.ndarray]:
-    step = max(1, _BLOCK_BYTES // (8 * int(np.prod(images.shape[1:]))))
-    for start in range(0, images.shape[0], step):
-        if isinstance(images, np.ndarray):
-            check_length("images", images)
-        yield np.asarray(images[start : start + step]).astype(np.float64)
+    num_rows = max(1, _BLOCK_BYTES // (8 * int(np.prod(images.shape[1:]))))
+    return (block.astype(np.float64) for block in read_blocks("images", images, num_rows))
 
 
 def whitening_bytes(shape: tuple[int, ...]) -> int:

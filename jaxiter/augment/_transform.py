@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import is_array
 from .._keys import tag
 
 if TYPE_CHECKING:
@@ -38,13 +38,13 @@ class Transform:
     `jit` they are traced, so that another value compiles nothing new. Everything else is static and compared by
     value, type included; lists become tuples.
 
-    Two transforms of one leaf never share draws. `stream` names the draws of this step: steps of the same name
+    Two transforms of one leaf never share draws. `draws` names the draws of this step: steps of the same name
     draw alike wherever they stand, and inserting a step elsewhere does not move them.
     """
 
     kind: ClassVar[str] = ""  # pinned for the built-in transforms, else module and qualified name
     needs_image: ClassVar[bool] = True  # False: it takes leaves of any rank, not images alone
-    stream: str | None = None
+    draws: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -56,8 +56,8 @@ class Transform:
         """Lists become tuples and NumPy arrays are copied; a subclass that checks its fields calls this first."""
         for name, value in vars(self).items():
             object.__setattr__(self, name, frozen_value(value))
-        if not isinstance(self.stream, (str, type(None))):
-            raise TypeError(f"stream is {self.stream!r}; expected a name, a str, or None.")
+        if not isinstance(self.draws, (str, type(None))):
+            raise TypeError(f"draws is {self.draws!r}; expected a name, a str, or None.")
 
     def __setattr__(self, name: str, value: Any) -> None:
         """For subclasses that are not frozen: what a program was compiled for must not change behind its back."""
@@ -84,9 +84,9 @@ class Transform:
     def is_random(self) -> bool:
         return type(self).sample is not Transform.sample
 
-    def stream_tag(self, occurrence: int) -> int:
+    def draws_tag(self, occurrence: int) -> int:
         """The 32 bits that set this step's draws apart; `occurrence` counts its kind within the chain of a leaf."""
-        return tag(f"kind/{self.kind}/{occurrence}" if self.stream is None else f"stream/{self.stream}")
+        return tag(f"kind/{self.kind}/{occurrence}" if self.draws is None else f"stream/{self.draws}")
 
     # A pytree. Which fields are leaves is settled once and then kept, so that unflattening takes any leaf at all, and
     # so that a transform that goes through jit again is recognised by identity.
@@ -154,11 +154,6 @@ def _types(value: Any) -> Any:
     return tuple(_types(item) for item in value) if type(value) is tuple else type(value)
 
 
-def is_array(value: Any) -> bool:
-    """Traced under `jit`: NumPy arrays, JAX arrays and tracers; a NumPy scalar is a number."""
-    return isinstance(value, (np.ndarray, jax.Array))
-
-
 def _is_leaf(value: Any) -> bool:
     def is_inner(node: Any) -> bool:
         return isinstance(node, Transform)
@@ -179,32 +174,6 @@ def frozen_value(value: Any) -> Any:
     if type(value) in (list, tuple):
         return tuple(frozen_value(item) for item in value)
     return value
-
-
-# Checks at the door that several transforms share. Arrays are checked if their values are there to be seen.
-
-
-def check_finite(name: str, value: Any) -> None:
-    """Numbers, tuples of numbers, and arrays without NaN or infinity; a tracer passes."""
-    if isinstance(value, tuple):
-        for item in value:
-            check_finite(name, item)
-    elif is_array(value):
-        if not jnp.issubdtype(value.dtype, np.number) or jnp.issubdtype(value.dtype, np.complexfloating):
-            raise TypeError(f"{name} is an array of {value.dtype}; expected real numbers.")
-        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value, np.float64))):
-            raise ValueError(f"{name} holds NaN or infinity: {value!r}; expected finite numbers.")
-    elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}; expected a number, a tuple of numbers or an array.")
-    elif not abs(value) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
-        raise ValueError(f"{name} is {value!r}; expected a finite number.")
-
-
-def check_flag(name: str, value: Any) -> bool:
-    """A string would be true."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}; expected True or False.")
-    return bool(value)
 
 
 # The dtype rules, see docs/conventions.md.

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arguments import check_fits
+from .._checks import check_finite, check_fits
 from ._border import clamped, reflected, turned_inwards, wrapped
 from ._cast import round_to
 from ._grid import Place, source_places
 from ._spline import PADDING, coefficients, first_tap, margin, tap_weights, weighted_sum
-from ._transform import arithmetic_dtype, check_finite
+from ._transform import arithmetic_dtype
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num

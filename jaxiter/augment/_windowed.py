@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from .._boundary import isolated
+from .._fusion_barrier import fusion_barrier
 from ._border import clamped, filled, reflected
 from ._gather import slices_at
 from ._grid import fixed
@@ -73,7 +73,7 @@ def resample_windowed(
         )
         return _Stretches(longer.reshape(-1), lower, upper, (inside_rows, jnp.repeat(inside_cols, channels)))
 
-    found = isolated(stretches)  # or every place would be worked out again for every pixel
+    found = fusion_barrier(stretches)  # or every place would be worked out again for every pixel
 
     def row(start: Any, right: int) -> Any:
         return slices_at(found.rows, start + np.int32(right * channels), width * channels)

@@ -1,6 +1,5 @@
 """Threads, prefetch, files: everything with effects that is not Keras'."""
 
-from ._preview import contact_sheet as contact_sheet
-from ._save import save_whole as save_whole
+from ._image_grid import image_grid as image_grid
 from ._stream import Stream as Stream
 from ._stream import stream as stream

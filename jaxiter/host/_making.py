@@ -14,9 +14,7 @@ import numpy as np
 
 from .._keys import Key
 from ..loader import Loader
-from ..loader._data import is_resident
-from ..loader._reading import reads
-from ..loader._sharding import share_of
+from ..loader.internal import is_resident, reads, share_of
 from ._pool import Pool
 
 _MOST_THREADS = 4  # unless more are asked for

@@ -16,9 +16,9 @@ import numpy as np
 
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from ..loader import Loader
-from ..loader._plan import check_streaming
-from ._agreement import disagreement_in, of_stream
+from ..loader.internal import check_streaming
 from ._making import Begun, Maker, Place, start_those_read
+from ._process_check import disagreement_in, of_stream
 
 _END_OF_EPOCHS = 2**32
 _UNHURRIED = 2e-3  # seconds between two batches, beside which a late start of a thread is nothing
@@ -164,7 +164,7 @@ class Stream(Iterator[Any]):
         if wrong:
             raise ValueError(
                 f"state was taken from another stream: {'; '.join(wrong)}. Make the loader as it was then; to "
-                "go on with another batch_size, stream(..., start=(epoch, loader.step_at(examples seen in it)))."
+                "go on with another batch_size, stream(..., start=(epoch, loader.step_after(examples seen in it)))."
             )
         position = self._check_position((state["epoch"], state["step"]), "state")
         self._check_agreement(position)

@@ -6,10 +6,10 @@ from ._functions import apply_channel_shift as apply_channel_shift
 from ._functions import flip_axis as flip_axis
 from ._functions import transform_matrix_offset_center as transform_matrix_offset_center
 from ._generator import ImageDataGenerator as ImageDataGenerator
-from ._image import array_to_img as array_to_img
-from ._image import img_to_array as img_to_array
-from ._image import load_img as load_img
-from ._image import save_img as save_img
+from ._images import array_to_img as array_to_img
+from ._images import img_to_array as img_to_array
+from ._images import load_img as load_img
+from ._images import save_img as save_img
 from ._iterator import Iterator as Iterator
 from ._numpy_iterator import NumpyArrayIterator as NumpyArrayIterator
 from ._random import random_brightness as random_brightness

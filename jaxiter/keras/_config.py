@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..augment._reach import Plan
+from .._warn import warn
+from ..augment.internal import Plan
 from ._brightness import CHANNELS, check_channels
 from ._matrix import reach_of
 from ._params import shifts, whole_steps
 from ._sampling import Sampling, checked_sampling
-from ._warning import warn
 
 # How a shift is drawn: anywhere within its range, in whole steps, or one of so many values.
 ANYWHERE, WHOLE_STEPS = "anywhere", "whole steps"

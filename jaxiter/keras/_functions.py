@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..augment._cast import round_to
-from ..augment._transform import check_finite
-from ..augment._warp import compiled_warp
+from .._checks import check_finite
+from ..augment.internal import compiled_warp, round_to
 from ._brightness import blend, check_channels
 from ._matrix import affine_matrix
 from ._sampling import checked_sampling

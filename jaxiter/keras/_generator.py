@@ -7,14 +7,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .._warn import warn
 from ._config import brightness_axis
-from ._fit import fit
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
-from ._image import check_data_format
+from ._images import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
 from ._params import RandomTransform, draw
 from ._standardize import standardized
-from ._warning import warn
+from ._statistics import fit
 
 
 class ImageDataGenerator:

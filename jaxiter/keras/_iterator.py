@@ -12,8 +12,8 @@ import numpy as np
 
 from .._keys import Key
 from ..sampler import permutation
+from ._numpy_stream import Replay
 from ._pydataset import check_keras, check_process, keras_class
-from ._replay import Replay
 from ._seed import seed_key
 from ._state import checked, restore, taken
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..augment._reach import Reach
+from ..augment.internal import Reach
 
 
 def affine_matrix(

@@ -8,18 +8,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._aligned import aligned_rows
-from .._mapped import mapped_rows
-from ..host import save_whole
+from .._host_rows import read_rows
+from .._warn import warn
+from ..host.internal import save_whole
 from ._batch import transformed
 from ._brightness import CHANNELS
 from ._draws import Place
 from ._functions import numbers
-from ._image import array_to_img
+from ._images import array_to_img
 from ._iterator import Iterator
 from ._memory import to_numpy
 from ._pydataset import check_process
-from ._warning import warn
 
 OUTPUTS = ("numpy", "jax")
 SUBSETS = ("training", "validation")
@@ -152,14 +151,7 @@ class NumpyArrayIterator(Iterator):
         return part, self.y[index], self.sample_weight[index]
 
     def _read(self, index: np.ndarray) -> np.ndarray:
-        rows = index + self._rows.start
-        if isinstance(self._source, np.memmap):
-            return mapped_rows("x", self._source, rows)
-        if isinstance(self._source, np.ndarray):
-            return aligned_rows(self._source, rows)
-        # Files that are read like arrays want rising rows, each once.
-        unique, inverse = np.unique(rows, return_inverse=True)
-        return np.asarray(self._source[unique])[inverse]
+        return read_rows("x", self._source, index + self._rows.start)
 
     def _save(self, images: np.ndarray, index: np.ndarray) -> None:
         stream = self._file_numbers if self._replay is None else self._replay.state

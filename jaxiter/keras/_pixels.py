@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._boundary import isolated
-from ..augment._normalize import mean_of
+from .._fusion_barrier import fusion_barrier
+from ..augment.internal import mean_of
 from ._brightness import blend
 from ._config import Config, Statistics
 
@@ -27,7 +27,7 @@ def shifted_and_brightened(config: Config, params: Any, images: Any) -> Any:
         return jax.vmap(lambda image: (jnp.min(image), jnp.max(image)))(images)
 
     # XLA:CPU makes one piece of a search and a shift, which takes twice the time; brightness keeps it from that.
-    extremes = isolated(search) if config.brightness_axis is None else search()
+    extremes = fusion_barrier(search) if config.brightness_axis is None else search()
     return jax.vmap(partial(_shifted_and_brightened, config))(params, images, extremes)
 
 

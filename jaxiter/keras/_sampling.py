@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..augment._warp import check_sampling
+from ..augment.internal import check_sampling
 
 
 class Sampling(NamedTuple):

@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._boundary import isolated
+from .._fusion_barrier import fusion_barrier
 from .._keys import AUGMENT, Key, role_key
-from ..augment._cast import round_to
-from ..augment._planned import is_planned, resample_planned
-from ..augment._warp import warp
+from ..augment.internal import is_planned, resample_planned, round_to, warp
 from ._config import Config, Ranges, Statistics
 from ._matrix import affine_matrix, flipped
 from ._pixels import shifted_and_brightened, standardized
@@ -85,9 +83,9 @@ def _changed(config: Config, params: Params | Given, cval: Any, statistics: Stat
         images = finished(jax.vmap(partial(_mirrored, config))(params, images) if config.flips else images)
     elif config.reduces:
         # The compiler would otherwise pull the resampling into the sums over its result.
-        images = finished(isolated(resampled))
+        images = finished(fusion_barrier(resampled))
     else:
-        images = isolated(lambda: finished(resampled()))
+        images = fusion_barrier(lambda: finished(resampled()))
     if statistics.whitening is not None:
         flat = images.reshape(images.shape[0], -1).astype(statistics.whitening.dtype)
         images = jnp.matmul(flat, statistics.whitening, precision="highest").reshape(images.shape)

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._aligned import aligned_empty
-from .._arguments import check_fits
-from .._mapped import check_length
+from .._checks import check_fits
+from .._host_rows import aligned_empty, check_length, native
 
 REMAINDERS = ("drop", "pad", "keep")
 
@@ -89,16 +88,6 @@ def check_rows(rows: Any, num_examples: int) -> Any:
 def is_resident(leaf: Any) -> bool:
     """Whether rows are gathered on the device, inside the compiled program; tracers are."""
     return isinstance(leaf, jax.Array)
-
-
-def dtype_of(leaf: Any) -> np.dtype:
-    """That of a leaf's rows as NumPy names it; TensorStore has names of its own."""
-    return np.dtype(getattr(leaf.dtype, "numpy_dtype", leaf.dtype)).newbyteorder("=")
-
-
-def native(rows: Any) -> Any:
-    """In this machine's order of bytes, the only one that JAX knows."""
-    return rows if rows.dtype.isnative else rows.astype(rows.dtype.newbyteorder("="))
 
 
 def upload(name: str, leaf: Any, sharding: Any) -> Any:

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
+from ._augment_tree import as_given, one_or_tree
 from ._data import is_resident, leaf_name
 from ._loader import Loader
-from ._prefix import as_given, one_or_tree
 from ._reading import read_rows
 from ._sharding import spans_devices
 

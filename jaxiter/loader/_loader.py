@@ -11,14 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
+from .._host_rows import dtype_of
 from .._keys import Counter, Key, as_key, check_counter, like_given, uncommitted
 from ..augment import Chain
-from ..sampler._shuffle import check_size
-from ._data import check_data, check_options, check_rows, dtype_of, leaf_name, upload
+from ..sampler.internal import check_size
+from ._augment_tree import Form, as_given, place
+from ._data import check_data, check_options, check_rows, leaf_name, upload
 from ._donation import checked_donation
 from ._plan import Plan, check_upload, plan
-from ._prefix import Form, as_given, place
-from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_at, step_key, together
+from ._program import Program, Rule, batch_spec, host_batch, resident_batch, rows_at, step_after, step_key, together
 from ._reading import Rows, find_rows, read, reads
 from ._records import with_columns
 from ._sharding import check_sharding, is_traced, layout_of_data, spans_devices
@@ -250,8 +251,8 @@ class Loader:
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         return like_given(step_key(as_key(key), epoch, step), key)
 
-    def step_at(self, examples: int) -> int:
-        """The step of an epoch before which so many examples of it were shown; to go on with another batch_size.
+    def step_after(self, num_examples: int) -> int:
+        """The step of an epoch after `num_examples` of it were shown, to go on with another batch_size.
 
         Raises:
             ValueError: If no batch of this loader begins there.
@@ -260,10 +261,10 @@ class Loader:
             >>> import numpy as np
             >>> from jaxiter import Loader
             >>> state = {"epoch": 2, "step": 6, "batch_size": 4}  # of stream(...).get_state()
-            >>> Loader(np.arange(60), batch_size=12).step_at(state["step"] * state["batch_size"])
+            >>> Loader(np.arange(60), batch_size=12).step_after(state["step"] * state["batch_size"])
             2
         """
-        return step_at(int(check_counter("examples", examples)), self.batch_size, self.num_steps)
+        return step_after(int(check_counter("num_examples", num_examples)), self.batch_size, self.num_steps)
 
     def to_device(self, sharding: Any = None) -> Loader:
         """The same loader with its arrays on the device (or as `sharding` says), for use under `jit`.

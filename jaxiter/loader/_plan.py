@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from ._data import check_divides, dtype_of, is_resident, leaf_name
+from .._host_rows import dtype_of
+from ._data import check_divides, is_resident, leaf_name
 
 if TYPE_CHECKING:
     from ._loader import Loader

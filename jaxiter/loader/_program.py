@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._boundary import isolated
+from .._fusion_barrier import fusion_barrier
+from .._host_rows import dtype_of
 from .._keys import AUGMENT, STEP, Key, fold_in, role_key
-from ..sampler._shuffle import shuffle_positions
-from ._data import dtype_of, take_rows
+from ..sampler.internal import shuffle_positions
+from ._data import take_rows
 from ._sharding import laid_out
 
 
@@ -70,7 +71,7 @@ def resident_batch(program: Program, leaves: Sequence[Any], key: Key, place: Any
             index = _rows_at(key, loader.rows, place[0], place[1], np.uint32(loader.size), program.rule)
             return _augmented(loader._chains, key, place[0], index, _gathered(loader._chains, data, index))
 
-        return jax.tree.unflatten(structure, isolated(made))
+        return jax.tree.unflatten(structure, fusion_barrier(made))
 
     return laid_out(batch, program.sharding)(leaves, key, place)
 
@@ -113,14 +114,14 @@ def batch_spec(program: Program, leaves: Sequence[Any]) -> Any:
     return jax.eval_shape(partial(resident_batch, program), specs, key, place)
 
 
-def step_at(examples: int, batch_size: int, num_steps: int) -> int:
+def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
     """The step before which an epoch has shown so many examples, if a batch begins there."""
-    step, rest = divmod(examples, batch_size)
+    step, rest = divmod(num_examples, batch_size)
     if rest or step > num_steps:
         last = min(step, num_steps) * batch_size
         after = f" or {last + batch_size}" if step < num_steps else ""
         raise ValueError(
-            f"examples is {examples}; expected a place where a batch of {batch_size} begins, here "
+            f"num_examples is {num_examples}; expected a place where a batch of {batch_size} begins, here "
             f"{last}{after} (examples are then shown twice, or left out), or a batch_size that divides it."
         )
     return step
@@ -154,7 +155,7 @@ def _gathered(chains: Any, data: Sequence[Any], index: Any, was_read: Sequence[b
         if read:
             return leaf
         take = partial(take_rows, leaf, index)
-        return isolated(take) if chain is not None and chain.resamples else take()
+        return fusion_barrier(take) if chain is not None and chain.resamples else take()
 
     return list(map(rows, chains, data, was_read or [False] * len(data)))
 

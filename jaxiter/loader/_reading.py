@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from .._aligned import aligned_rows
-from .._arguments import check_fits
+from .._checks import check_fits
+from .._host_rows import read_rows as read_host_rows
 from .._keys import Key
-from .._mapped import mapped_rows
-from ._data import dtype_of, is_resident, native
+from ._data import is_resident
 from ._program import rows_at, rows_of
 from ._records import Column, columns_read
 from ._sharding import lies_on, share_of, taken
@@ -93,25 +92,9 @@ def read_rows(name: str, leaf: Any, index: np.ndarray) -> Any:
     """Rows of an array on the host, in the order of `index`; of a file each is read once, in rising order."""
     if is_resident(leaf):
         return _rows_elsewhere(name, leaf, index)
-    if isinstance(leaf, np.memmap) or type(leaf) is np.ndarray:
-        rows = mapped_rows(name, leaf, index)
-    else:
-        rows = _rows_of_another(name, leaf, index)
+    rows = read_host_rows(name, leaf, index)
     check_fits(name, rows)
-    return native(rows)
-
-
-def _rows_of_another(name: str, leaf: Any, index: np.ndarray) -> np.ndarray:
-    unique, inverse = np.unique(index, return_inverse=True)
-    rows = np.asarray(leaf[unique])
-    if rows.shape != (len(unique), *leaf.shape[1:]):
-        raise ValueError(
-            f"{name} returned shape {rows.shape} for {len(unique)} rows; expected {(len(unique), *leaf.shape[1:])}. "
-            "An array-like must take a sorted integer array as index."
-        )
-    if native(rows[:0]).dtype != dtype_of(leaf):
-        raise ValueError(f"{name} returned {rows.dtype} for some rows; expected {dtype_of(leaf)}, its own dtype.")
-    return aligned_rows(rows, inverse)
+    return rows
 
 
 def _rows_elsewhere(name: str, leaf: Any, index: np.ndarray) -> Any:

@@ -168,10 +168,10 @@ def test_inserting_another_kind_moves_no_draw():
 
 def test_two_of_a_kind_draw_apart_and_the_first_as_if_alone():
     first, second = sample(Chain(TURN, TURN))
-    assert float(first.theta) != float(second.theta)
+    assert float(first.rotation) != float(second.rotation)
     assert_same_draws((first,), sample(Chain(TURN)))
     thetas = jax.vmap(lambda key: Chain(TURN, TURN).sample(key, SHAPE))(jax.random.split(jax.random.key(0), 2000))
-    assert abs(np.corrcoef(thetas[0].theta, thetas[1].theta)[0, 1]) < 5 / np.sqrt(2000)
+    assert abs(np.corrcoef(thetas[0].rotation, thetas[1].rotation)[0, 1]) < 5 / np.sqrt(2000)
 
 
 def test_kinds_of_the_same_block_length_draw_apart():
@@ -180,17 +180,19 @@ def test_kinds_of_the_same_block_length_draw_apart():
 
 
 def test_steps_of_one_stream_draw_alike_wherever_they_stand():
-    named = Affine(rotation=30, stream="pose")
+    named = Affine(rotation=30, draws="pose")
     drawn = sample(Chain(TURN, named, Brightness(0.1), named))
     assert_same_draws(drawn[1], drawn[3])
     assert_same_draws((drawn[1],), sample(Chain(named)))
-    assert float(drawn[0].theta) != float(drawn[1].theta)
-    other = sample(Chain(Affine(rotation=30, stream="other")))[0]
-    assert float(other.theta) != float(drawn[1].theta)
+    assert float(drawn[0].rotation) != float(drawn[1].rotation)
+    other = sample(Chain(Affine(rotation=30, draws="other")))[0]
+    assert float(other.rotation) != float(drawn[1].rotation)
 
 
 def test_a_stream_is_not_the_kind_of_the_same_name():
-    assert float(sample(Chain(Affine(rotation=30, stream="Affine")))[0].theta) != float(sample(Chain(TURN))[0].theta)
+    assert float(sample(Chain(Affine(rotation=30, draws="Affine")))[0].rotation) != float(
+        sample(Chain(TURN))[0].rotation
+    )
 
 
 def test_a_chain_accepts_both_spellings_of_a_key():

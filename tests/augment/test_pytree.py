@@ -62,7 +62,7 @@ DIFFERENT = [
     (Affine(horizontal_flip=True), Affine(horizontal_flip=1.0)),
     (Affine(rotation=15), Affine(rotation=16)),
     (Affine(rotation=15), Affine(rotation=15, fill_mode="wrap")),
-    (Affine(rotation=15), Affine(rotation=15, stream="pose")),
+    (Affine(rotation=15), Affine(rotation=15, draws="pose")),
     (Setting(True), Setting(1), Setting(1.0)),
     (Setting((1, True)), Setting((1, 1))),
     (Brightness(0.1), ChannelShift((0.9, 1.1))),
@@ -147,8 +147,8 @@ def test_flattening_and_unflattening_gives_an_equal_transform():
 
 
 def test_a_strength_may_be_mapped_over():
-    theta = jax.vmap(lambda degrees: Affine(rotation=degrees).sample(jax.random.key(0), SHAPE).theta)
-    one = float(Affine(rotation=1.0).sample(jax.random.key(0), SHAPE).theta)
+    theta = jax.vmap(lambda degrees: Affine(rotation=degrees).sample(jax.random.key(0), SHAPE).rotation)
+    one = float(Affine(rotation=1.0).sample(jax.random.key(0), SHAPE).rotation)
     assert np.allclose(theta(jnp.array([0.0, 1.0, 20.0])), [0, one, 20 * one], atol=1e-6)
 
 
@@ -178,7 +178,7 @@ def test_a_mean_may_be_differentiated():
 
 def test_a_traced_range_passes_the_door():
     bad = jax.jit(
-        lambda r: Affine(rotation=r, zoom=(r, 2 * r), horizontal_flip=r).sample(jax.random.key(0), SHAPE).theta
+        lambda r: Affine(rotation=r, zoom=(r, 2 * r), horizontal_flip=r).sample(jax.random.key(0), SHAPE).rotation
     )
     assert np.isfinite(bad(0.5))
 

@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxiter import Affine, Chain, Loader, Map, Normalize
-from jaxiter.host._agreement import _digest, of_stream
+from jaxiter.host._process_check import _digest, of_stream
 
 from . import process_data as shared
 

@@ -142,7 +142,7 @@ def test_with_another_batch_size_it_goes_on_by_examples_seen(key, batch_size):
     with stream(data[12], key) as batches:
         seen = [np.asarray(next(batches)[1]) for _ in range(6)]  # an epoch of 4, and 2
         state = batches.get_state()
-    start = (state["epoch"], data[batch_size].step_at(state["step"] * state["batch_size"]))
+    start = (state["epoch"], data[batch_size].step_after(state["step"] * state["batch_size"]))
     with stream(data[batch_size], key, start=start, num_epochs=2) as batches:
         seen += [np.asarray(labels) for _, labels in batches]
     assert sorted(np.concatenate(seen[4:]).tolist()) == list(range(48))
@@ -150,10 +150,10 @@ def test_with_another_batch_size_it_goes_on_by_examples_seen(key, batch_size):
 
 def test_a_place_within_a_batch_is_refused_with_its_neighbours():
     data = loader(size=23, batch_size=5)
-    assert [data.step_at(examples) for examples in (0, 5, 20)] == [0, 1, 4]
+    assert [data.step_after(examples) for examples in (0, 5, 20)] == [0, 1, 4]
     with pytest.raises(ValueError, match=r"examples is 12; .* a batch of 5 begins, here 10 or 15"):
-        data.step_at(12)
+        data.step_after(12)
     with pytest.raises(ValueError, match=r"examples is 25; .* a batch of 5 begins, here 20 \("):
-        data.step_at(25)
+        data.step_after(25)
     with pytest.raises(ValueError, match="examples is -1"):
-        data.step_at(-1)
+        data.step_after(-1)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxiter import keras
-from jaxiter.keras import _fit
+from jaxiter.keras import _statistics as _fit
 
 from .reference import image_utils, legacy
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxiter._aligned import aligned_rows
+from jaxiter._host_rows import aligned_rows
 from jaxiter.keras import ImageDataGenerator
 from jaxiter.keras._memory import to_numpy
 

@@ -16,7 +16,7 @@ import pytest
 import tensorstore
 import zarr
 
-from jaxiter import Affine, Chain, Loader, _mapped, explain, fit_statistics, from_records, stream
+from jaxiter import Affine, Chain, Loader, _host_rows, explain, fit_statistics, from_records, stream
 
 from ..data import assert_trees_equal, pictures
 
@@ -166,8 +166,8 @@ def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path
             announced.append((start, start + length))
 
     rows = np.array([300, 2, 2, 41])
-    mapping, _ = _mapped._mapping_of(array[1:])
-    _mapped._announce(Told(), array[1:], rows, _mapped._begin(mapping, array[1:]))
+    mapping, _ = _host_rows._mapping_of(array[1:])
+    _host_rows._announce(Told(), array[1:], rows, _host_rows._offset_in(mapping, array[1:]))
     for row, (start, stop) in zip([3, 42, 301], announced, strict=True):
         first = 100 + 5000 * row
         assert first - mmap.PAGESIZE < start <= first
@@ -176,7 +176,7 @@ def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path
 
 def test_a_memmap_that_is_written_to_keeps_what_was_written(key, tmp_path, monkeypatch):
     """Pages are let go after reading; those of a private mapping hold what no file has."""
-    monkeypatch.setattr("jaxiter._mapped._RELEASE", 0)
+    monkeypatch.setattr("jaxiter._host_rows._RELEASE", 0)
     for mode in ("c", "r+"):
         array = memmap(tmp_path, mode)
         array[:] = 255 - IMAGES
@@ -259,7 +259,7 @@ def test_a_number_of_a_record_that_does_not_fit_is_refused(key):
 def test_a_plain_array_over_a_mapped_file_is_read_as_the_memmap(tmp_path, monkeypatch):
     """Its pages are let go as well."""
     let_go = []
-    monkeypatch.setattr(_mapped, "_let_go", lambda mapping, array, count: let_go.append(count))
+    monkeypatch.setattr(_host_rows, "_release", lambda array, num_rows: let_go.append(num_rows))
     Loader(np.asarray(memmap(tmp_path)), batch_size=4).batch(jax.random.key(0), 0, 0)
     assert let_go == [4]
 

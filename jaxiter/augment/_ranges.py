@@ -1,4 +1,4 @@
-"""Ranges that users type, checked at the door, and the draws from them.
+"""The ranges that users type: their validation, and the draws from them.
 
 A range is a pair of floats, or an array of shape () or (2,), which stays a leaf. An array's values are checked
 where they are there to be seen; a tracer's are not.
@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._transform import check_finite, frozen_value, is_array
+from .._checks import check_finite, is_array
+from ._transform import frozen_value
 
 _PAIR = " A number r means [1 - r, 1 + r]; for other factors pass a pair (low, high)."
 

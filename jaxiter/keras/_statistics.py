@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..augment._statistics import moments, whitening_bytes, whitening_cost, whitening_matrix
+from .._warn import warn
+from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
 from ._batch import apply_each
 from ._brightness import CHANNELS
 from ._numpy_iterator import as_array
 from ._params import draw_each, drawing_from
-from ._warning import warn
 
 _AUGMENT_BLOCK = 128
 _AT_ONCE_BYTES = 2**25

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,8 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..augment import Chain, is_place, is_transform
-from ._data import dtype_of, leaf_name
+from .._host_rows import dtype_of
+from .._warn import warn
+from ..augment import Chain
+from ..augment.internal import is_place, is_transform
+from ._data import leaf_name
 
 if TYPE_CHECKING:
     from ._loader import Loader
@@ -117,10 +119,9 @@ def _transform_for(path: Any, leaf: Any, given: Any, misfit: str) -> Any:
 
 def _warn_of_channels_first(name: str, shape: Any) -> None:
     if shape[1] in (1, 3, 4) and min(shape[2:]) >= 16:
-        warnings.warn(
+        warn(
             f"{name} has shape {shape}, which looks like (size, channels, height, width); a transform takes it as "
             "(size, height, width, channels). If the channels come first, give it x.transpose(0, 2, 3, 1).",
-            stacklevel=7,
         )
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..host import save_whole
+from .._warn import warn
+from ..host.internal import save_whole
 from ._brightness import check_channels
-from ._warning import warn
 
 DATA_FORMATS = ("channels_last", "channels_first")
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def isolated(function: Callable[[], Any]) -> Any:
+def fusion_barrier(function: Callable[[], Any]) -> Any:
     """`function()`, on CPU behind a conditional that is always true.
 
     XLA:CPU fuses the warp into whatever reads the batch and computes it again there, ten times slower or worse (see

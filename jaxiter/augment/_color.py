@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .._keys import uniforms
 from ._cast import AsFloat
-from ._range import between, centred_range, is_point, symmetric_range
+from ._ranges import between, centred_range, is_point, symmetric_range
 from ._transform import Transform, in_arithmetic
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class ChannelShift(Transform):
 
     Args:
         range: In units of the data: r means [-r, r], a pair is taken as it is, an array is traced.
-        stream: Names the draws, see `Transform`.
+        draws: Names the draws, see `Transform`.
 
     Returns (apply):
         float32 for integers, else the image's own float dtype. Params are the number itself.
@@ -40,7 +40,7 @@ class ChannelShift(Transform):
     """
 
     range: Any
-    stream: str | None = None
+    draws: str | None = None
 
     kind: ClassVar[str] = "ChannelShift"
 
@@ -66,7 +66,7 @@ class Brightness(Transform):
 
     Args:
         range: Factors: a pair is taken as it is, r means [1 - r, 1 + r], an array is traced.
-        stream: Names the draws, see `Transform`.
+        draws: Names the draws, see `Transform`.
 
     Returns (apply):
         float32 for integers, else the image's own float dtype. Params are the factor itself.
@@ -82,7 +82,7 @@ class Brightness(Transform):
     """
 
     range: Any
-    stream: str | None = None
+    draws: str | None = None
 
     kind: ClassVar[str] = "Brightness"
 

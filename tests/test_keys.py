@@ -143,12 +143,12 @@ def test_first_draws_of_successive_examples_are_uniform_and_unrelated():
     chain = Chain(Affine(rotation=1), ChannelShift(1))
     keys = jax.vmap(lambda example: jax.random.fold_in(parent, example))(jnp.arange(20_000, dtype=jnp.uint32))
     affine, shift = jax.jit(jax.vmap(lambda key: chain.sample(key, SHAPE)))(keys)
-    for values in (np.degrees(affine.theta), np.asarray(shift)):
+    for values in (np.degrees(affine.rotation), np.asarray(shift)):
         unit = (values.astype(np.float64) + 1) / 2
         assert np.abs(np.sort(unit) - np.linspace(0, 1, 20_000)).max() < 2 / np.sqrt(20_000)
         for lag in (1, 2, 128):
             assert abs(np.corrcoef(unit[lag:], unit[:-lag])[0, 1]) < 5 / np.sqrt(20_000)
-    assert abs(np.corrcoef(affine.theta, shift)[0, 1]) < 5 / np.sqrt(20_000)
+    assert abs(np.corrcoef(affine.rotation, shift)[0, 1]) < 5 / np.sqrt(20_000)
 
 
 def test_a_users_own_folding_does_not_meet_the_library():

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jaxtyping import Num
 
 
-def contact_sheet(
+def image_grid(
     rows: list[Num[np.ndarray, "columns height width channels"]],
     *,
     low: float = 0.0,
@@ -35,8 +35,8 @@ def contact_sheet(
 
     Example:
         >>> import numpy as np
-        >>> from jaxiter import contact_sheet
-        >>> contact_sheet([np.zeros((3, 8, 8, 1)), np.ones((3, 8, 8, 1))], high=1, scale=2).size
+        >>> from jaxiter import image_grid
+        >>> image_grid([np.zeros((3, 8, 8, 1)), np.ones((3, 8, 8, 1))], high=1, scale=2).size
         (56, 38)
     """
     shapes = {np.shape(row) for row in rows}

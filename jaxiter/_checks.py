@@ -1,0 +1,88 @@
+"""Argument validation shared by the subpackages: each check raises, or returns the value in its plain type."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def check_int(name: str, value: Any, low: int = 0, high: int | None = None, *, expected: str | None = None) -> int:
+    """`value` as a Python int in [low, high); NumPy and JAX integers of shape () pass, as checkpoints return them.
+
+    Args:
+        expected: Ends the message of a ValueError; by default the range.
+
+    Raises:
+        TypeError: For bool, floats and anything else. ValueError: For an integer out of range.
+    """
+    if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and jnp.issubdtype(value.dtype, np.integer):
+        value = int(value)
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} is {value!r}; expected an integer.")
+    if value < low or (high is not None and value >= high):
+        bounds = f"{low} or more" if high is None else f"an integer in [{low}, {high})"
+        raise ValueError(f"{name} is {value}; expected {expected or bounds}.")
+    return int(value)
+
+
+def check_process(what: str, *processes: int) -> None:
+    """Raises in a process that was forked from those given, where JAX hangs and threads are missing."""
+    if os.getpid() not in processes:
+        raise RuntimeError(
+            f"{what} was made in process {processes[0]}, and {os.getpid()} was forked from it: neither its threads nor "
+            "JAX work there. Start processes by 'spawn', and make it in each of them."
+        )
+
+
+def is_array(value: Any) -> bool:
+    """Traced under `jit`: NumPy arrays, JAX arrays and tracers; a NumPy scalar is a number."""
+    return isinstance(value, (np.ndarray, jax.Array))
+
+
+def check_finite(name: str, value: Any) -> None:
+    """Numbers, tuples of numbers, and arrays without NaN or infinity; a tracer passes."""
+    if isinstance(value, tuple):
+        for item in value:
+            check_finite(name, item)
+    elif is_array(value):
+        if not jnp.issubdtype(value.dtype, np.number) or jnp.issubdtype(value.dtype, np.complexfloating):
+            raise TypeError(f"{name} is an array of {value.dtype}; expected real numbers.")
+        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value, np.float64))):
+            raise ValueError(f"{name} holds NaN or infinity: {value!r}; expected finite numbers.")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} is {value!r}; expected a number, a tuple of numbers or an array.")
+    elif not abs(value) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
+        raise ValueError(f"{name} is {value!r}; expected a finite number.")
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """A string would be true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; expected True or False.")
+    return bool(value)
+
+
+def check_fits(name: str, values: np.ndarray) -> None:
+    """64-bit numbers come out in 32 bits unless jax_enable_x64 is set; one that does not fit is refused."""
+    canonical = jax.dtypes.canonicalize_dtype(values.dtype)
+    if canonical == values.dtype or values.size == 0:
+        return
+    bounds: Any
+    if np.issubdtype(values.dtype, np.integer):
+        bounds = np.iinfo(canonical)
+    elif np.issubdtype(values.dtype, np.floating):
+        bounds = np.finfo(canonical)
+    else:
+        return
+    # fmin and fmax make no copy and pass over NaN; infinity stays infinity.
+    for value in (np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)):
+        if np.isfinite(value) and not bounds.min <= value <= bounds.max:
+            raise ValueError(
+                f"{name} is {values.dtype} and holds {value}, which does not fit the {canonical} that JAX makes of it. "
+                "Set jax_enable_x64, or map the values to a smaller range."
+            )
