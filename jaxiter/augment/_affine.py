@@ -14,11 +14,10 @@ from .._checks import check_flag, is_array
 from .._keys import uniforms
 from ._cast import AsFloat
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
-from ._planned import is_planned, resample_planned, select_pixels
 from ._ranges import between, centred_range, check_fraction, is_point, probability, shift_ranges, symmetric_range
-from ._reach import Plan, Reach
 from ._transform import Transform, result_dtype
-from ._warp import check_image, check_image_shape, check_sampling, warp
+from ._warp import MatrixBounds, check_image, check_image_shape, check_sampling, matrix_bounds
+from ._warp import resample as resample_along
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Num
@@ -221,16 +220,19 @@ class Affine(Transform):
             self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
         )
 
-    def reach(self, image_shape: Sequence[int]) -> Reach | None:
+    def bounds(self, image_shape: Sequence[int]) -> MatrixBounds | None:
         """Bounds on every map that may be drawn for images of this shape; None where they are unknown."""
-        if not self._draws_from_its_ranges or any(map(is_array, (self.rotation, self.shear, self.zoom, self.shift))):
+        if not self._draws_from_its_ranges or any(map(is_array, (self.rotation, self.shear, self.zoom))):
             return None
         sine = np.sin(np.deg2rad(min(90.0, _largest(self.rotation))))
         zoomed = np.eye(2) / self.zoom[0]
         sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_largest(self.shear))), 1.0]])
         rotated = np.array([[1.0, sine], [sine, 1.0]])
         linear = zoomed @ sheared @ rotated
-        return Reach(linear, linear @ (np.array([_largest(part) for part in self.shift]) * image_shape[:2]))
+        shift = np.full(2, np.inf)
+        if not is_array(self.shift):
+            shift = linear @ (np.array([_largest(part) for part in self.shift]) * image_shape[:2])
+        return matrix_bounds(linear, shift, is_whole=self.is_whole)
 
     @property
     def sampling(self) -> tuple[str, float, int]:
@@ -252,8 +254,8 @@ def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any, *, drawn:
     """Several Affines of equal `sampling`, the first acting first, as one map and one resampling.
 
     Args:
-        drawn: The params are as `sample` draws them, so that the map stays within the reach of the ranges. What a
-            caller gives may lie anywhere.
+        drawn: The params are as `sample` draws them, so that the map stays within the bounds of the ranges. Those
+            of a caller may lie anywhere.
     """
     check_image(image)
     steps = [(affine, params) for affine, params in steps if not affine.is_identity]
@@ -263,22 +265,16 @@ def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any, *, drawn:
     matrix = compose(*(affine.matrix(params, image.shape) for affine, params in steps))
     affines = [affine for affine, _ in steps]
     interpolates = any(affine.interpolates for affine in affines)
-    if drawn and is_planned(image, 0) and all(affine.is_whole for affine in affines):
-        result = select_pixels(image, matrix, fill_mode, cval, _plan(affines, image))
-    else:
-        order = order if interpolates else 0
-        plan = _plan(affines, image) if drawn and is_planned(image, order) else None
-        if plan is None:
-            result = warp(image, matrix, fill_mode, cval, order)
-        else:
-            result = resample_planned(image, matrix, fill_mode, cval, order, plan)
+    bounds = _bounds(affines, image.shape) if drawn else None
+    order = order if interpolates else 0
+    result = resample_along(image, matrix, fill_mode=fill_mode, cval=cval, order=order, bounds=bounds)
     return result.astype(result_dtype(image.dtype)) if interpolates else result
 
 
-def _plan(affines: Sequence[Affine], image: Any) -> Plan | None:
-    reaches = [affine.reach(image.shape) for affine in affines]
-    known = [reach for reach in reaches if reach is not None]
-    return reduce(Reach.then, known).plan(*image.shape[:2]) if len(known) == len(reaches) else None
+def _bounds(affines: Sequence[Affine], image_shape: Sequence[int]) -> MatrixBounds | None:
+    each = [affine.bounds(image_shape) for affine in affines]
+    known = [bounds for bounds in each if bounds is not None]
+    return reduce(MatrixBounds.then, known) if len(known) == len(each) else None
 
 
 def _both_shifts(shift: Any) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxiter import Affine, Brightness, Cast, Chain, ChannelShift, Loader, Normalize, Rescale, rotation_matrix
-from jaxiter.augment import _affine, _planned
+from jaxiter.augment._warp import _affine_warp
 from jaxiter.loader._program import resident_batch
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
@@ -85,7 +85,7 @@ def test_params_of_ones_own_may_lie_beyond_the_ranges(key):
     affine = Affine(rotation=1.0, shift=1.0, fill_mode="reflect")
     image = np.random.default_rng(0).integers(0, 256, (9, 9, 1), np.uint8)
     params = affine.sample(key, image.shape)
-    params = params._replace(theta=np.float32(0), shift=np.float32([180, 0]))  # ten periods of 18 rows
+    params = params._replace(rotation=np.float32(0), shift=np.float32([180, 0]))  # ten periods of 18 rows
     np.testing.assert_allclose(affine.apply(params, image), image, atol=1e-3)
     np.testing.assert_allclose(Chain(affine).apply((params,), image), image, atol=1e-3)
 
@@ -111,30 +111,26 @@ def test_a_subclass_that_draws_otherwise_is_not_planned_by_its_ranges(key, trans
 
 def test_the_way_is_chosen_by_the_config(key, monkeypatch):
     taken = []
-    ways = (
-        (_affine, "select_pixels"),
-        (_affine, "resample_planned"),
-        (_planned, "resample_windowed"),
-        (_affine, "warp"),
-    )
-    for module, name in ways:
-        function = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda *a, n=name, f=function, **k: taken.append(n) or f(*a, **k))
-    image = np.zeros((6, 32, 3), np.uint8)
+    for name in ("whole_coordinates", "bounded_coordinates", "shift_rows", "source_coordinates"):
+        function = getattr(_affine_warp, name)
+        monkeypatch.setattr(_affine_warp, name, lambda *a, n=name, f=function, **k: taken.append(n) or f(*a, **k))
     expected = {
-        CONFIGS["whole"]: ["select_pixels"],
-        Affine(horizontal_flip=True): ["select_pixels", "resample_windowed"],
-        Affine(shift=0.2): ["resample_planned", "resample_windowed"],
-        Affine(shift=0.2, fill_mode="wrap"): ["resample_planned"],
-        Affine(shift=0.9): ["resample_planned"],  # rows would be lengthened to three times their length
-        CONFIGS["axis-aligned"]: ["resample_planned"],
-        CONFIGS["full"]: ["resample_planned"],
-        Affine(rotation=15, order=0): ["resample_planned"],
-        Affine(rotation=15, order=3): ["warp"],
-        Affine(rotation=np.float32([1, 15])): ["warp"],  # traced: it may become any range
+        CONFIGS["whole"]: ["whole_coordinates"],
+        Affine(shift=np.float32(0.9), whole_pixels=True): ["whole_coordinates"],  # whatever range it becomes
+        # On CPU the first; the other stands for the other devices.
+        Affine(horizontal_flip=True): ["shift_rows", "whole_coordinates"],
+        Affine(shift=0.2): ["shift_rows", "bounded_coordinates"],
+        Affine(shift=0.2, fill_mode="wrap"): ["bounded_coordinates"],
+        Affine(shift=0.9): ["bounded_coordinates"],  # rows would be lengthened to three times their length
+        CONFIGS["axis-aligned"]: ["bounded_coordinates"],
+        CONFIGS["full"]: ["bounded_coordinates"],
+        Affine(rotation=15, order=0): ["bounded_coordinates"],
+        Affine(rotation=15, order=3): ["source_coordinates"],
+        Affine(rotation=np.float32([1, 15])): ["source_coordinates"],  # traced: it may become any range
     }
-    for affine in expected:
-        Chain(affine).sample_and_apply(key, image)
+    for place, affine in enumerate(expected):
+        image = np.zeros((6, 32 + place, 3), np.uint8)  # a shape that no other test compiled for
+        jax.eval_shape(Chain(affine).sample_and_apply, key, image)
         assert list(dict.fromkeys(taken)) == expected[affine], affine
         taken.clear()
 

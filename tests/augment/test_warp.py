@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from jaxiter import about_centre, affine_warp, compose, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 
-FILL_MODES = ["nearest", "constant", "reflect", "wrap"]
+FILL_MODES = ["nearest", "constant", "reflect", "mirror", "wrap", "grid-wrap"]
 ORDERS = range(6)
 # From SciPy 1.18 on "reflect" is filtered otherwise along an axis of fewer than ten pixels; see `_filter_matrix`.
 SCIPY_IS_NEWER = tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 18)
@@ -286,7 +286,10 @@ def test_a_numpy_matrix_of_any_float_or_integer_type_will_do():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"fill_mode": "mirror"}, "fill_mode is 'mirror'; expected one of 'nearest', 'constant', 'reflect', 'wrap'"),
+        (
+            {"fill_mode": "around"},
+            "fill_mode is 'around'; expected one of 'nearest', 'constant', 'reflect', 'mirror', 'wrap', 'grid-wrap'",
+        ),
         ({"order": 6}, r"order is 6; expected a spline order: 0 \(nearest pixel\), 1 .*, 4 or 5"),
         ({"order": -1}, "order is -1; expected a spline order: 0"),
         ({"order": True}, "order is True; expected a spline order: 0"),

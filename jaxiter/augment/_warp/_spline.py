@@ -2,34 +2,27 @@
 
 The pixels are values of the spline and not its coefficients; the prefilter goes from one to the other. Along an axis
 of so many pixels it is a constant matrix, whose entries fall off by the factor `_POLES` with every step from the
-diagonal: one product for a short axis, a band of them for a long one. Unser, Aldroubi and Eden, "B-Spline Signal
-Processing", IEEE Transactions on Signal Processing 41 (1993).
+diagonal: one product for a short axis, a band of them for a long one. Where the length is traced, and for "grid-wrap",
+the axis is lengthened by its own border rule first, and every coefficient has the weights of an endless axis.
+
+Unser, Aldroubi and Eden, "B-Spline Signal Processing", IEEE Transactions on Signal Processing 41 (1993).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache, reduce
+from functools import lru_cache
 from math import comb, factorial, sqrt
-from operator import add
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from ._border import COEFFICIENT, padding
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
-
-# SciPy pads "nearest" by so many pixels on either side before the filter, and lets nothing beyond them count.
-PADDING = 12
-# What stands beyond the borders among the coefficients, in the words of `numpy.pad`.
-_BEYOND: dict[str, Literal["edge", "reflect", "symmetric"]] = {
-    "nearest": "edge",
-    "constant": "reflect",
-    "reflect": "symmetric",
-    "wrap": "reflect",
-}
 
 _POLES = {
     2: (sqrt(8) - 3,),
@@ -42,32 +35,46 @@ _POLES = {
 _DENSE, _PIECE, _REACH = 256, 64, 32
 
 
-def coefficients(image: Num[Array, "height width channels"], order: int, fill_mode: str, dtype: Any) -> Any:
-    """The spline's coefficients, as `scipy.ndimage.spline_filter` finds them for this border, in `dtype`.
+def coefficients(
+    xp: Any, image: Num[Array, "height width channels"], order: int, fill_mode: str, size: tuple[Any, Any] | None = None
+) -> Any:
+    """The spline's coefficients, as `scipy.ndimage.spline_filter` finds them for this border.
+
+    Args:
+        size: (height, width) of the image in the upper left corner, where what lies beyond is no part of it; traced.
 
     Returns:
-        (height, width, channels), with `margin(order, fill_mode)` more pixels on every side, so that all that counts
-        in a point of the image, or for "nearest" within `PADDING` of it, is there.
+        (height, width, channels) in the dtype of the image, with `padding(fill_mode, order)` more on every side.
     """
     # The axis that is summed over stands last and the constant on the right: under vmap that is one large product,
     # the other way round it is many small ones and twice the time.
-    image = _filtered(image.astype(dtype).transpose(1, 2, 0), order, fill_mode)
-    return _filtered(image.transpose(2, 1, 0), order, fill_mode).transpose(0, 2, 1)
+    rows, cols = size or (None, None)
+    image = _filtered(xp, image.transpose(1, 2, 0), order, fill_mode, rows)
+    return _filtered(xp, image.transpose(2, 1, 0), order, fill_mode, cols).transpose(0, 2, 1)
 
 
-def margin(order: int, fill_mode: str) -> int:
-    """How many coefficients stand before the first pixel's own."""
-    return order // 2 + 1 + (PADDING if fill_mode == "nearest" else 0)
-
-
-def _filtered(rows: Any, order: int, fill_mode: str) -> Any:
+def _filtered(xp: Any, rows: Any, order: int, fill_mode: str, size: Any) -> Any:
     """`rows` filtered along the last axis."""
-    pieces = []
-    for start, weights in _filter(rows.shape[-1], order, fill_mode):
-        part = rows[..., start : start + weights.shape[1]]
+    length = rows.shape[-1]
+    if size is None and fill_mode != "grid-wrap":
+        return _products(xp, rows, _filter(length, order, fill_mode))
+    size, margin = length if size is None else size, padding(fill_mode, order)
+    place = xp.arange(-_REACH, length + 2 * margin + _REACH, dtype=np.int32)
+    place = COEFFICIENT[fill_mode](xp, place, size + 2 * margin) - np.int32(margin)
+    rows = rows[..., xp.clip(place, np.int32(0), np.int32(1) * (size - 1))]
+    return _products(xp, rows, _endless_filter(length + 2 * margin, order))
+
+
+def _products(xp: Any, rows: Any, pieces: Sequence[_Piece]) -> Any:
+    results = []
+    for start, weights in pieces:
+        part, weights = rows[..., start : start + weights.shape[1]], weights.astype(rows.dtype)
+        if xp is np:
+            results.append(part @ weights.T)
+            continue
         axes = (((part.ndim - 1,), (1,)), ((), ()))
-        pieces.append(jax.lax.dot_general(part, weights.astype(rows.dtype), axes, precision="highest"))
-    return jnp.concatenate(pieces, axis=-1) if len(pieces) > 1 else pieces[0]
+        results.append(jax.lax.dot_general(part, weights, axes, precision="highest"))
+    return xp.concatenate(results, axis=-1) if len(results) > 1 else results[0]
 
 
 class _Piece(NamedTuple):
@@ -79,28 +86,38 @@ class _Piece(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _filter(size: int, order: int, fill_mode: str) -> tuple[_Piece, ...]:
-    """The filter of an axis of `size` pixels with its margins, piece by piece."""
-    padding = PADDING if fill_mode == "nearest" else 0
-    boundary = "reflect" if fill_mode == "reflect" else "mirror"
-    padded, beyond = size + 2 * padding, order // 2 + 1
+    """The filter of an axis of `size` pixels, piece by piece."""
+    margin = padding(fill_mode, order)
+    boundary, padded = "reflect" if fill_mode == "reflect" else "mirror", size + 2 * margin
 
     def piece(start: int, rows: np.ndarray, *, first: bool = False, last: bool = False) -> _Piece:
-        rows = np.pad(rows, ((beyond * first, beyond * last), (0, 0)), mode=_BEYOND[fill_mode])
-        return _Piece(start, _of_pixels(rows, padding * first, padding * last))
+        return _Piece(start, _of_pixels(rows, margin * first, margin * last))
 
     if padded <= _DENSE:
         return (piece(0, _filter_matrix(padded, order, boundary), first=True, last=True),)
-    # Far from both ends all rows are alike, and at the ends they do not know how long the axis is.
+    # Far from both ends all rows are alike, and at the ends they do not depend on how long the axis is.
     matrix = _filter_matrix(_DENSE, order, boundary)
-    middle = matrix[_DENSE // 2 :][:_PIECE, _DENSE // 2 - _REACH :][:, : _PIECE + 2 * _REACH]
     num_last = padded % _PIECE + _PIECE
     between = range(_PIECE, padded - num_last, _PIECE)
-    start_of_last = padded - num_last - _REACH - padding
+    start_of_last = padded - num_last - _REACH - margin
     return (
         piece(0, matrix[:_PIECE, : _PIECE + _REACH], first=True),
-        *(piece(start - _REACH - padding, middle) for start in between),
+        *(piece(start - _REACH - margin, _far_from_ends(order, _PIECE)) for start in between),
         piece(start_of_last, matrix[-num_last:, -num_last - _REACH :], last=True),
     )
+
+
+@lru_cache(maxsize=64)
+def _endless_filter(size: int, order: int) -> tuple[_Piece, ...]:
+    """The filter of `size` places of an axis that goes on for `_REACH` pixels on either side."""
+    starts = range(0, size, _PIECE)
+    return tuple(_Piece(start, _far_from_ends(order, min(_PIECE, size - start))) for start in starts)
+
+
+def _far_from_ends(order: int, count: int) -> np.ndarray:
+    """The weights of so many coefficients, from `_REACH` pixels before the first of them on."""
+    matrix = _filter_matrix(_DENSE, order, "mirror")
+    return matrix[_DENSE // 2 :][:count, _DENSE // 2 - _REACH :][:, : count + 2 * _REACH]
 
 
 def _of_pixels(weights: np.ndarray, before: int, after: int) -> np.ndarray:
@@ -139,22 +156,26 @@ def _filter_matrix(size: int, order: int, boundary: str) -> np.ndarray:
     return rows
 
 
-def first_tap(lower: Any, fraction: Any, order: int) -> tuple[Any, Any]:
-    """The first of `order + 1` taps for the point `lower + fraction`, and the number that `tap_weights` wants."""
+def first_tap(whole: Any, fraction: Any, order: int) -> tuple[Any, Any]:
+    """The first of `order + 1` taps for the point `whole + fraction`, and the number that `tap_weights` takes."""
     if order % 2 == 0:
         above = fraction >= np.float32(0.5)
-        lower, fraction = lower + above.astype(np.int32), fraction - above.astype(fraction.dtype)
-    return lower - np.int32(order // 2), fraction
+        whole, fraction = whole + above.astype(np.int32), fraction - above.astype(fraction.dtype)
+    return whole - np.int32(order // 2), fraction
 
 
 def tap_weights(fraction: Float[Array, ...], order: int) -> list[Float[Array, ...]]:
-    """The centred B-spline of degree `order` at each tap; they sum to 1."""
+    """The centred B-spline of degree `order` at each tap; they sum to 1, for order 1 exactly."""
+    if order == 1:
+        return [fraction.dtype.type(1) - fraction, fraction]
     return [_horner(polynomial, fraction) for polynomial in _weight_polynomials(order)]
 
 
 def _horner(polynomial: tuple[float, ...], x: Any) -> Any:
-    numbers = [jnp.asarray(number, x.dtype) for number in polynomial]
-    return reduce(lambda value, number: value * x + number, reversed(numbers[:-1]), numbers[-1])
+    value, *numbers = (x.dtype.type(number) for number in reversed(polynomial))
+    for number in numbers:
+        value = value * x + number
+    return value
 
 
 @lru_cache(maxsize=8)
@@ -180,7 +201,3 @@ def _weight_polynomials(order: int) -> tuple[tuple[float, ...], ...]:
             numbers.append(float(sum(terms, Fraction(0)) / factorial(order)))
         polynomials.append(tuple(numbers))
     return tuple(polynomials)
-
-
-def weighted_sum(values: list[Any], weights: list[Any]) -> Any:
-    return reduce(add, (value * weight for value, weight in zip(values, weights, strict=True)))

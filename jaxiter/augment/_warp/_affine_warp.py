@@ -1,0 +1,251 @@
+"""Resampling an image along an affine map, with SciPy's borders, under `jit` and `vmap`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._checks import check_finite, check_fits, check_int
+from .._cast import round_to
+from .._transform import arithmetic_dtype
+from ._border import FILL_MODES as FILL_MODES
+from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
+from ._interpolate import blending, interpolate, weight_bits
+from ._row_shift import shift_rows, shifts_rows
+from ._spline import coefficients
+from ._taps import bounded_taps, taps_at, whole_taps
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Num
+
+ORDERS = (0, 1, 2, 3, 4, 5)
+_MAX_SIDE = 2**16
+_SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthened first
+
+
+def affine_warp(
+    image: Num[Array, "height width channels"],
+    matrix: Float[Array, "3 3"],
+    *,
+    size: tuple[int, int] | None = None,
+    fill_mode: str = "nearest",
+    cval: float = 0.0,
+    order: int = 1,
+) -> Num[Array, "height width channels"]:
+    """The image resampled along `matrix`, as `scipy.ndimage.affine_transform` does it channel by channel.
+
+    Args:
+        image: (height, width, channels), any real dtype; sides up to 65,536. For a batch use `jax.vmap`.
+        matrix: 3x3, maps output to source in (row, col, 1), pixel centres at integers. Build it with
+            `rotation_matrix` and its siblings, `compose` and `about_centre`.
+        size: (height, width) of the result; None for that of the image.
+        fill_mode: What lies outside the image, in SciPy's meaning: "nearest", "constant", "reflect" (edges repeat),
+            "mirror" (edges do not), "grid-wrap" (period n) or "wrap" (period n - 1). "constant" has no blending: a
+            pixel whose source lies outside is `cval`.
+        cval: The constant of "constant".
+        order: Spline order, 0 to 5: 0 takes the nearest pixel, 1 interpolates linearly, 3 is cubic. All but 0 compute
+            in float32 (integers past 2**24 lose their last bits) and may be differentiated with respect to image and
+            matrix. From 2 on the image is prefiltered first, as a float copy: a pass of its own. Values then may
+            overshoot those of the image.
+
+    Returns:
+        (height, width, channels) or (*size, channels), of the same dtype. Integers are rounded half away from zero, as
+        in SciPy; bool is taken as 0 and 1 and rounded too (SciPy cuts it off).
+
+    Raises:
+        ValueError: For another rank, matrix shape, size, fill_mode or order, a matrix or cval that is not finite, or
+            64-bit integers that do not fit the 32 bits that JAX makes of them.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxiter import affine_warp, shift_matrix
+        >>> image = np.array([[10.0, 20.0, 30.0]])[..., None]
+        >>> affine_warp(image, shift_matrix(0, 0.5))[..., 0].tolist()
+        [[10.0, 15.0, 25.0]]
+    """
+    check_sampling(fill_mode, order, cval)
+    check_image(image)
+    _check_matrix(matrix)
+    size = None if size is None else check_image_size("size", size)
+    if isinstance(image, np.ndarray):
+        check_fits("image", image)
+    return compiled_warp(image, matrix, cval, fill_mode=fill_mode, order=order, size=size)
+
+
+@partial(jax.jit, static_argnames=("fill_mode", "order", "size"))
+def compiled_warp(
+    image: Any, matrix: Any, cval: Any, *, fill_mode: str, order: int, size: tuple[int, int] | None = None
+) -> Any:
+    """Unchecked version of `affine_warp`."""
+    result = resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, size=size)
+    # A cast to bool would grow a mask by every pixel that it touches.
+    return result >= np.float32(0.5) if image.dtype == np.bool_ and order else round_to(image.dtype, result)
+
+
+def check_sampling(fill_mode: str, order: int, cval: Any) -> None:
+    if not isinstance(fill_mode, str) or fill_mode not in FILL_MODES:
+        raise ValueError(f"fill_mode is {fill_mode!r}; expected one of {', '.join(map(repr, FILL_MODES))}.")
+    is_integer = isinstance(order, (int, np.integer)) and not isinstance(order, bool)
+    if not is_integer or order not in ORDERS:
+        raise ValueError(
+            f"order is {order!r}; expected a spline order: 0 (nearest pixel), 1 (linear interpolation), 2, 3 (cubic), "
+            "4 or 5."
+        )
+    check_finite("cval", cval)
+
+
+def check_image(image: Any) -> None:
+    check_image_shape("image", getattr(image, "shape", None))
+    if jnp.issubdtype(image.dtype, np.complexfloating):
+        raise TypeError(f"image has dtype {image.dtype}; expected real numbers. Warp image.real and image.imag apart.")
+
+
+def check_image_shape(name: str, shape: Any) -> None:
+    if shape is None or len(shape) != 3:
+        remedy = "For a grey image pass image[..., None], for a batch use jax.vmap."
+        raise ValueError(f"{name} has shape {shape}; expected (height, width, channels). {remedy}")
+
+
+def check_image_size(name: str, size: Any) -> tuple[int, int]:
+    """`size` as a pair of Python ints."""
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError(f"{name} is {size!r}; expected (height, width).")
+    height, width = (check_int(f"{name}[{axis}]", side, 1, _MAX_SIDE + 1) for axis, side in enumerate(size))
+    return height, width
+
+
+def _check_sides(name: str, size: tuple[int, ...]) -> None:
+    if max(size) > _MAX_SIDE:
+        raise ValueError(f"{name} is {size[0]} by {size[1]}; expected sides of at most {_MAX_SIDE} pixels.")
+
+
+def _check_matrix(matrix: Any) -> None:
+    shape = getattr(matrix, "shape", None)
+    if shape != (3, 3):
+        got = f"has shape {shape}" if shape is not None else f"is a {type(matrix).__name__}"
+        raise ValueError(
+            f"matrix {got}; expected an array of shape (3, 3), output to source in (row, col, 1). Build it with "
+            "rotation_matrix, shift_matrix ..., compose and about_centre, or np.asarray."
+        )
+    check_finite("matrix", matrix)
+
+
+def resample(
+    image: Any,
+    matrix: Any,
+    *,
+    fill_mode: str,
+    cval: Any,
+    order: int,
+    bounds: MatrixBounds | FixedPoint | None = None,
+    size: tuple[int, int] | None = None,
+    source_size: tuple[Any, Any] | None = None,
+) -> Num[Array, "height width channels"]:
+    """`affine_warp` without checks and without its last cast: order 0 keeps the dtype, others return float32 or 64.
+
+    Args:
+        bounds: Of the matrices that may come, for a faster program; static. None for any matrix.
+        size: (height, width) of the result; by default that of `image`.
+        source_size: (height, width), traced, of the picture in the upper left corner of `image`; the borders are the
+            picture's, and what lies beyond is not read.
+    """
+    check_image(image)
+    own_size = image.shape[:2]
+    _check_sides("image", own_size)
+    size = own_size if size is None else size
+    point = bounds.fixed_point(own_size, size) if isinstance(bounds, MatrixBounds) else bounds
+    is_whole = bounds is not None and bounds.is_whole and source_size is None and image.size < 2**30
+    order = 0 if is_whole else order
+    matrix = jnp.asarray(matrix, np.float32)
+    if source_size is None and is_bounded(image, order) and (point is not None or is_whole):
+        is_short = is_whole and image.shape[1] * image.shape[2] < _SHORT
+        if size == own_size and point is not None and shifts_rows(point, fill_mode) and not is_short:
+            return _by_rows_on_cpu(image, matrix, cval, fill_mode=fill_mode, order=order, point=point)
+        return _by_bounded_pixels(image, matrix, cval, fill_mode, order, size, point, is_whole)
+    return general_warp(jnp, image, matrix, fill_mode, cval, order, size, source_size)
+
+
+def general_warp(
+    xp: Any,
+    image: Any,
+    matrix: Any,
+    fill_mode: str,
+    cval: Any,
+    order: int,
+    size: tuple[int, int],
+    source_size: tuple[Any, Any] | None = None,
+) -> Any:
+    """For every order, border and matrix, in NumPy or JAX: `xp` is the namespace of both arrays."""
+    bits, sides = weight_bits(image.dtype, order), source_size or image.shape[:2]
+    coordinates = source_coordinates(xp, matrix, size, sides, bits)
+    dtype = arithmetic_dtype(image.dtype)
+    rows, cols = (taps_at(xp, *axis, fill_mode, order, dtype) for axis in zip(coordinates, sides, strict=True))
+    values = coefficients(xp, image.astype(dtype), order, fill_mode, source_size) if order > 1 else image
+    result = interpolate(xp, values, rows, cols, size, blending(image.dtype, order))
+    return _filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
+
+
+# Compiled once for each config: the choice is made of closures, which without a program around them would be compiled
+# anew, and kept, at every call.
+@partial(jax.jit, static_argnames=("fill_mode", "order", "point"), inline=True)
+def _by_rows_on_cpu(image: Any, matrix: Any, cval: Any, *, fill_mode: str, order: int, point: FixedPoint) -> Any:
+    """By whole rows on CPU; elsewhere a pixel looked up is nothing slow."""
+
+    def by_rows() -> Any:
+        return _filled(jnp, *shift_rows(image, matrix, fill_mode, order, point), fill_mode, cval)
+
+    def by_pixels() -> Any:
+        return _by_bounded_pixels(image, matrix, cval, fill_mode, order, image.shape[:2], point, point.is_whole)
+
+    return jax.lax.platform_dependent(cpu=by_rows, default=by_pixels)
+
+
+def _by_bounded_pixels(
+    image: Any,
+    matrix: Any,
+    cval: Any,
+    fill_mode: str,
+    order: int,
+    size: tuple[int, int],
+    point: FixedPoint | None,
+    is_whole: bool,
+) -> Any:
+    """Orders 0 and 1 along a matrix within known bounds."""
+    bits, sides = weight_bits(image.dtype, order), image.shape[:2]
+    if is_whole or point is None:
+        coordinates = whole_coordinates(jnp, matrix, size)
+        rows, cols = (whole_taps(jnp, *axis, fill_mode) for axis in zip(coordinates, sides, strict=True))
+    else:
+        coordinates = bounded_coordinates(jnp, matrix, size, point)
+        axes = zip(coordinates, sides, strict=True)
+        rows, cols = (bounded_taps(jnp, *axis, fill_mode, order, point, bits) for axis in axes)
+    result = interpolate(jnp, image, rows, cols, size, blending(image.dtype, order))
+    return _filled(jnp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
+
+
+def _filled(xp: Any, result: Any, inside: Any, fill_mode: str, cval: Any) -> Any:
+    """With "constant" pixels whose place is not `inside` are cval, in the dtype of the result."""
+    if fill_mode != "constant":
+        return result
+    return xp.where(inside, result, xp.asarray(round_to(result.dtype, jnp.asarray(cval, np.float32))))
+
+
+def is_bounded(image: Any, order: int) -> bool:
+    """Whether bounds on the matrix make a faster program for such an image."""
+    return order <= 1 and image.size < 2**30
+
+
+def warp(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int) -> Any:
+    return resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order)
+
+
+def is_planned(image: Any, order: int) -> bool:
+    return is_bounded(image, order)
+
+
+def resample_planned(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: FixedPoint) -> Any:
+    return resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, bounds=plan)

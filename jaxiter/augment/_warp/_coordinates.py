@@ -1,0 +1,250 @@
+"""First step: where each output pixel comes from.
+
+Coordinates are int32 fixed-point numbers, so that a tap and its weight are two parts of one integer. A compiler
+that computes a float coordinate twice may round it differently in the two places; then floor and fraction
+disagree, and single pixels are wrong by the full contrast.
+
+Where the entries of the matrix are bounded beforehand the number of fractional bits is static. Otherwise it follows
+from each matrix.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int
+
+WEIGHT_BITS = 16  # of the weights of bytes
+_MARGIN = 1.001  # float32 matrices may lie a little beyond the bounds
+_WIDEST = 0.5  # shares of the width: rows that are lengthened by more are longer than they are worth
+_LEAST_BITS = WEIGHT_BITS  # with fewer the general path, which looks at every matrix, is finer
+_COARSE = 1e-5  # pixels by which a coordinate may be off
+
+
+class FixedPoint(NamedTuple):
+    """The form of the coordinates of all maps within some bounds: static, so that a program depends on it alone."""
+
+    bits: int  # fractional bits
+    axis_aligned: bool  # rows come from rows, columns from columns
+    folds_once: bool  # no coordinate lies farther out than one image to either side
+    window: int | None  # columns by which a map that only mirrors and shifts may shift; None for others, and far ones
+    is_whole: bool = False  # whole pixels come from whole pixels
+
+
+class MatrixBounds(NamedTuple):
+    """Bounds on all maps that a config may draw, entry by entry, about the centres of source and output.
+
+    A map takes an output place to a source place, `source - centre = linear @ (output - centre) + offset`.
+    """
+
+    linear: Any  # 2x2, absolute values
+    offset: Any  # (rows, cols) in pixels, absolute values; may be infinite
+    is_whole: bool = False  # maps mirror and shift by whole pixels, and do nothing else
+
+    def then(self, other: MatrixBounds) -> MatrixBounds:
+        """Of the picture change that `self` bounds, followed by that of `other`."""
+        linear = np.asarray(self.linear)
+        known = np.isfinite(other.offset).all()
+        beyond = linear @ np.asarray(other.offset) if known else np.full(2, np.inf)
+        return matrix_bounds(linear @ other.linear, beyond + self.offset, is_whole=self.is_whole and other.is_whole)
+
+    def fixed_point(self, source_size: tuple[int, int], size: tuple[int, int] | None = None) -> FixedPoint | None:
+        """None where an int32 holds too few bits behind the largest coordinate.
+
+        Args:
+            source_size, size: (height, width) of the image and of the result; by default they are the same.
+        """
+        size = size or source_size
+        sides, linear, offset = np.array(source_size), np.asarray(self.linear), np.asarray(self.offset)
+        farthest = ((sides - 1) / 2 + linear @ ((np.array(size) - 1) / 2) + offset) * _MARGIN + 0.01
+        # An entry of the matrix carries as many bits more as the count of rows or columns has.
+        entries = linear * 2.0 ** np.array([int(side - 1).bit_length() for side in size])
+        largest = max(farthest.max(), entries.max() * _MARGIN, 2.0 * sides.max(), 2.0 * max(size)) + 1
+        bits = min(24, 31 - int(np.ceil(np.log2(largest)))) if np.isfinite(largest) else 0  # float32 holds 24
+        if bits < _LEAST_BITS:
+            return None
+        aligned = bool(linear[0, 1] == 0 and linear[1, 0] == 0)
+        shifts = bool((linear == np.eye(2)).all()) and tuple(size) == tuple(source_size)
+        window = _window(offset[1], source_size[1]) if shifts else None
+        return FixedPoint(bits, aligned, bool((farthest < 2 * (sides - 1)).all()), window, self.is_whole)
+
+    def plan(self, height: int, width: int) -> FixedPoint | None:
+        return self.fixed_point((height, width))
+
+
+def matrix_bounds(linear: Any, offset: Any, *, is_whole: bool = False) -> MatrixBounds:
+    """`MatrixBounds` of arrays: hashable, as a static argument has to be."""
+    rows = tuple(tuple(map(float, row)) for row in np.abs(np.asarray(linear)))
+    return MatrixBounds(rows, tuple(map(float, np.abs(np.asarray(offset)))), is_whole)
+
+
+def _window(offset: float, width: int) -> int | None:
+    """Columns enough for a shift by `offset`: powers of two, so that not every range has a program of its own."""
+    needed, most = int(np.ceil(offset * _MARGIN + 0.01)) + 1, int(width * _WIDEST)
+    return min(1 << (needed - 1).bit_length(), most) if needed <= most else None
+
+
+class Coordinate(NamedTuple):
+    """A coordinate along one axis for every output pixel."""
+
+    whole: Int[Array, "height width"]  # its floor
+    fraction: Float[Array, "height width"]  # what is left of it, in [0, 1], differentiable in the matrix
+    is_whole: Bool[Array, "height width"]  # nothing is left
+    inside: Bool[Array, "height width"]
+
+
+def source_coordinates(
+    xp: Any, matrix: Any, size: tuple[int, int], source_size: tuple[Any, Any], weight_bits: int | None
+) -> tuple[Coordinate, Coordinate]:
+    """The rows and the columns from which pixels come along any `matrix`, 3x3 float32.
+
+    Args:
+        size: (height, width) of the result.
+        source_size: Of the image; may be traced.
+        weight_bits: Fractional bits that fractions are rounded to; None keeps all.
+    """
+    entries, matrix = matrix, matrix if xp is np else jax.lax.stop_gradient(matrix)
+    height, width = size
+    row_bits, col_bits = map(index_bits, size)
+    # As many fractional bits as the farthest coordinate leaves, from the exponents of the matrix: at 224 pixels
+    # and an ordinary augmentation 19 or 20, a coordinate error of 1e-6 pixels.
+    counts = np.array([row_bits, col_bits, 0], np.int32)
+    # Coordinates past 2**28 pixels do not fit; cut off, they lie far outside all the same.
+    limit = np.ldexp(np.float32(1), 27 - counts)
+    matrix = xp.clip(matrix[:2], -limit, limit)
+    exponents = _exponent(xp, xp.max(xp.abs(matrix), axis=0)) + np.int32(1) + counts
+    bits = xp.clip(np.int32(28) - xp.max(exponents), np.int32(0), np.int32(24))
+
+    def along(row: Any) -> Any:
+        from_rows = multiples(xp, row[0], height, bits) + fixed(xp, row[2], bits)
+        return from_rows[:, None] + multiples(xp, row[1], width, bits)[None, :]
+
+    def coordinate(axis: int) -> Coordinate:
+        fixed_point, last = along(matrix[axis]), np.int32(1) * (source_size[axis] - 1)
+        whole = fixed_point >> xp.broadcast_to(bits, fixed_point.shape)
+        remainder = fixed_point & ((np.int32(1) << bits) - np.int32(1))
+        if weight_bits is None:
+            fraction = remainder.astype(np.float32) * _power_of_two(xp, -bits)
+        else:
+            scaled = remainder.astype(np.float32) * _power_of_two(xp, np.int32(weight_bits) - bits)
+            fraction = xp.round(scaled) * np.float32(2.0**-weight_bits)
+        fraction = fraction if xp is np else _follows(fraction, entries[axis])
+        inside = (whole >= 0) & ((whole < last) | ((whole == last) & (remainder == 0)))
+        return Coordinate(whole, fraction, remainder == 0, inside)
+
+    return coordinate(0), coordinate(1)
+
+
+@jax.custom_jvp
+def _follows(fraction: Any, entries: Any) -> Any:
+    """`fraction`, with the derivative of the coordinate that it is a part of: integers have none.
+
+    `entries` is the row of the matrix that made the coordinate. Between two taps the derivative is exact.
+    """
+    return fraction
+
+
+@_follows.defjvp
+def _follows_jvp(primals: Any, tangents: Any) -> Any:
+    fraction, _ = primals
+    _, change = tangents
+    row = jnp.arange(fraction.shape[0], dtype=np.float32)[:, None]
+    col = jnp.arange(fraction.shape[1], dtype=np.float32)[None, :]
+    return fraction, change[0] * row + change[1] * col + change[2]
+
+
+def bounded_coordinates(xp: Any, matrix: Any, size: tuple[int, int], point: FixedPoint) -> tuple[Any, Any]:
+    """Rows and columns with `point.bits` fractional bits: (height, width) or, axis-aligned, (height, 1) and (1, width).
+
+    The matrix has to lie within the bounds that `point` was made for.
+    """
+    height, width = size
+    bits = point.bits
+    fine = (height + width) * 2.0 ** -(bits + 1) <= _COARSE
+
+    def along(factor: Any, count: int) -> Any:
+        if fine:  # at 32 pixels a tenth of the time
+            return fixed(xp, factor, bits) * xp.arange(count, dtype=np.int32)
+        return multiples(xp, factor, count, bits)
+
+    offsets = [fixed(xp, matrix[axis, 2], bits) for axis in range(2)]
+    if point.axis_aligned:
+        return (along(matrix[0, 0], height) + offsets[0])[:, None], (along(matrix[1, 1], width) + offsets[1])[None]
+    from_rows, from_cols = (
+        [along(entry, count) for entry in matrix[:2, axis]] for axis, count in enumerate((height, width))
+    )
+    rows, cols = (from_rows[axis][:, None] + (from_cols[axis] + offsets[axis])[None] for axis in range(2))
+    return rows, cols
+
+
+def whole_coordinates(xp: Any, matrix: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+    """Rows (height, 1) and columns (1, width) as whole numbers, of a map that mirrors and shifts by whole pixels."""
+
+    def along(axis: int) -> Any:
+        forwards = xp.arange(size[axis], dtype=np.int32)
+        turned = xp.where(matrix[axis, axis] < 0, -forwards, forwards)
+        return turned + xp.round(matrix[axis, 2]).astype(np.int32)
+
+    return along(0)[:, None], along(1)[None]
+
+
+def is_inside(coordinate: Any, size: int, bits: int) -> Any:
+    return (coordinate >= 0) & (coordinate <= np.int32((size - 1) << bits))
+
+
+def split(coordinate: Any, bits: int, weight_bits: int | None = None) -> tuple[Any, Any]:
+    """Floor and fraction of a fixed-point coordinate; the fraction rounded to `weight_bits`, if any."""
+    part = coordinate & np.int32((1 << bits) - 1)
+    if weight_bits is not None and weight_bits < bits:
+        part = (part + np.int32(1 << (bits - weight_bits - 1))) >> np.int32(bits - weight_bits)
+        return coordinate >> np.int32(bits), part.astype(np.float32) * np.float32(2.0**-weight_bits)
+    return coordinate >> np.int32(bits), part.astype(np.float32) * np.float32(2.0**-bits)
+
+
+def nearest(coordinate: Any, bits: int) -> Any:
+    """The nearest whole number; halves go up."""
+    return (coordinate + np.int32(1 << (bits - 1))) >> np.int32(bits)
+
+
+def index_bits(count: int) -> int:
+    return max(1, (count - 1).bit_length())
+
+
+def multiples(xp: Any, factor: Any, count: int, bits: Any) -> Any:
+    """`factor * arange(count)` in fixed point, the factor carrying `index_bits(count)` more bits than the result.
+
+    The product has up to 47 bits, so its upper and lower halves are made apart. Their sum is a reduction, which XLA
+    computes once for every row and column; a plain sum it would compute again at every pixel.
+    """
+    count_bits = index_bits(count)
+    steps = xp.arange(count, dtype=np.int32)
+    fine = fixed(xp, factor, bits + np.int32(count_bits))
+    high, low = fine >> np.int32(16), (fine & np.int32(0xFFFF)).astype(np.uint32)
+    low_part = ((low * steps.astype(np.uint32)) >> np.uint32(count_bits)).astype(np.int32)
+    is_high = np.arange(2)[:, None] == 0
+    return xp.where(is_high, (high * steps) << np.int32(16 - count_bits), low_part).sum(axis=0, dtype=np.int32)
+
+
+def fixed(xp: Any, x: Any, bits: Any) -> Any:
+    """`x` in fixed point, rounded; `bits` may be traced."""
+    return xp.round(x * _power_of_two(xp, bits)).astype(np.int32)
+
+
+def _exponent(xp: Any, x: Any) -> Any:
+    """e of a float32 in [2**e, 2**(e + 1)), exactly; -127 for 0."""
+    return ((_bitcast(xp, x, np.int32) >> np.int32(23)) & np.int32(0xFF)) - np.int32(127)
+
+
+def _power_of_two(xp: Any, exponent: Any) -> Any:
+    if isinstance(exponent, (int, np.integer)):
+        return np.ldexp(np.float32(1), int(exponent))
+    return _bitcast(xp, (exponent + np.int32(127)) << np.int32(23), np.float32)
+
+
+def _bitcast(xp: Any, x: Any, dtype: Any) -> Any:
+    return x.view(dtype) if xp is np else jax.lax.bitcast_convert_type(x, dtype)

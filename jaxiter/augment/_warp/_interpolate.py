@@ -1,0 +1,108 @@
+"""Third step: taps become pixels, by one function for every order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._transform import arithmetic_dtype
+from ._coordinates import WEIGHT_BITS
+from ._taps import Taps
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Num
+
+Pick = Callable[[Any, Any], Any]  # (row, column) -> the pixels that stand there
+
+
+def weight_bits(dtype: Any, order: int) -> int | None:
+    """How many bits the weights of an image have: 16 for linear interpolation of bytes, else as many as there are.
+
+    A byte times such a weight is exact in float32, so `a * (1 - f) + b * f` needs no difference and uses each tap once,
+    and stays exact where neighbours are equal.
+    """
+    return WEIGHT_BITS if order == 1 and np.dtype(dtype).itemsize == 1 and np.dtype(dtype).kind in "biu" else None
+
+
+def interpolate(
+    xp: Any, values: Any, rows: Taps, cols: Taps, size: tuple[int, int], blend: Callable[..., Any]
+) -> Num[Array, "height width channels"]:
+    """`values` at the taps of every output pixel."""
+    channels = values.shape[-1]
+    if xp is np:
+        return blended(lambda row, col: values[row, col], _for_channels(rows), _for_channels(cols), values.dtype, blend)
+    if channels > 1:
+        pick = _reader(values)
+        return blended(pick, _for_channels(rows), _for_channels(cols), values.dtype, blend).reshape(*size, channels)
+    rows, cols = _grouped(rows, size), _grouped(cols, size)
+    pick_one = _reader(values)
+    found = blended(lambda row, col: pick_one(row, col)[..., 0], rows, cols, values.dtype, blend)
+    return found.reshape(*size, 1)
+
+
+def blended(pick: Pick, rows: Taps, cols: Taps, dtype: Any, blend: Callable[..., Any]) -> Any:
+    """The taps picked and summed, first along the columns of each row."""
+    if rows.weights is None or cols.weights is None:
+        return pick(rows.indices[0], cols.indices[0])
+    dtype = arithmetic_dtype(dtype)
+    row_weights, col_weights = ([weight.astype(dtype) for weight in taps.weights or ()] for taps in (rows, cols))
+    lines = [blend([pick(row, col).astype(dtype) for col in cols.indices], col_weights) for row in rows.indices]
+    return blend(lines, row_weights)
+
+
+def blending(dtype: Any, order: int) -> Callable[[Sequence[Any], Sequence[Any]], Any]:
+    """How taps are summed. Of floats only `a + (b - a) * f` is exact where neighbours are equal."""
+    return _lerp if order == 1 and weight_bits(dtype, order) is None else weighted_sum
+
+
+def weighted_sum(values: Sequence[Any], weights: Sequence[Any]) -> Any:
+    return reduce(add, (value * weight for value, weight in zip(values, weights, strict=True)))
+
+
+def _lerp(values: Sequence[Any], weights: Sequence[Any]) -> Any:
+    first, second = values
+    return first + (second - first) * weights[1]
+
+
+def slices_at(values: Any, start: Any, length: int) -> Num[Array, "... length"]:
+    """`values[start : start + length]` at every start: XLA:CPU fuses gathers of slices, and not those of scalars."""
+    dimensions = jax.lax.GatherDimensionNumbers(
+        offset_dims=(start.ndim,), collapsed_slice_dims=(), start_index_map=(0,)
+    )
+    mode = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    return jax.lax.gather(values, start[..., None], dimensions, (length,), mode=mode)
+
+
+def _reader(image: Any) -> Pick:
+    height, width, channels = image.shape
+    if image.size < 2**31:
+        flat = image.reshape(-1)
+        return lambda row, col: slices_at(flat, row * np.int32(width * channels) + col * np.int32(channels), channels)
+    pixels = image.reshape(height * width, channels)  # an int32 counts pixels, where it does not count values
+    return lambda row, col: pixels.at[row * np.int32(width) + col].get(mode="promise_in_bounds")
+
+
+def _for_channels(taps: Taps) -> Taps:
+    """The weights with an axis more, for pixels of several channels."""
+    return taps if taps.weights is None else taps._replace(weights=tuple(weight[..., None] for weight in taps.weights))
+
+
+def _grouped(taps: Taps, size: tuple[int, int]) -> Taps:
+    """The taps of a grey image, with an innermost axis of a few neighbouring columns.
+
+    XLA:CPU unrolls a short innermost loop and makes vector instructions of it. Colours are one; without them it
+    takes twice as long a pixel.
+    """
+    height, width = size
+    group = next(length for length in range(8, 0, -1) if width % length == 0)
+
+    def grouped(values: Any) -> Any:
+        return jnp.broadcast_to(values, (height, width)).reshape(height, width // group, group)
+
+    return jax.tree.map(grouped, taps)

@@ -1,0 +1,98 @@
+"""Flips and shifts alone: every row of the result is one stretch of a row of the image.
+
+With neither zoom, rotation nor shear all pixels of an image are mixed by the same two weights, and neighbours come
+from neighbours. On CPU whole rows are then read and mixed at a time, which makes vector instructions, where pixels
+looked up one by one make none. For that the rows are mirrored and lengthened past their ends first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..._fusion_barrier import fusion_barrier
+from ._border import PIXEL
+from ._coordinates import FixedPoint, fixed, is_inside, nearest, split
+from ._interpolate import blended, blending, slices_at, weight_bits
+from ._taps import Taps
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Num
+
+# What `numpy.pad` calls the borders; in "wrap" a row has no end that neighbours could be read across.
+_LENGTHENED: dict[str, Literal["edge", "symmetric", "reflect", "wrap"]] = {
+    "nearest": "edge",
+    "constant": "edge",
+    "reflect": "symmetric",
+    "mirror": "reflect",
+    "grid-wrap": "wrap",
+}
+
+
+def shifts_rows(point: FixedPoint, fill_mode: str) -> bool:
+    return point.window is not None and fill_mode in _LENGTHENED
+
+
+def shift_rows(
+    image: Any, matrix: Any, fill_mode: str, order: int, point: FixedPoint
+) -> tuple[Num[Array, "height width channels"], Any]:
+    """Order 0 or 1 along a matrix that mirrors and shifts, by no more columns than `point.window`.
+
+    Returns:
+        The pixels, and which of them lie inside the image.
+    """
+    (_, width, channels), window = image.shape, point.window
+    assert window is not None
+
+    def places() -> Any:
+        facing = jnp.where(matrix[1, 1] < 0, image[:, ::-1], image)
+        longer = jnp.pad(facing, ((0, 0), (window, window), (0, 0)), mode=_LENGTHENED[fill_mode])
+        rows, cols = _row_taps(matrix, image, fill_mode, order, point), _col_taps(matrix, image, order, point)
+        return longer.reshape(-1), rows, cols
+
+    values, rows, cols = fusion_barrier(places)  # or every place would be computed again for every pixel
+
+    def pick(row: Any, col: Any) -> Any:
+        start = (row * np.int32(width + 2 * window) + col) * np.int32(channels)
+        return slices_at(values, start, width * channels)
+
+    result = blended(pick, rows, cols, image.dtype, blending(image.dtype, order))
+    inside = rows.inside[:, None] & cols.inside
+    return result.reshape(image.shape), inside.reshape(image.shape)
+
+
+def _row_taps(matrix: Any, image: Any, fill_mode: str, order: int, point: FixedPoint) -> Taps:
+    """Of every row of the result; all have the same weights."""
+    height, bits = image.shape[0], point.bits
+    offset = fixed(jnp, matrix[0, 2], bits)
+    index = jnp.arange(height, dtype=np.int32)
+    index = jnp.where(matrix[0, 0] < 0, -index, index)
+    first, weights = _first(offset, bits, order, image.dtype)
+    find = PIXEL[fill_mode]
+    taps = tuple(find(jnp, index + first + np.int32(step), height) for step in range(order + 1))
+    return Taps(taps, weights, is_inside((index << np.int32(bits)) + offset, height, bits))
+
+
+def _col_taps(matrix: Any, image: Any, order: int, point: FixedPoint) -> Taps:
+    """Where the first column of the result begins, counted in the lengthened and mirrored image."""
+    (_, width, channels), bits, mirrored = image.shape, point.bits, matrix[1, 1] < 0
+    offset = fixed(jnp, matrix[1, 2], bits)
+    turned = jnp.where(mirrored, np.int32((width - 1) << bits) - offset, offset)
+    if order == 0:  # halves are rounded before they are turned round, as in the image itself
+        first, weights = nearest(offset, bits), None
+        first = jnp.where(mirrored, np.int32(width - 1) - first, first)
+    else:
+        first, weights = _first(turned, bits, order, image.dtype)
+    taps = tuple(first + np.int32((point.window or 0) + step) for step in range(order + 1))
+    along = jnp.arange(width, dtype=np.int32) << np.int32(bits)
+    return Taps(taps, weights, jnp.repeat(is_inside(along + turned, width, bits), channels))
+
+
+def _first(offset: Any, bits: int, order: int, dtype: Any) -> tuple[Any, Any]:
+    """The first tap of a row or column that is shifted so far, and the weights."""
+    if order == 0:
+        return nearest(offset, bits), None
+    first, fraction = split(offset, bits, weight_bits(dtype, order))
+    return first, (np.float32(1) - fraction, fraction)

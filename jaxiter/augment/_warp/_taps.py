@@ -1,0 +1,74 @@
+"""Second step: which pixels count at a coordinate, by row and column, and how much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ._border import COEFFICIENT, PIXEL, fold_coordinate, padding, wrapped_once
+from ._coordinates import Coordinate, FixedPoint, is_inside, nearest, split
+from ._spline import first_tap, tap_weights
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int
+
+
+class Taps(NamedTuple):
+    """Along one axis, for every output pixel, or for every row or column where these move by themselves."""
+
+    indices: tuple[Int[Array, ...], ...]  # order + 1 rows or columns of the image
+    weights: tuple[Float[Array, ...], ...] | None  # one for each; None where the order is 0
+    inside: Bool[Array, ...]  # whether the coordinate lies in the image
+
+
+def taps_at(xp: Any, coordinate: Coordinate, size: Any, fill_mode: str, order: int, dtype: Any) -> Taps:
+    """For any order, border and coordinate; `size` may be traced."""
+    whole, fraction, margin = coordinate.whole, coordinate.fraction, padding(fill_mode, order)
+    if fill_mode == "wrap":
+        whole = wrapped_once(xp, whole, coordinate.is_whole, coordinate.inside, size)
+    elif margin:  # beyond the padding nothing changes
+        first, last = np.int32(-margin), np.int32(1) * (size - 1 + margin)
+        fraction = xp.where((whole < first) | (whole >= last), np.float32(0), fraction)
+        whole = xp.clip(whole, first, last)
+    first, fraction = first_tap(whole, fraction, order)
+    fold = (COEFFICIENT if order > 1 else PIXEL)[fill_mode]
+    index = tuple(fold(xp, first + np.int32(step + margin), size + 2 * margin) for step in range(order + 1))
+    weights = None if order == 0 else tuple(tap_weights(fraction.astype(dtype), order))
+    return Taps(index, weights, coordinate.inside)
+
+
+def bounded_taps(
+    xp: Any, coordinate: Any, size: int, fill_mode: str, order: int, point: FixedPoint, weight_bits: int | None
+) -> Taps:
+    """For order 0 and 1 and fixed-point coordinates.
+
+    The border is applied to the coordinate, so that the compiler sees from the constants that the taps lie inside the
+    image: its own clamping of every index goes, and with it a third of the time.
+    """
+    bits, inside = point.bits, is_inside(coordinate, size, point.bits)
+    if order == 0:
+        # Halves go to the pixel behind, before an image is folded and after it is wrapped: as in SciPy.
+        if fill_mode == "wrap" and size > 1:
+            coordinate = fold_coordinate(xp, coordinate, size, fill_mode, bits, once=point.folds_once)
+        return Taps((PIXEL[fill_mode](xp, nearest(coordinate, bits), size),), None, inside)
+    if size == 1:
+        zero = xp.zeros_like(coordinate)
+        one = zero.astype(np.float32) + np.float32(1)
+        return Taps((zero, zero), (one, zero.astype(np.float32)), inside)
+    folded = fold_coordinate(xp, coordinate, size, fill_mode, bits, once=point.folds_once)
+    if fill_mode != "grid-wrap":
+        # One unit short of the last pixel, so that the tap after the lower one lies inside: 2**-bits of the contrast.
+        folded = xp.clip(folded, np.int32(0), np.int32(((size - 1) << bits) - 1))
+    lower, fraction = split(folded, bits, weight_bits)
+    upper = lower + np.int32(1)
+    if fill_mode == "grid-wrap":
+        upper = xp.where(upper == np.int32(size), np.int32(0), upper)
+    return Taps((lower, upper), (np.float32(1) - fraction, fraction), inside)
+
+
+def whole_taps(xp: Any, index: Any, size: int, fill_mode: str) -> Taps:
+    """For coordinates that are whole numbers."""
+    inside = is_inside(index, size, 0)
+    coordinate = Coordinate(index, xp.zeros(index.shape, np.float32), xp.ones(index.shape, bool), inside)
+    return taps_at(xp, coordinate, size, fill_mode, 0, np.float32)
