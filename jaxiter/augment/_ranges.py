@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite, is_array
+from ._rounded import hidden_zero, rounded
 from ._transform import frozen_value
 
 _PAIR = " A number r means [1 - r, 1 + r]; for other factors pass a pair (low, high)."
@@ -102,21 +103,21 @@ def is_point(value: Any) -> bool:
 def between(bounds: Any, drawn: Any, *, scale: float = 1.0, centre: float = 0.0) -> Any:
     """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r is centre +- r.
 
-    A range that is symmetric about 0 is a single product: no sum that a compiler might contract, so that whole-pixel
-    shifts are the same on every backend.
+    No product is contracted with a sum, so that a draw is the same in every program.
     """
     two_sided = np.float32(2) * drawn - np.float32(1)  # exact: drawn is a multiple of 2**-24
     if not isinstance(bounds, tuple):
         bounds = jnp.asarray(bounds, np.float32) * np.float32(scale)
         if bounds.ndim:
-            return bounds[0] + (bounds[1] - bounds[0]) * drawn
-        return bounds * two_sided + np.float32(centre * scale) if centre else bounds * two_sided
+            return bounds[0] + rounded((bounds[1] - bounds[0]) * drawn, hidden_zero(drawn))
+        product = bounds * two_sided
+        return rounded(product, hidden_zero(drawn)) + np.float32(centre * scale) if centre else product
     low, high = bounds[0] * scale, bounds[1] * scale
     if low == high:
         return jnp.float32(low)
     if low == -high:
         return np.float32(high) * two_sided
-    return np.float32(low) + np.float32(high - low) * drawn
+    return np.float32(low) + rounded(np.float32(high - low) * drawn, hidden_zero(drawn))
 
 
 def _number_or_pair(name: str, value: Any) -> Any:
