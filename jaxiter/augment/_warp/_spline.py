@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache, partial, reduce
 from math import comb, factorial
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,15 @@ from ._border import COEFFICIENT, margin, padding
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
 
+# `COEFFICIENT` in the words of `numpy.pad`.
+_BEYOND: dict[str, Literal["reflect", "symmetric", "wrap"]] = {
+    "nearest": "reflect",
+    "constant": "reflect",
+    "reflect": "symmetric",
+    "mirror": "reflect",
+    "wrap": "reflect",
+    "grid-wrap": "wrap",
+}
 # Weights of the filter that are smaller are left out.
 _SMALLEST = {np.dtype(np.float32): 1e-9, np.dtype(np.float64): 1e-12}
 
@@ -46,24 +55,37 @@ def coefficients(
         (height, width, channels) in the dtype of the image, with `margin(fill_mode, order)` more on every side.
     """
     kernel = _filter(order, _SMALLEST[np.dtype(image.dtype)])
-    rows, cols = image.shape[:2] if size is None else size
-    for axis, side in ((0, rows), (1, cols)):
+    for axis in range(2):
+        side = None if size is None else size[axis]
         image = _filtered(xp, image, axis, side, kernel, order, fill_mode)
     return image
 
 
 def _filtered(xp: Any, image: Any, axis: int, size: Any, kernel: np.ndarray, order: int, fill_mode: str) -> Any:
     """`image` lengthened along the axis by its own border rule, and filtered as if it had no end."""
-    reach, beyond, added = len(kernel) // 2, margin(fill_mode, order), padding(fill_mode)
+    reach, beyond = len(kernel) // 2, margin(fill_mode, order)
     length = image.shape[axis] + 2 * beyond
-    place = xp.arange(-beyond - reach, length - beyond + reach, dtype=np.int32)
-    place = COEFFICIENT[fill_mode](xp, place + np.int32(added), size + 2 * added) - np.int32(added)
-    place = xp.clip(place, np.int32(0), np.int32(1) * (size - 1))
-    lengthened = xp.take(image, place, axis, mode="clip")
+    lengthen = _lengthened if size is None else partial(_lengthened_within, size)
+    lengthened = lengthen(xp, image, axis, beyond + reach, fill_mode)
     if xp is np:
         return _convolved(lengthened, axis, length, kernel)
     # Or every coefficient would be computed again wherever it counts.
-    return fusion_barrier(lambda: _convolved(fusion_barrier(lambda: lengthened), axis, length, kernel))
+    return fusion_barrier(lambda: _convolved(lengthened, axis, length, kernel))
+
+
+def _lengthened(xp: Any, image: Any, axis: int, count: int, fill_mode: str) -> Any:
+    added = padding(fill_mode)
+    for number, mode in ((added, "edge"), (count - added, _BEYOND[fill_mode])):
+        image = xp.pad(image, [(number, number) if axis == each else (0, 0) for each in range(3)], mode=mode)
+    return image
+
+
+def _lengthened_within(size: Any, xp: Any, image: Any, axis: int, count: int, fill_mode: str) -> Any:
+    """Of the first `size` rows or columns, a traced number."""
+    added = padding(fill_mode)
+    place = xp.arange(-count, image.shape[axis] + count, dtype=np.int32) + np.int32(added)
+    place = COEFFICIENT[fill_mode](xp, place, size + 2 * added) - np.int32(added)
+    return xp.take(image, xp.clip(place, np.int32(0), size - np.int32(1)), axis, mode="clip")
 
 
 def _convolved(image: Any, axis: int, length: int, kernel: np.ndarray) -> Any:
