@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite, is_array
-from ._rounded import hidden_zero, rounded
+from ._rounded import rounded
 from ._transform import frozen_value
 
 _PAIR = " A number r means [1 - r, 1 + r]; for other factors pass a pair (low, high)."
@@ -109,15 +109,15 @@ def between(bounds: Any, drawn: Any, *, scale: float = 1.0, centre: float = 0.0)
     if not isinstance(bounds, tuple):
         bounds = jnp.asarray(bounds, np.float32) * np.float32(scale)
         if bounds.ndim:
-            return bounds[0] + rounded((bounds[1] - bounds[0]) * drawn, hidden_zero(drawn))
+            return bounds[0] + rounded((bounds[1] - bounds[0]) * drawn)
         product = bounds * two_sided
-        return rounded(product, hidden_zero(drawn)) + np.float32(centre * scale) if centre else product
+        return rounded(product) + np.float32(centre * scale) if centre else product
     low, high = bounds[0] * scale, bounds[1] * scale
     if low == high:
         return jnp.float32(low)
     if low == -high:
         return np.float32(high) * two_sided
-    return np.float32(low) + rounded(np.float32(high - low) * drawn, hidden_zero(drawn))
+    return np.float32(low) + rounded(np.float32(high - low) * drawn)
 
 
 def _number_or_pair(name: str, value: Any) -> Any:
