@@ -15,6 +15,7 @@ from jaxiter import (
     shift_matrix,
     zoom_matrix,
 )
+from jaxiter.augment._rounded import rounded, sine_cosine, tangent
 
 PICTURE = np.arange(12).reshape(3, 4)
 SQUARE = np.arange(16).reshape(4, 4)
@@ -124,3 +125,20 @@ def test_quarter_turns_stay_on_the_pixel_grid(turns):
 def test_a_rotation_of_0_has_a_gradient():
     slope = jax.jacobian(rotation_matrix)(0.0)
     np.testing.assert_allclose(slope, [[0, 1, 0], [-1, 0, 0], [0, 0, 0]], atol=1e-6)
+
+
+def test_sines_are_exact_to_their_last_digits_and_the_same_alone_and_in_a_batch():
+    angles = np.concatenate([np.linspace(-7, 7, 2001), np.linspace(-3000, 3000, 501)]).astype(np.float32)
+    sine, cosine = jax.jit(sine_cosine)(angles)
+    np.testing.assert_allclose(sine, np.sin(np.float64(angles)), rtol=0, atol=1.5e-7)
+    np.testing.assert_allclose(cosine, np.cos(np.float64(angles)), rtol=0, atol=1.5e-7)
+    alone = jax.jit(sine_cosine)
+    for place in range(0, len(angles), 97):
+        assert alone(angles[place]) == (sine[place], cosine[place])
+    leaning = angles[np.abs(angles) < 1.55]
+    np.testing.assert_allclose(tangent(leaning), np.tan(np.float64(leaning)), rtol=4e-7)
+
+
+def test_a_rounded_product_is_not_contracted_with_a_sum():
+    a, b, c = np.random.default_rng(0).standard_normal((3, 1000)).astype(np.float32)
+    np.testing.assert_array_equal(jax.jit(lambda a, b, c: rounded(a * b) + c)(a, b, c), a * b + c)
