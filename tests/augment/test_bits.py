@@ -34,11 +34,7 @@ def test_pixels_do_not_depend_on_the_batch(key, order, ranges):
     loader = Loader(jnp.asarray(IMAGES), batch_size=SIZE, augment=chain)
     (expected,) = in_batches(loader, key)
     for batch_size in (1, 2, 3, 5):
-        loader = (
-            loader.replace(batch_size=batch_size)
-            if hasattr(loader, "replace")
-            else Loader(jnp.asarray(IMAGES), batch_size=batch_size, augment=chain, remainder="pad")
-        )
+        loader = Loader(jnp.asarray(IMAGES), batch_size=batch_size, augment=chain, remainder="pad")
         (found,) = in_batches(loader, key)
         np.testing.assert_array_equal(found, expected, err_msg=f"batches of {batch_size}")
     pair = Loader((jnp.asarray(IMAGES), jnp.asarray(MASKS)), batch_size=5, augment=(chain, affine), remainder="pad")
