@@ -1,7 +1,11 @@
-"""Small data sets and loaders that many tests share."""
+"""Small data sets and loaders that many tests share, and the choice of cases from a product."""
 
+from itertools import combinations, product
+
+import chex
 import jax
 import numpy as np
+import pytest
 
 from jaxiter import Affine, Brightness, Chain, Loader, Rescale
 
@@ -28,16 +32,39 @@ def by_label(batches):
 
 
 def assert_trees_equal(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert x.dtype == y.dtype
-        np.testing.assert_array_equal(x, y)
+    """Bit-equal, of the same structure and dtypes; `b` may hold NumPy's arrays for JAX's."""
+    chex.assert_trees_all_equal(jax.tree.map(np.asarray, a), jax.tree.map(np.asarray, b), strict=True)
 
 
 def assert_trees_close(a, b, tolerance=1e-6):
     """Pixels to within `tolerance` of their range; whole numbers exactly."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
+    chex.assert_trees_all_equal_dtypes(a, b)
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert x.dtype == y.dtype
         is_float = np.issubdtype(x.dtype, np.floating)
         np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * max(1.0, float(np.abs(x).max())) if is_float else 0)
+
+
+def covering(sizes):
+    """Few tuples of indices in which every pair of values of any two axes occurs; the best next one, again and again."""
+    axes = list(combinations(range(len(sizes)), 2))
+    cases = list(product(*map(range, sizes)))
+    uncovered = {(a, b, i, j) for a, b in axes for i in range(sizes[a]) for j in range(sizes[b])}
+    chosen = []
+    while uncovered:
+        best = max(cases, key=lambda case: sum((a, b, case[a], case[b]) in uncovered for a, b in axes))
+        uncovered -= {(a, b, best[a], best[b]) for a, b in axes}
+        chosen.append(best)
+    return chosen
+
+
+def pairwise(**axes):
+    """Arguments for `parametrize`: in the quick suite every pair of values occurs, in the slow one every combination."""
+    values = [list(axis) for axis in axes.values()]
+    quick = set(covering([len(axis) for axis in values]))
+
+    def param(case):
+        chosen = [axis[index] for axis, index in zip(values, case, strict=True)]
+        names = [getattr(value, "__name__", str(value)) for value in chosen]
+        return pytest.param(*chosen, id="-".join(names), marks=[] if case in quick else [pytest.mark.slow])
+
+    return list(axes), [param(case) for case in product(*(range(len(axis)) for axis in values))]

@@ -1,0 +1,51 @@
+"""The choice of cases from a product leaves no pair out."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+
+from .data import assert_trees_close, assert_trees_equal, covering, pairwise
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (1, 5), (4, 4, 6), (6, 4, 2, 2), (2, 3, 6, 2), (7, 6, 2), (5, 3, 4, 2, 2)])
+def test_every_pair_of_values_occurs_in_few_cases(sizes):
+    chosen = covering(sizes)
+    for a, b in combinations(range(len(sizes)), 2):
+        assert {(case[a], case[b]) for case in chosen} == set(product(range(sizes[a]), range(sizes[b])))
+    *_, second, first = sorted(sizes)
+    assert first * second <= len(chosen) <= 1.4 * first * second
+
+
+def test_the_slow_suite_has_every_combination_once():
+    names, params = pairwise(a="xyz", b=[np.uint8, None], c=range(2))
+    assert names == ["a", "b", "c"]
+    assert [param.values for param in params] == list(product("xyz", [np.uint8, None], range(2)))
+    assert [param.id for param in params][:3] == ["x-uint8-0", "x-uint8-1", "x-None-0"]
+    quick = [param for param in params if not param.marks]
+    assert 6 <= len(quick) < len(params)
+    assert {mark.name for param in params for mark in param.marks} == {"slow"}
+
+
+TREE = {"image": np.linspace(0, 1, 6, dtype=np.float32), "row": np.arange(6)}
+OTHERS = {
+    "value": {"image": TREE["image"] * np.float32(1.001), "row": TREE["row"]},
+    "row": {"image": TREE["image"], "row": TREE["row"] + 1},
+    "dtype": {"image": TREE["image"].astype(np.float64), "row": TREE["row"]},
+    "shape": {"image": TREE["image"][:1], "row": TREE["row"]},
+    "structure": {"image": TREE["image"], "rows": TREE["row"]},
+}
+
+
+@pytest.mark.parametrize("compare", [assert_trees_equal, assert_trees_close])
+@pytest.mark.parametrize("other", OTHERS)
+def test_trees_that_differ_are_found(compare, other):
+    compare(TREE, {name: value.copy() for name, value in TREE.items()})
+    with pytest.raises(AssertionError):
+        compare(TREE, OTHERS[other])
+
+
+def test_pixels_may_differ_within_their_tolerance_and_rows_may_not():
+    assert_trees_close(TREE, OTHERS["value"], tolerance=2e-3)
+    with pytest.raises(AssertionError):
+        assert_trees_close(TREE, OTHERS["row"], tolerance=2)
