@@ -45,7 +45,7 @@ def assert_trees_close(a, b, tolerance=1e-6):
 
 
 def covering(sizes):
-    """Few tuples of indices in which every pair of values of any two axes occurs; the best next one, again and again."""
+    """Few tuples of indices in which every pair of values of any two axes occurs: always the best next one."""
     axes = list(combinations(range(len(sizes)), 2))
     cases = list(product(*map(range, sizes)))
     uncovered = {(a, b, i, j) for a, b in axes for i in range(sizes[a]) for j in range(sizes[b])}
@@ -58,7 +58,7 @@ def covering(sizes):
 
 
 def pairwise(**axes):
-    """Arguments for `parametrize`: in the quick suite every pair of values occurs, in the slow one every combination."""
+    """Arguments for `parametrize`: every pair of values in the quick suite, the other combinations in the slow one."""
     values = [list(axis) for axis in axes.values()]
     quick = set(covering([len(axis) for axis in values]))
 
