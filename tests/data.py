@@ -44,23 +44,26 @@ def assert_trees_close(a, b, tolerance=1e-6):
         np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * max(1.0, float(np.abs(x).max())) if is_float else 0)
 
 
-def covering(sizes):
-    """Few tuples of indices in which every pair of values of any two axes occurs: always the best next one."""
-    axes = list(combinations(range(len(sizes)), 2))
-    cases = list(product(*map(range, sizes)))
-    uncovered = {(a, b, i, j) for a, b in axes for i in range(sizes[a]) for j in range(sizes[b])}
-    chosen = []
-    while uncovered:
-        best = max(cases, key=lambda case: sum((a, b, case[a], case[b]) in uncovered for a, b in axes))
-        uncovered -= {(a, b, best[a], best[b]) for a, b in axes}
+def covering(sizes, strength=2):
+    """Few tuples of indices that hold every pair (of another strength: every value) of any axes, chosen greedily."""
+    columns = list(combinations(range(len(sizes)), strength))
+
+    def parts(case):
+        return {(*axes, *(case[axis] for axis in axes)) for axes in columns}
+
+    cases = {case: parts(case) for case in product(*map(range, sizes))}
+    missing, chosen = set().union(*cases.values()), []
+    while missing:
+        best = max(cases, key=lambda case: len(cases[case] & missing))
+        missing -= cases[best]
         chosen.append(best)
     return chosen
 
 
-def pairwise(**axes):
+def pairwise(strength=2, **axes):
     """Arguments for `parametrize`: every pair of values in the quick suite, the other combinations in the slow one."""
     values = [list(axis) for axis in axes.values()]
-    quick = set(covering([len(axis) for axis in values]))
+    quick = set(covering([len(axis) for axis in values], strength))
 
     def param(case):
         chosen = [axis[index] for axis, index in zip(values, case, strict=True)]
@@ -68,3 +71,8 @@ def pairwise(**axes):
         return pytest.param(*chosen, id="-".join(names), marks=[] if case in quick else [pytest.mark.slow])
 
     return list(axes), [param(case) for case in product(*(range(len(axis)) for axis in values))]
+
+
+def each_once(**axes):
+    """As `pairwise`, but the quick suite has only every value: as many cases as the longest axis has values."""
+    return pairwise(strength=1, **axes)

@@ -5,7 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from .data import assert_trees_close, assert_trees_equal, covering, pairwise
+from .data import assert_trees_close, assert_trees_equal, covering, each_once, pairwise
 
 
 @pytest.mark.parametrize("sizes", [(2, 2), (1, 5), (4, 4, 6), (6, 4, 2, 2), (2, 3, 6, 2), (7, 6, 2), (5, 3, 4, 2, 2)])
@@ -15,6 +15,15 @@ def test_every_pair_of_values_occurs_in_few_cases(sizes):
         assert {(case[a], case[b]) for case in chosen} == set(product(range(sizes[a]), range(sizes[b])))
     *_, second, first = sorted(sizes)
     assert first * second <= len(chosen) <= 1.4 * first * second
+
+
+def test_every_value_occurs_in_as_many_cases_as_the_longest_axis_has():
+    for sizes in [(4, 4), (3, 6, 2), (5,)]:
+        chosen = covering(sizes, strength=1)
+        assert [{case[axis] for case in chosen} for axis in range(len(sizes))] == [set(range(size)) for size in sizes]
+        assert len(chosen) == max(sizes)
+    quick = [param.values for param in each_once(a="xyz", b="st")[1] if not param.marks]
+    assert len(quick) == 3
 
 
 def test_the_slow_suite_has_every_combination_once():
