@@ -13,6 +13,7 @@ from jaxiter.keras._sample import sample_params, uniform_blocks
 from jaxiter.keras._seed import seed_key
 from jaxiter.keras._transform import random_batch
 
+from ..data import each_once
 from .reference import legacy
 from .test_generator import EVERYTHING, pictures, same_but_for_ties
 
@@ -118,8 +119,7 @@ def test_another_shift_alone_compiles_nothing_new():
     assert random_batch._cache_size() == compiled
 
 
-@pytest.mark.parametrize("fill_mode", ["nearest", "constant", "reflect", "wrap"])
-@pytest.mark.parametrize("order", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize(*each_once(fill_mode=["nearest", "constant", "reflect", "wrap"], order=[0, 1, 2, 3, 5]))
 def test_a_batch_holds_what_keras_makes_of_the_same_parameters(fill_mode, order):
     arguments = EVERYTHING | {"fill_mode": fill_mode, "interpolation_order": order, "cval": -9.5}
     check_against_keras(arguments, IMAGES)

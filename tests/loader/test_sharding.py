@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxiter import Affine, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
 from jaxiter.loader._program import host_batch, resident_batch
 
-from ..data import assert_trees_close, assert_trees_equal, pictures
+from ..data import assert_trees_close, assert_trees_equal, each_once, pairwise, pictures
 
 IMAGES, LABELS = pictures(size=48, shape=(8, 8, 3))
 AUGMENTS = {
@@ -60,9 +60,7 @@ WHERE = {
 }
 
 
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("augment", AUGMENTS)
+@pytest.mark.parametrize(*each_once(augment=AUGMENTS, where=WHERE, kind=["auto", "explicit"]))
 def test_a_sharded_stream_is_the_stream(key, augment, where, kind):
     on = mesh(kind)
     each, data = NamedSharding(on, P("data")), loader(augment)
@@ -84,9 +82,9 @@ SHARDINGS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
-@pytest.mark.parametrize("where", ["host", "every device", "divided"])
-@pytest.mark.parametrize("name", SHARDINGS)
+@pytest.mark.parametrize(
+    *pairwise(name=SHARDINGS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
+)
 def test_every_sharding_over_the_leading_axis_will_do(key, name, where, kind):
     shape, names, spec = SHARDINGS[name]
     on, data = mesh(kind, shape, names), loader(remainder="pad")
@@ -152,9 +150,9 @@ def collectives(text):
     return re.findall(r" (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(", text)
 
 
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
-@pytest.mark.parametrize("augment", AUGMENTS)
-@pytest.mark.parametrize("where", ["host", "every device", "divided"])
+@pytest.mark.parametrize(
+    *pairwise(augment=AUGMENTS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
+)
 def test_each_device_makes_its_own_part_only(augment, where, kind):
     on = mesh(kind)
     text = compiled(WHERE[where](loader(augment), on), NamedSharding(on, P("data")))
@@ -270,9 +268,9 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
-@pytest.mark.parametrize("where", ["every device", "divided", "labels on the host"])
-@pytest.mark.parametrize("other", OTHER)
+@pytest.mark.parametrize(
+    *pairwise(other=OTHER, where=["every device", "divided", "labels on the host"], kind=["auto", "explicit"])
+)
 def test_batches_may_go_to_another_mesh_than_the_data(key, other, where, kind):
     data, sharding = loader(), OTHER[other](kind)
     resident = WHERE[where](data, mesh(kind))
