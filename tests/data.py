@@ -76,3 +76,8 @@ def pairwise(strength=2, **axes):
 def each_once(**axes):
     """As `pairwise`, but the quick suite has only every value: as many cases as the longest axis has values."""
     return pairwise(strength=1, **axes)
+
+
+def first(count, values):
+    """For `parametrize`: the first `count` values in the quick suite, the others in the slow one."""
+    return [pytest.param(value, marks=[pytest.mark.slow] if n >= count else []) for n, value in enumerate(values)]

@@ -1,6 +1,7 @@
 """Many devices have, together, the batch of one; and each makes only its own part."""
 
 import re
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -60,8 +61,9 @@ WHERE = {
 }
 
 
-@pytest.mark.parametrize(*each_once(augment=AUGMENTS, where=WHERE, kind=["auto", "explicit"]))
-def test_a_sharded_stream_is_the_stream(key, augment, where, kind):
+@pytest.mark.parametrize(*each_once(augment=AUGMENTS, lying=product(WHERE, ["auto", "explicit"])))
+def test_a_sharded_stream_is_the_stream(key, augment, lying):
+    where, kind = lying
     on = mesh(kind)
     each, data = NamedSharding(on, P("data")), loader(augment)
     with stream(WHERE[where](data, on), key, num_epochs=1, sharding=each) as batches:
