@@ -10,6 +10,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.par
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
+import chex
 import jax
 import pytest
 
@@ -19,6 +20,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(autouse=True)
+def traces_are_counted_from_zero():
+    """`chex.assert_max_traces` tells functions apart by their source alone."""
+    chex.clear_trace_counter()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,5 +1,6 @@
 """Small data sets and loaders that many tests share, and the choice of cases from a product."""
 
+from contextlib import contextmanager
 from itertools import combinations, product
 
 import chex
@@ -42,6 +43,22 @@ def assert_trees_close(a, b, tolerance=1e-6):
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         is_float = np.issubdtype(x.dtype, np.floating)
         np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * max(1.0, float(np.abs(x).max())) if is_float else 0)
+
+
+@contextmanager
+def compilations():
+    """A list of the programs that are compiled inside, those that are read from the cache on disk among them."""
+    names = []
+
+    def note(event, seconds, **options):
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(options.get("fun_name"))
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        yield names
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
 
 
 def covering(sizes, strength=2):

@@ -2,10 +2,11 @@
 
 from itertools import combinations, product
 
+import jax
 import numpy as np
 import pytest
 
-from .data import assert_trees_close, assert_trees_equal, covering, each_once, pairwise
+from .data import assert_trees_close, assert_trees_equal, compilations, covering, each_once, pairwise
 
 
 @pytest.mark.parametrize("sizes", [(2, 2), (1, 5), (4, 4, 6), (6, 4, 2, 2), (2, 3, 6, 2), (7, 6, 2), (5, 3, 4, 2, 2)])
@@ -34,6 +35,20 @@ def test_the_slow_suite_has_every_combination_once():
     quick = [param for param in params if not param.marks]
     assert 6 <= len(quick) < len(params)
     assert {mark.name for param in params for mark in param.marks} == {"slow"}
+
+
+def test_what_is_compiled_is_counted_once_and_only_inside():
+    def double(x):
+        return x + x
+
+    with compilations() as first:
+        doubled = jax.jit(double)
+        doubled(np.float32(1)), doubled(np.float32(2))
+    with compilations() as again:
+        doubled(np.float32(3))
+    assert [sum("double" in name for name in names) for names in (first, again)] == [1, 0]
+    jax.jit(lambda x: x - x)(np.float32(1))
+    assert again == []
 
 
 TREE = {"image": np.linspace(0, 1, 6, dtype=np.float32), "row": np.arange(6)}

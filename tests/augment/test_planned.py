@@ -11,7 +11,7 @@ from jaxiter import Affine, Brightness, Cast, Chain, ChannelShift, Loader, Norma
 from jaxiter.augment import _affine, _planned
 from jaxiter.loader._program import resident_batch
 
-from ..data import pairwise
+from ..data import compilations, pairwise
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
 CONFIGS = {
@@ -148,16 +148,9 @@ def test_calls_without_jit_compile_once(key, name):
     others = list(keys)  # a program of its own
     for _ in range(2):
         jax.block_until_ready((chain.sample_and_apply(key, image), mapped(keys, images)))
-    compiled = []
-
-    def note(event, seconds, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    for other in others:
-        jax.block_until_ready((chain.sample_and_apply(other, image), mapped(keys, images)))
-    jax.monitoring.unregister_event_duration_listener(note)
+    with compilations() as compiled:
+        for other in others:
+            jax.block_until_ready((chain.sample_and_apply(other, image), mapped(keys, images)))
     assert not compiled
 
 
