@@ -11,6 +11,8 @@ from jaxiter import Affine, Brightness, Cast, Chain, ChannelShift, Loader, Norma
 from jaxiter.augment._warp import _affine_warp
 from jaxiter.loader._program import resident_batch
 
+from ..data import compilations, pairwise
+
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
 CONFIGS = {
     "full": Affine(rotation=15, shift=0.1, shear=10, zoom=0.1, horizontal_flip=True),
@@ -31,9 +33,7 @@ def both_ways(key, transform, shape, dtype=np.uint8, count=12):
     return np.asarray(planned, np.float64), np.asarray(general, np.float64)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize(*pairwise(name=CONFIGS, fill_mode=FILL_MODES, shape=SHAPES))
 def test_the_planned_way_gives_the_pixels_of_the_general_one(key, name, fill_mode, shape):
     planned, general = both_ways(key, replace(CONFIGS[name], fill_mode=fill_mode, cval=7.0), shape)
     np.testing.assert_allclose(planned, general, rtol=0, atol=1e-5 * 255)
@@ -50,10 +50,9 @@ SHIFTS = {
 }
 
 
-@pytest.mark.parametrize("shape", [(9, 35, 3), (40, 70, 1)], ids=str)
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("name", SHIFTS)
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(
+    *pairwise(name=SHIFTS, fill_mode=FILL_MODES, shape=[(9, 35, 3), (40, 70, 1)], dtype=[np.uint8, np.float32])
+)
 def test_rows_read_as_stretches_are_those_read_pixel_by_pixel(key, name, fill_mode, shape, dtype):
     transform = replace(SHIFTS[name], fill_mode=fill_mode, cval=7.0)
     planned, general = both_ways(key, transform, shape, dtype)
@@ -100,9 +99,11 @@ class Turned(Affine):
         return rotation_matrix(np.pi / 4)
 
 
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
 @pytest.mark.parametrize(
-    "transform", [Far(rotation=1.0, shift=0.01), Far(shift=0.1, whole_pixels=True), Turned(horizontal_flip=True)]
+    *pairwise(
+        transform=[Far(rotation=1.0, shift=0.01), Far(shift=0.1, whole_pixels=True), Turned(horizontal_flip=True)],
+        fill_mode=FILL_MODES,
+    )
 )
 def test_a_subclass_that_draws_otherwise_is_not_planned_by_its_ranges(key, transform, fill_mode):
     planned, general = both_ways(key, replace(transform, fill_mode=fill_mode), (6, 7, 3))
@@ -143,16 +144,9 @@ def test_calls_without_jit_compile_once(key, name):
     others = list(keys)  # a program of its own
     for _ in range(2):
         jax.block_until_ready((chain.sample_and_apply(key, image), mapped(keys, images)))
-    compiled = []
-
-    def note(event, seconds, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(seconds)
-
-    jax.monitoring.register_event_duration_secs_listener(note)
-    for other in others:
-        jax.block_until_ready((chain.sample_and_apply(other, image), mapped(keys, images)))
-    jax.monitoring.unregister_event_duration_listener(note)
+    with compilations() as compiled:
+        for other in others:
+            jax.block_until_ready((chain.sample_and_apply(other, image), mapped(keys, images)))
     assert not compiled
 
 

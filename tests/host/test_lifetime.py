@@ -72,6 +72,7 @@ def interrupted_at(line_number, call):
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unhurried", [0.0, math.inf])  # the training is slower, or faster, than the threads
 @pytest.mark.parametrize("options", [{}, {"prefetch": 0}, {"sharding": four_devices()}, {"resident": True}], ids=str)
 def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options, unhurried, monkeypatch):
@@ -97,6 +98,7 @@ def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options, 
     assert too_late <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"prefetch": 1, "num_threads": 1}, {"prefetch": 3, "num_threads": 2}], ids=str)
 def test_an_interrupt_while_the_first_threads_start_leaves_a_stream_that_goes_on_and_ends(key, options):
     data = loader(size=40, shuffle=False)
@@ -129,6 +131,7 @@ def test_a_thread_that_the_system_refuses_is_told_and_started_later(key, monkeyp
     assert wait_for(lambda: not stream_threads())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"num_threads": 2}, {"sharding": four_devices(), "prefetch": 4}], ids=str)
 def test_closing_from_another_thread_at_any_time_is_told_as_that_and_leaves_no_thread(key, options):
     data, told = loader(size=4000), []
@@ -285,6 +288,7 @@ BEGIN = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
 @pytest.mark.parametrize("end", ["pass", "raise KeyError('mine')", "raise SystemExit(3)", "os.kill(os.getpid(), 2)"])
 def test_the_interpreter_ends_at_once_with_a_stream_open(seconds, end):
@@ -298,6 +302,7 @@ def test_the_interpreter_ends_at_once_with_a_stream_open(seconds, end):
     assert words or not done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", ["", "; gc.collect(); time.sleep(0.05)"])
 def test_the_interpreter_ends_well_after_a_loop_that_was_left_early(wait):
     """The stream is dropped, and a thread still runs one of JAX's programs."""
@@ -311,6 +316,7 @@ def test_the_interpreter_ends_well_after_a_loop_that_was_left_early(wait):
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_read_that_hangs_does_not_keep_the_interpreter():
     begun = time.monotonic()
     done = run(f"{BEGIN}\n    source.seconds = 3000\n    next(batches); time.sleep(0.5); print('made')")
@@ -339,6 +345,7 @@ FORK = (
 )
 
 
+@pytest.mark.slow
 def test_after_a_fork_while_another_thread_waits_the_child_is_told():
     done = run(
         FORK
@@ -356,6 +363,7 @@ def test_after_a_fork_while_another_thread_waits_the_child_is_told():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
     done = run(
         FORK
@@ -377,6 +385,7 @@ def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
     assert done.stdout.strip() == "(0, 21)"
 
 
+@pytest.mark.slow
 def test_ten_thousand_batches_leave_no_growth():
     """Resident memory over 10,000 batches; a batch that were kept would be 50 kB each."""
     done = run("""

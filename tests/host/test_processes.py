@@ -80,6 +80,7 @@ def alone():
     return [(*loader.batch(key, *place), loader.mask(place[1])) for place in places]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("count", [2, 4])
 def test_any_number_of_processes_has_the_batches_of_one(count, tmp_path, alone):
@@ -105,6 +106,7 @@ def test_any_number_of_processes_has_the_batches_of_one(count, tmp_path, alone):
     np.testing.assert_array_equal(labels, alone[0][1])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_number_of_processes_may_change_between_runs(tmp_path, alone):
     (tmp_path / "start").write_text("0 5")
@@ -117,6 +119,7 @@ def test_the_number_of_processes_may_change_between_runs(tmp_path, alone):
     assert (tmp_path / "start").read_text() == "2 0"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_steps_that_reduce_pass_over_divided_data(tmp_path):
     run("divided", 2, tmp_path)
@@ -127,6 +130,7 @@ def test_steps_that_reduce_pass_over_divided_data(tmp_path):
         np.testing.assert_allclose(json.loads((tmp_path / f"totals-{rank}").read_text()), [expected] * 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_processes_that_differ_are_all_told_in_what(tmp_path):
     run("disagree", 2, tmp_path)
@@ -140,6 +144,7 @@ def test_processes_that_differ_are_all_told_in_what(tmp_path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("killed", [0, 1])
 def test_when_a_process_dies_the_others_end_with_jaxs_words(tmp_path, killed):

@@ -38,6 +38,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(("length", "kind"), [(0, "png"), (3000, "png"), (500, "jpeg"), (500, "bmp"), (500, "tiff")])
 def test_no_part_of_a_picture_is_left_and_the_batch_can_be_had_again(tmp_path, length, kind):

@@ -8,13 +8,9 @@ import textwrap
 import tracemalloc
 from collections import UserDict
 
-import grain
-import h5py
 import jax
 import numpy as np
 import pytest
-import tensorstore
-import zarr
 
 from jaxiter import Affine, Chain, Loader, _host_rows, explain, fit_statistics, from_records, stream
 
@@ -24,7 +20,7 @@ IMAGES, LABELS = pictures(size=50)
 ORDERED = Chain(Affine(horizontal_flip=True))
 
 
-class Records(grain.sources.RandomAccessDataSource if hasattr(grain, "sources") else object):
+class Records:
     """As Grain's sources are: a length, and one example at an integer."""
 
     def __init__(self, images=IMAGES, labels=LABELS):
@@ -40,18 +36,24 @@ class Records(grain.sources.RandomAccessDataSource if hasattr(grain, "sources") 
 
 
 def hdf5(folder):
+    import h5py
+
     with h5py.File(folder / "images.h5", "w") as file:
         file["images"] = IMAGES
     return h5py.File(folder / "images.h5")["images"]
 
 
 def zarr_array(folder):
+    import zarr
+
     array = zarr.create_array(folder / "images.zarr", shape=IMAGES.shape, dtype=IMAGES.dtype, chunks=(4, 6, 5, 3))
     array[:] = IMAGES
     return array
 
 
 def tensor_store(folder):
+    import tensorstore
+
     zarr_array(folder)
     store = {"driver": "file", "path": str(folder / "images.zarr")}
     return tensorstore.open({"driver": "zarr3", "kvstore": store}).result()
@@ -76,9 +78,12 @@ SOURCES = {
     "column": lambda folder: from_records(Records())[0],
     "fortran": lambda folder: np.asfortranarray(IMAGES),
 }
+NEED_EXTRAS = {"hdf5", "zarr", "tensorstore"}
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "source", [pytest.param(name, marks=[pytest.mark.extras] if name in NEED_EXTRAS else []) for name in SOURCES]
+)
 @pytest.mark.parametrize("num_threads", [1, 3])
 def test_every_source_gives_the_batches_of_the_array(source, num_threads, key, tmp_path):
     expected = Loader((IMAGES, LABELS), batch_size=8, augment=(ORDERED, None))
@@ -186,13 +191,18 @@ def test_a_memmap_that_is_written_to_keeps_what_was_written(key, tmp_path, monke
             np.testing.assert_array_equal(seen, 255 - IMAGES)
 
 
-def test_a_source_of_examples_is_taken_as_it_is_and_each_is_read_once(key):
-    source = Records()
-    for data in (Loader(source, batch_size=8), Loader(grain.MapDataset.source(source), batch_size=8)):
-        source.asked.clear()
-        batch = data.batch(key, 0, 0)
-        assert_trees_equal(batch, Loader((IMAGES, LABELS), batch_size=8).batch(key, 0, 0))
-        assert source.asked == sorted(np.asarray(batch[1]).tolist())
+@pytest.mark.parametrize("of_grain", [False, pytest.param(True, marks=pytest.mark.extras)])
+def test_a_source_of_examples_is_taken_as_it_is_and_each_is_read_once(of_grain, key):
+    source = whole = Records()
+    if of_grain:
+        import grain
+
+        whole = grain.MapDataset.source(source)
+    data = Loader(whole, batch_size=8)
+    source.asked.clear()
+    batch = data.batch(key, 0, 0)
+    assert_trees_equal(batch, Loader((IMAGES, LABELS), batch_size=8).batch(key, 0, 0))
+    assert source.asked == sorted(np.asarray(batch[1]).tolist())
 
 
 def test_records_beside_arrays_and_two_sources_at_once(key):
@@ -217,6 +227,7 @@ def test_sources_that_are_none_are_refused():
         from_records([{"x": {1}}])
 
 
+@pytest.mark.slow
 def test_ten_gigabytes_stream_through_a_small_resident_set(tmp_path):
     """A sparse file of 10 GB; every batch comes from all over it, and 1.3 GB of it are looked at."""
     code = """
