@@ -30,7 +30,7 @@ from .keras import ImageDataGenerator as ImageDataGenerator
 from .keras import NumpyArrayIterator as NumpyArrayIterator
 from .loader import Explanation as Explanation
 from .loader import Loader as Loader
-from .loader import Plan as Plan
+from .loader import MemoryEstimate as MemoryEstimate
 from .loader import explain as explain
 from .loader import from_records as from_records
 from .loader import scan_epoch as scan_epoch

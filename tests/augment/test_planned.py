@@ -10,6 +10,7 @@ import pytest
 from jaxiter import Affine, Brightness, Cast, Chain, ChannelShift, Loader, Normalize, Rescale, rotation_matrix
 from jaxiter.augment._warp import _affine_warp
 from jaxiter.loader._program import resident_batch
+from jaxiter.loader.internal import spec_of
 
 from ..data import compilations, pairwise
 
@@ -170,8 +171,9 @@ def test_a_batch_is_one_pass_over_bytes(key, name):
     """No array of the data's size but the data, one of the batch's in floats, and no more gathers than needed."""
     augment, num_gathers = GATHERS[name]
     loader = Loader(np.zeros((SIZE, *SHAPE), np.uint8), batch_size=BATCH, augment=augment).to_device()
-    place = np.zeros(2, np.uint32)
-    text = resident_batch.lower(loader._program(np.uint32(0)), loader._leaves, key, place).compile().as_text()
+    spec, place = spec_of(loader), np.zeros(2, np.uint32)
+    lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.rows, key, place)
+    text = lowered.compile().as_text()
     gathers = [line for line in text.splitlines() if " gather(" in line]
     assert len(gathers) == num_gathers
     assert all("= u8[" in line for line in gathers), gathers

@@ -1,7 +1,6 @@
 """The life of a stream: threads, interrupts, closing, dropping, the end of the interpreter, forks."""
 
 import gc
-import math
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 
 from jaxiter import Loader, stream
-from jaxiter.host import _stream
 
 from ..data import assert_trees_equal, loader
 from .sources import Source, four_devices, stream_threads, wait_for
@@ -73,17 +71,15 @@ def interrupted_at(line_number, call):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unhurried", [0.0, math.inf])  # the training is slower, or faster, than the threads
 @pytest.mark.parametrize("options", [{}, {"prefetch": 0}, {"sharding": four_devices()}, {"resident": True}], ids=str)
-def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options, unhurried, monkeypatch):
-    monkeypatch.setattr(_stream, "_UNHURRIED", unhurried)
+def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options):
     data = loader(size=40, shuffle=False)
     data = data.to_device() if "resident" in options else data
     with stream(data, key, **{name: value for name, value in options.items() if name != "resident"}) as batches:
         next(batches)
         too_late = 0
         for line_number in range(1, 1000):
-            while not all(begun.done() for begun in batches._pending):
+            while not all(pending.done() for pending in batches._pending):
                 time.sleep(0.001)
             before = batches.position
             came = interrupted_at(line_number, lambda: next(batches))
@@ -199,7 +195,7 @@ def test_who_waits_while_another_thread_closes_is_told_so(key):
 
 
 def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
-    monkeypatch.setattr("jaxiter.host._pool._PATIENCE", 0.2)
+    monkeypatch.setattr("jaxiter.host._prefetch._PATIENCE", 0.2)
     release = threading.Event()
 
     class Hanging(Source):

@@ -280,7 +280,7 @@ def test_epochs_end_where_their_numbers_do(key):
 
 def test_no_more_batches_are_counted_than_there_are(key, monkeypatch):
     """Of four batches in all no thousand can be ahead."""
-    monkeypatch.setattr("jaxiter.loader._plan.free_bytes", lambda device: 50_000)
+    monkeypatch.setattr("jaxiter.loader._memory.free_bytes", lambda device: 50_000)
     assert len(list(stream(loader(), key, prefetch=1000, num_epochs=1))) == 5
     with pytest.raises(ValueError, match="a stream with prefetch=1000 needs"):
         stream(loader(), key, prefetch=1000)

@@ -30,7 +30,7 @@ def test_what_is_explained_has_the_form_in_which_augment_was_given(key):
         assert shown.augment == ((None, None) if given is None else given)
         params = told.params[0] if type(given) is tuple or given is None else told.params
         if given is not None:
-            assert ("theta" in getattr(params, "_fields", ())) == (single is given or given == (single, None))
+            assert ("rotation" in getattr(params, "_fields", ())) == (single is given or given == (single, None))
             transform = given[0] if type(given) is tuple else given
             np.testing.assert_allclose(transform.apply(params, told.before[0]), told.after[0], rtol=0, atol=1e-4)
         else:

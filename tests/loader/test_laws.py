@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from jaxiter import Affine, Cast, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
-from jaxiter.loader import _loader as loader_module
+from jaxiter.loader import _batch as batch_module
 from jaxiter.loader._program import resident_batch
+from jaxiter.loader.internal import spec_of
 
 from ..data import AUGMENT, assert_trees_close, assert_trees_equal, by_label, loader, pictures
 
@@ -202,20 +203,19 @@ def test_bytes_stay_bytes(key, resident, monkeypatch):
     size = 997
     data = loader(size=size, batch_size=4).to_device()
     if resident:
-        place = np.zeros(2, np.uint32)
-        text = resident_batch.lower(data._program(np.uint32(0)), data._leaves, key, place).compile().as_text()
+        spec, place = spec_of(data), np.zeros(2, np.uint32)
+        lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.rows, key, place)
+        text = lowered.compile().as_text()
         assert f"u8[{size},6,5,3]" in text
         assert f"f32[{size}" not in text
     else:
         images, labels = pictures(size)
         host = Loader((images, labels), batch_size=4, augment=AUGMENT)
-        read = []
-        monkeypatch.setattr(
-            loader_module, "host_batch", lambda program, was_read, leaves, *rest: read.append((was_read, leaves))
-        )
+        passed = []
+        monkeypatch.setattr(batch_module, "host_batch", lambda program, leaves, *rest: passed.append((program, leaves)))
         host.batch(key, 0, 0)
-        ((was_read, rows),) = read
-        assert was_read == (True, True)
+        ((program, rows),) = passed
+        assert program.reads == (True, True)
         assert [(leaf.dtype.name, leaf.shape) for leaf in rows] == [("uint8", (4, 6, 5, 3)), ("int32", (4,))]
         assert host.data[0] is images
         assert host.data[1] is labels

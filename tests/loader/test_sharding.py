@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxiter import Affine, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
 from jaxiter.loader._program import host_batch, resident_batch
+from jaxiter.loader.internal import read_batch, spec_of
 
 from ..data import assert_trees_close, assert_trees_equal, compilations, each_once, pairwise, pictures
 
@@ -139,13 +140,14 @@ def test_an_epoch_is_scanned_over_data_on_a_mesh(key, kind, where):
 
 def compiled(data, sharding):
     """What runs for one batch."""
-    program, place = data._program(0, sharding), np.zeros(2, np.uint32)
+    spec, place = spec_of(data, sharding), np.zeros(2, np.uint32)
     key = jax.random.key(0)
-    if not any(data._reads(sharding)):
-        return resident_batch.lower(program, data._leaves, key, place).compile().as_text()
-    rows = data._read(key, np.uint32(0), np.uint32(0), sharding)
-    leaves = (*rows.leaves, *data._leaves[2:])
-    return host_batch.lower(program, (True, True), leaves, key, np.uint32(0), rows.index).compile().as_text()
+    if not spec.reads_any:
+        lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.rows, key, place)
+        return lowered.compile().as_text()
+    rows = read_batch(spec, key, np.uint32(0), np.uint32(0))
+    lowered = host_batch.lower(spec.program, rows.leaves, spec.chain_leaves, key, np.uint32(0), rows.indices)
+    return lowered.compile().as_text()
 
 
 def collectives(text):
@@ -214,7 +216,7 @@ def test_shardings_that_do_not_fit_are_refused(key, options, spec, words):
     for ask in (
         lambda: data.batch(key, 0, 0, sharding=sharding),
         lambda: stream(data, key, sharding=sharding),
-        lambda: data.plan(sharding=sharding),
+        lambda: data.memory(sharding=sharding),
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
             ask()
@@ -223,13 +225,6 @@ def test_shardings_that_do_not_fit_are_refused(key, options, spec, words):
 def test_data_that_the_devices_do_not_divide_is_refused_by_path():
     with pytest.raises(ValueError, match=r"data\[0\] has shape \(47, 8, 8, 3\), which .* does not divide.*P\(\)"):
         Loader((IMAGES[:47], LABELS[:47]), batch_size=8).to_device(NamedSharding(mesh("auto"), P("data")))
-
-
-def test_a_donation_and_a_sharding_exclude_each_other(key):
-    data = loader().to_device()
-    batch = data.batch(key, 0, 0)
-    with pytest.raises(ValueError, match="donate and sharding exclude each other"):
-        data.batch(key, 0, 1, donate=batch, sharding=NamedSharding(mesh("auto"), P("data")))
 
 
 def test_arrays_go_to_a_mesh_as_copies():
@@ -306,10 +301,10 @@ def test_a_mesh_that_is_set_changes_nothing(key, kind, prefetch):
 def test_batches_over_devices_are_started_before_they_are_asked_for_in_order(key):
     with stream(loader(), key, sharding=NamedSharding(mesh("auto"), P("data")), prefetch=2) as batches:
         next(batches)
-        for begun in batches._pending:
-            begun._rows.result()
+        for pending in batches._pending:
+            pending._future.result()
         next(batches)
-        assert [begun._batch is not None for begun in batches._pending][:1] == [True]
+        assert batches._pending[0]._batch is not None
 
 
 def test_arrays_go_to_a_device_by_its_name():
