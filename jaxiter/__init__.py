@@ -1,5 +1,7 @@
 """jaxiter: a functional data loader for JAX. Every batch is a pure function of (key, epoch, step)."""
 
+from importlib.metadata import version as _version
+
 from .augment import Affine as Affine
 from .augment import AffineParams as AffineParams
 from .augment import Brightness as Brightness
@@ -37,3 +39,45 @@ from .loader import scan_epoch as scan_epoch
 from .sampler import permutation as permutation
 from .sampler import shuffled as shuffled
 from .sampler import train_validation_split as train_validation_split
+
+__version__ = _version("jaxiter")
+
+__all__ = [
+    "Affine",
+    "AffineParams",
+    "Brightness",
+    "Cast",
+    "Chain",
+    "ChannelShift",
+    "Explanation",
+    "ImageDataGenerator",
+    "Loader",
+    "Map",
+    "Normalize",
+    "NumpyArrayIterator",
+    "Plan",
+    "Rescale",
+    "SamplewiseNormalize",
+    "Statistics",
+    "Stream",
+    "Transform",
+    "Whiten",
+    "about_centre",
+    "affine_warp",
+    "compose",
+    "deterministic",
+    "explain",
+    "fit_statistics",
+    "flip_matrix",
+    "from_records",
+    "image_grid",
+    "permutation",
+    "rotation_matrix",
+    "scan_epoch",
+    "shear_matrix",
+    "shift_matrix",
+    "shuffled",
+    "stream",
+    "train_validation_split",
+    "zoom_matrix",
+]

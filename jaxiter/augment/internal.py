@@ -1,8 +1,8 @@
 """What the other subpackages use of this one beside its public names."""
 
 from ._cast import round_to as round_to
-from ._chain import is_place as is_place
-from ._chain import is_transform as is_transform
+from ._duck_typed import is_transform as is_transform
+from ._duck_typed import is_transform_or_none as is_transform_or_none
 from ._normalize import mean_of as mean_of
 from ._planned import is_planned as is_planned
 from ._planned import resample_planned as resample_planned

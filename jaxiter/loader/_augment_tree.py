@@ -12,7 +12,7 @@ import numpy as np
 from .._host_rows import dtype_of
 from .._warn import warn
 from ..augment import Chain
-from ..augment.internal import is_place, is_transform
+from ..augment.internal import is_transform, is_transform_or_none
 from ._data import leaf_name
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ def _spread(augment: Any, paths: Any, structure: Any) -> list[Any]:
         f"augment does not fit the data, whose leaves are:\n{_listing(paths)}\nExpected a transform or None at each "
         f"place, for example augment={_suggestion(paths, structure)}{_chain_remedy(augment)}"
     )
-    given = jax.tree.leaves_with_path(augment, is_leaf=is_place)
+    given = jax.tree.leaves_with_path(augment, is_leaf=is_transform_or_none)
     for where, transform in given:
-        if not is_place(transform):
+        if not is_transform_or_none(transform):
             wrapped = " Wrap a function in Map(function)." if callable(transform) else ""
             raise TypeError(f"{misfit}; got {transform!r} at augment{jax.tree_util.keystr(where)}.{wrapped}")
     # None in the data holds no leaf and is a place all the same.
