@@ -93,8 +93,8 @@ def _checked_rows(rows: npt.ArrayLike, size: int) -> np.ndarray:
     values = np.asarray(rows)
     if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
         raise TypeError(
-            f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array. For a bool mask use "
-            "np.flatnonzero(mask)."
+            f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array. For a bool mask "
+            "use np.flatnonzero(mask)."
         )
     if values.size == 0:
         raise ValueError("rows is empty; expected at least one row.")

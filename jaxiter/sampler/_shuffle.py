@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,8 @@ from .._keys import ORDER, Counter, Key, as_key, check_counter, role_key, words
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
     from jaxtyping import Array, Int
+
+Size: TypeAlias = int | np.uint32 | jax.Array
 
 MAX_ROUNDS = 4 * 31 + 16
 # Whole epochs are made in blocks of these lengths, so that a new size compiles nothing new.
@@ -85,9 +87,7 @@ def permutation(key: Key, epoch: Counter, size: int) -> Int[Array, " size"]:
     return jax.device_put(order)  # jnp.asarray would compile a program for every new size
 
 
-def shuffle_positions(
-    key: Key, epoch: Counter, position: ArrayLike, size: int | np.uint32 | jax.Array
-) -> Int[Array, ...]:
+def shuffle_positions(key: Key, epoch: Counter, position: ArrayLike, size: Size) -> Int[Array, ...]:
     """Unchecked version of `shuffled`, for use under tracing; `size` may be traced too."""
     most_rounds = MAX_ROUNDS if isinstance(size, jax.Array) else 4 * (int(size) - 1).bit_length() + 16
     size = jnp.asarray(size, np.uint32)
@@ -144,7 +144,7 @@ def _bit_length(x: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _shuffled(key: Key, epoch: Counter, position: ArrayLike, size: np.uint32 | jax.Array) -> jax.Array:
+def _shuffled(key: Key, epoch: Counter, position: ArrayLike, size: Size) -> jax.Array:
     return shuffle_positions(key, epoch, position, size)
 
 
