@@ -3,8 +3,8 @@
 from typing import TypeAlias
 
 from ._cast import round_to as round_to
-from ._chain import is_place as is_place
-from ._chain import is_transform as is_transform
+from ._duck_typed import is_transform as is_transform
+from ._duck_typed import is_transform_or_none as is_transform_or_none
 from ._normalize import mean_of as mean_of
 from ._statistics import moments as moments
 from ._statistics import whitening_bytes as whitening_bytes

@@ -13,7 +13,7 @@ from jax.tree_util import KeyPath, PyTreeDef
 from .._host_rows import dtype_of
 from .._warn import warn
 from ..augment import Chain
-from ..augment.internal import is_place, is_transform
+from ..augment.internal import is_transform, is_transform_or_none
 from ._data import Source, leaf_name
 
 Paths = Sequence[tuple[KeyPath, Source]]
@@ -68,19 +68,21 @@ def _transform_of_each_leaf(data: Any, augment: Any) -> list[Any]:
         return [None] * len(paths)
     if is_transform(augment):
         return _for_the_one_picture(augment, paths, structure)
-    given = jax.tree.leaves_with_path(augment, is_leaf=is_place)
+    given = jax.tree.leaves_with_path(augment, is_leaf=is_transform_or_none)
     error = (
         f"augment does not fit the data, whose leaves are:\n{_listing(paths)}\nExpected a transform or None at each "
         f"leaf or subtree, for example augment={_suggestion(paths, structure)}{_chain_remedy(augment)}"
     )
     for where, transform in given:
-        if not is_place(transform):
+        if not is_transform_or_none(transform):
             remedy = " Wrap a function in Map(function)." if callable(transform) else ""
             raise TypeError(f"{error}; got {transform!r} at augment{jax.tree_util.keystr(where)}.{remedy}")
     try:
-        broadcast = jax.tree.broadcast(augment, data, is_leaf=is_place)
+        broadcast = jax.tree.broadcast(augment, data, is_leaf=is_transform_or_none)
     except ValueError:
-        found = jax.tree.map(lambda node: _Word("None" if node is None else "transform"), augment, is_leaf=is_place)
+        found = jax.tree.map(
+            lambda node: _Word("None" if node is None else "transform"), augment, is_leaf=is_transform_or_none
+        )
         raise ValueError(f"{error}; got augment={found}.") from None
     as_any: Any = structure  # mypy does not know its methods
     transforms = as_any.flatten_up_to(broadcast)

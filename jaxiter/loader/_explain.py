@@ -86,5 +86,5 @@ def _explain(chains: Any, key: Key, epoch: Any, index: Any, before: Any) -> Any:
         if chain is None:
             explained.append((None, None, example))
         else:
-            explained.append(chain.told(own_key, example))
+            explained.append(chain.trace(own_key, example))
     return explained

@@ -152,14 +152,24 @@ def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
 
 
 def _rows_at(
-    key: Key, rows: ArrayLike | None, epoch: ArrayLike, step: ArrayLike, size: ArrayLike, index: IndexSpec
+    key: Key,
+    rows: ArrayLike | None,
+    epoch: ArrayLike,
+    step: ArrayLike,
+    size: int | np.uint32 | jax.Array,
+    index: IndexSpec,
 ) -> jax.Array:
     """The rows of one batch; positions past the end start over."""
     return _rows_of(key, rows, epoch, index.positions(step), size, index.shuffle)
 
 
 def _rows_of(
-    key: Key, rows: ArrayLike | None, epoch: ArrayLike, position: jax.Array, size: ArrayLike, shuffle: bool
+    key: Key,
+    rows: ArrayLike | None,
+    epoch: ArrayLike,
+    position: jax.Array,
+    size: int | np.uint32 | jax.Array,
+    shuffle: bool,
 ) -> jax.Array:
     position = position % size
     if shuffle:
