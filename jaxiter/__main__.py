@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--picture", type=Path, default=Path("jaxiter-digits.png"), help="where to put the contact sheet"
+        "--picture", type=Path, default=Path("jaxiter-digits.png"), help="where to put the picture of the augmentation"
     )
     options = parser.parse_args()
     if options.epochs < 1:
@@ -119,7 +119,7 @@ def _show_augmentation(loader: Loader, key: Any, num_epochs: int) -> Any:
     explained = [[explain(loader, key, epoch, row) for row in rows] for epoch in range(num_epochs)]
     before = np.stack([np.asarray(example.before[0]) / 16 for example in explained[0]])
     after = [np.stack([np.asarray(example.after[0]) for example in examples]) for examples in explained]
-    return image_grid([before, *after], high=1.0, scale=8)
+    return image_grid([before, *after], range=(0, 1), scale=8)
 
 
 if __name__ == "__main__":

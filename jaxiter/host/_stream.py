@@ -199,9 +199,10 @@ class Stream(Iterator[Any]):
         if self._settings.donate:
             self._last_batch = self._position[1], batch[0] if self._settings.with_mask else batch
         following = self._after(self._position)
+        is_last = self._has_ended(following)
         self._pending.popleft()
-        self._position = following
-        if self._has_ended(following):
+        self._position = following  # an interrupt below this line loses the batch
+        if is_last:
             self._end_threads()
         return batch
 
