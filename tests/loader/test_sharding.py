@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from jaxiter import Affine, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
 from jaxiter.loader._program import host_batch, resident_batch
 
-from ..data import assert_trees_close, assert_trees_equal, compilations, each_once, pairwise, pictures
+from ..data import assert_trees_close, assert_trees_equal, compilations, each_once, pictures
 
 IMAGES, LABELS = pictures(size=48, shape=(8, 8, 3))
 AUGMENTS = {
@@ -43,7 +43,7 @@ def is_laid_out(array, sharding):
     return array.sharding.is_equivalent_to(sharding, array.ndim) if is_explicit else array.sharding == sharding
 
 
-def loader(augment="everything", **options):
+def loader(augment="whole pixels", **options):
     return Loader((IMAGES, LABELS), batch_size=16, augment=(AUGMENTS[augment], None), **options)
 
 
@@ -85,10 +85,10 @@ SHARDINGS = {
 
 
 @pytest.mark.parametrize(
-    *pairwise(name=SHARDINGS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
+    *each_once(name=SHARDINGS, lying=product(["host", "every device", "divided"], ["auto", "explicit"]))
 )
-def test_every_sharding_over_the_leading_axis_will_do(key, name, where, kind):
-    shape, names, spec = SHARDINGS[name]
+def test_every_sharding_over_the_leading_axis_will_do(key, name, lying):
+    (shape, names, spec), (where, kind) = SHARDINGS[name], lying
     on, data = mesh(kind, shape, names), loader(remainder="pad")
     sharding = NamedSharding(on, spec)
     with stream(WHERE[where](data, on), key, sharding=sharding, with_mask=True) as batches:
@@ -125,7 +125,7 @@ def test_a_batch_under_jit_follows_the_shardings_of_the_program(key, kind, where
 @pytest.mark.parametrize("where", ["every device", "divided"])
 @pytest.mark.parametrize("kind", ["auto", "explicit"])
 def test_an_epoch_is_scanned_over_data_on_a_mesh(key, kind, where):
-    data = loader()
+    data = loader("zooms")
     resident = WHERE[where](data, mesh(kind))
 
     def step(total, batch):
@@ -153,9 +153,10 @@ def collectives(text):
 
 
 @pytest.mark.parametrize(
-    *pairwise(augment=AUGMENTS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
+    *each_once(augment=AUGMENTS, lying=product(["host", "every device", "divided"], ["auto", "explicit"]))
 )
-def test_each_device_makes_its_own_part_only(augment, where, kind):
+def test_each_device_makes_its_own_part_only(augment, lying):
+    where, kind = lying
     on = mesh(kind)
     text = compiled(WHERE[where](loader(augment), on), NamedSharding(on, P("data")))
     floats = {int(length) for length in re.findall(r"f32\[(\d+),8,8,3\]", text)}
@@ -239,8 +240,7 @@ def test_arrays_go_to_a_mesh_as_copies():
     np.testing.assert_array_equal(resident.data, IMAGES)
 
 
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("device", [0, 3])
+@pytest.mark.parametrize(*each_once(where=WHERE, device=[0, 3]))
 def test_a_key_that_a_checkpoint_gave_back_will_do(key, where, device):
     on, data = mesh("auto"), loader(rows=jax.device_put(np.arange(48)[::-1].copy(), jax.devices()[2]))
     each, expected = NamedSharding(on, P("data")), loader(rows=np.arange(48)[::-1]).batch(key, 0, 0)
@@ -271,9 +271,10 @@ OTHER = {
 
 
 @pytest.mark.parametrize(
-    *pairwise(other=OTHER, where=["every device", "divided", "labels on the host"], kind=["auto", "explicit"])
+    *each_once(other=OTHER, lying=product(["every device", "divided", "labels on the host"], ["auto", "explicit"]))
 )
-def test_batches_may_go_to_another_mesh_than_the_data(key, other, where, kind):
+def test_batches_may_go_to_another_mesh_than_the_data(key, other, lying):
+    where, kind = lying
     data, sharding = loader(), OTHER[other](kind)
     resident = WHERE[where](data, mesh(kind))
     with stream(resident, key, sharding=sharding) as batches:
