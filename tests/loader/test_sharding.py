@@ -109,8 +109,7 @@ def test_devices_in_another_order_and_other_kinds_of_sharding(key):
             assert_trees_close(batch, data.batch(key, 0, 1), tolerance=2e-5)
 
 
-@pytest.mark.parametrize("where", ["every device", "divided"])
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize(*each_once(where=["every device", "divided"], kind=["auto", "explicit"]))
 def test_a_batch_under_jit_follows_the_shardings_of_the_program(key, kind, where):
     on = mesh(kind)
     each, data = NamedSharding(on, P("data")), loader()
@@ -122,8 +121,7 @@ def test_a_batch_under_jit_follows_the_shardings_of_the_program(key, kind, where
     assert all(is_laid_out(leaf, each) for leaf in (*outside(resident, 1), *inside(resident, 1)))
 
 
-@pytest.mark.parametrize("where", ["every device", "divided"])
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize(*each_once(where=["every device", "divided"], kind=["auto", "explicit"]))
 def test_an_epoch_is_scanned_over_data_on_a_mesh(key, kind, where):
     data = loader("zooms")
     resident = WHERE[where](data, mesh(kind))
@@ -284,8 +282,7 @@ def test_batches_may_go_to_another_mesh_than_the_data(key, other, lying):
             assert all(leaf.sharding.is_equivalent_to(sharding, leaf.ndim) for leaf in jax.tree.leaves(batch))
 
 
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
-@pytest.mark.parametrize("where", ["every device", "divided", "labels on the host"])
+@pytest.mark.parametrize(*each_once(where=["every device", "divided", "labels on the host"], kind=["auto", "explicit"]))
 def test_without_a_sharding_data_on_a_mesh_give_the_batches_too(key, where, kind):
     data = loader()
     resident = WHERE[where](data, mesh(kind))
@@ -295,8 +292,7 @@ def test_without_a_sharding_data_on_a_mesh_give_the_batches_too(key, where, kind
     assert_trees_close(explain(resident, key, 0, 5).before, explain(data, key, 0, 5).before)
 
 
-@pytest.mark.parametrize("prefetch", [0, 2])
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize(*each_once(prefetch=[0, 2], kind=["auto", "explicit"]))
 def test_a_mesh_that_is_set_changes_nothing(key, kind, prefetch):
     data = loader()
     expected = data.batch(key, 0, 0)
