@@ -1,5 +1,6 @@
 """Small data sets and loaders that many tests share, and the choice of cases from a product."""
 
+from collections import Counter
 from contextlib import contextmanager
 from itertools import combinations, product
 
@@ -62,18 +63,28 @@ def compilations():
 
 
 def covering(sizes, strength=2):
-    """Few tuples of indices that hold every pair (of another strength: every value) of any axes, chosen greedily."""
-    columns = list(combinations(range(len(sizes)), strength))
+    """Few tuples of indices that hold every pair (of another strength: every value) of any axes, chosen greedily.
 
-    def parts(case):
-        return {(*axes, *(case[axis] for axis in axes)) for axes in columns}
+    Of equally good cases the one with more new combinations of one value more, and then with the values used least.
+    """
 
-    cases = {case: parts(case) for case in product(*map(range, sizes))}
-    missing, chosen = set().union(*cases.values()), []
+    def parts(case, strength):
+        return {(*axes, *(case[axis] for axis in axes)) for axes in combinations(range(len(sizes)), strength)}
+
+    def gain(case):
+        needed, finer, values = cases[case]
+        return len(needed & missing), len(finer - seen), -sum(used[value] for value in values)
+
+    strengths = (strength, strength + 1, 1)
+    cases = {case: [parts(case, width) for width in strengths] for case in product(*map(range, sizes))}
+    missing = set().union(*(needed for needed, _, _ in cases.values()))
+    seen, used, chosen = set(), Counter(), []
     while missing:
-        best = max(cases, key=lambda case: len(cases[case] & missing))
-        missing -= cases[best]
-        chosen.append(best)
+        chosen.append(max(cases, key=gain))
+        needed, finer, values = cases[chosen[-1]]
+        missing -= needed
+        seen |= finer
+        used.update(values)
     return chosen
 
 

@@ -1,5 +1,6 @@
 """The choice of cases from a product leaves no pair out."""
 
+from collections import Counter
 from itertools import combinations, product
 
 import jax
@@ -23,6 +24,9 @@ def test_every_value_occurs_in_as_many_cases_as_the_longest_axis_has():
         chosen = covering(sizes, strength=1)
         assert [{case[axis] for case in chosen} for axis in range(len(sizes))] == [set(range(size)) for size in sizes]
         assert len(chosen) == max(sizes)
+    assert len({case[:2] for case in covering((12, 4, 2), strength=1)}) == 12
+    assert len({case[1:] for case in covering((12, 4, 2), strength=1)}) == 8
+    assert {count for _, count in Counter(shape for _, shape in covering((16, 6), strength=1)).items()} == {2, 3}
     quick = [param.values for param in each_once(a="xyz", b="st")[1] if not param.marks]
     assert len(quick) == 3
 

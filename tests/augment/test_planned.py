@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from jaxiter.augment._warp import _affine_warp
 from jaxiter.loader._program import resident_batch
 from jaxiter.loader.internal import spec_of
 
-from ..data import compilations, pairwise
+from ..data import compilations, each_once
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
 CONFIGS = {
@@ -34,8 +35,9 @@ def both_ways(key, transform, shape, dtype=np.uint8, count=12):
     return np.asarray(planned, np.float64), np.asarray(general, np.float64)
 
 
-@pytest.mark.parametrize(*pairwise(name=CONFIGS, fill_mode=FILL_MODES, shape=SHAPES))
-def test_the_planned_way_gives_the_pixels_of_the_general_one(key, name, fill_mode, shape):
+@pytest.mark.parametrize(*each_once(config=product(CONFIGS, FILL_MODES), shape=SHAPES))
+def test_the_planned_way_gives_the_pixels_of_the_general_one(key, config, shape):
+    name, fill_mode = config
     planned, general = both_ways(key, replace(CONFIGS[name], fill_mode=fill_mode, cval=7.0), shape)
     np.testing.assert_allclose(planned, general, rtol=0, atol=1e-5 * 255)
 
@@ -52,9 +54,10 @@ SHIFTS = {
 
 
 @pytest.mark.parametrize(
-    *pairwise(name=SHIFTS, fill_mode=FILL_MODES, shape=[(9, 35, 3), (40, 70, 1)], dtype=[np.uint8, np.float32])
+    *each_once(config=product(SHIFTS, ["uint8", "float32"]), fill_mode=FILL_MODES, shape=[(9, 35, 3), (40, 70, 1)])
 )
-def test_rows_read_as_stretches_are_those_read_pixel_by_pixel(key, name, fill_mode, shape, dtype):
+def test_rows_read_as_stretches_are_those_read_pixel_by_pixel(key, config, fill_mode, shape):
+    name, dtype = config
     transform = replace(SHIFTS[name], fill_mode=fill_mode, cval=7.0)
     planned, general = both_ways(key, transform, shape, dtype)
     np.testing.assert_allclose(planned, general, rtol=0, atol=1e-5 * 255)
@@ -101,7 +104,7 @@ class Turned(Affine):
 
 
 @pytest.mark.parametrize(
-    *pairwise(
+    *each_once(
         transform=[Far(rotation=1.0, shift=0.01), Far(shift=0.1, whole_pixels=True), Turned(horizontal_flip=True)],
         fill_mode=FILL_MODES,
     )

@@ -14,7 +14,7 @@ from jaxiter import Affine, Chain, Loader, Normalize, Rescale, explain, scan_epo
 from jaxiter.loader._program import host_batch, resident_batch
 from jaxiter.loader.internal import read_batch, spec_of
 
-from ..data import assert_trees_close, assert_trees_equal, compilations, each_once, pairwise, pictures
+from ..data import assert_trees_close, assert_trees_equal, compilations, each_once, pictures
 
 IMAGES, LABELS = pictures(size=48, shape=(8, 8, 3))
 AUGMENTS = {
@@ -44,7 +44,7 @@ def is_laid_out(array, sharding):
     return array.sharding.is_equivalent_to(sharding, array.ndim) if is_explicit else array.sharding == sharding
 
 
-def loader(augment="everything", **options):
+def loader(augment="whole pixels", **options):
     return Loader((IMAGES, LABELS), batch_size=16, augment=(AUGMENTS[augment], None), **options)
 
 
@@ -86,10 +86,10 @@ SHARDINGS = {
 
 
 @pytest.mark.parametrize(
-    *pairwise(name=SHARDINGS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
+    *each_once(name=SHARDINGS, lying=product(["host", "every device", "divided"], ["auto", "explicit"]))
 )
-def test_every_sharding_over_the_leading_axis_will_do(key, name, where, kind):
-    shape, names, spec = SHARDINGS[name]
+def test_every_sharding_over_the_leading_axis_will_do(key, name, lying):
+    (shape, names, spec), (where, kind) = SHARDINGS[name], lying
     on, data = mesh(kind, shape, names), loader(remainder="pad")
     sharding = NamedSharding(on, spec)
     with stream(WHERE[where](data, on), key, sharding=sharding, with_mask=True) as batches:
@@ -110,8 +110,7 @@ def test_devices_in_another_order_and_other_kinds_of_sharding(key):
             assert_trees_close(batch, data.batch(key, 0, 1), tolerance=2e-5)
 
 
-@pytest.mark.parametrize("where", ["every device", "divided"])
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize(*each_once(where=["every device", "divided"], kind=["auto", "explicit"]))
 def test_a_batch_under_jit_follows_the_shardings_of_the_program(key, kind, where):
     on = mesh(kind)
     each, data = NamedSharding(on, P("data")), loader()
@@ -123,10 +122,9 @@ def test_a_batch_under_jit_follows_the_shardings_of_the_program(key, kind, where
     assert all(is_laid_out(leaf, each) for leaf in (*outside(resident, 1), *inside(resident, 1)))
 
 
-@pytest.mark.parametrize("where", ["every device", "divided"])
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize(*each_once(where=["every device", "divided"], kind=["auto", "explicit"]))
 def test_an_epoch_is_scanned_over_data_on_a_mesh(key, kind, where):
-    data = loader()
+    data = loader("zooms")
     resident = WHERE[where](data, mesh(kind))
 
     def step(total, batch):
@@ -155,9 +153,10 @@ def collectives(text):
 
 
 @pytest.mark.parametrize(
-    *pairwise(augment=AUGMENTS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
+    *each_once(augment=AUGMENTS, lying=product(["host", "every device", "divided"], ["auto", "explicit"]))
 )
-def test_each_device_makes_its_own_part_only(augment, where, kind):
+def test_each_device_makes_its_own_part_only(augment, lying):
+    where, kind = lying
     on = mesh(kind)
     text = compiled(WHERE[where](loader(augment), on), NamedSharding(on, P("data")))
     floats = {int(length) for length in re.findall(r"f32\[(\d+),8,8,3\]", text)}
@@ -234,8 +233,7 @@ def test_arrays_go_to_a_mesh_as_copies():
     np.testing.assert_array_equal(resident.data, IMAGES)
 
 
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("device", [0, 3])
+@pytest.mark.parametrize(*each_once(where=WHERE, device=[0, 3]))
 def test_a_key_that_a_checkpoint_gave_back_will_do(key, where, device):
     on, data = mesh("auto"), loader(rows=jax.device_put(np.arange(48)[::-1].copy(), jax.devices()[2]))
     each, expected = NamedSharding(on, P("data")), loader(rows=np.arange(48)[::-1]).batch(key, 0, 0)
@@ -266,9 +264,10 @@ OTHER = {
 
 
 @pytest.mark.parametrize(
-    *pairwise(other=OTHER, where=["every device", "divided", "labels on the host"], kind=["auto", "explicit"])
+    *each_once(other=OTHER, lying=product(["every device", "divided", "labels on the host"], ["auto", "explicit"]))
 )
-def test_batches_may_go_to_another_mesh_than_the_data(key, other, where, kind):
+def test_batches_may_go_to_another_mesh_than_the_data(key, other, lying):
+    where, kind = lying
     data, sharding = loader(), OTHER[other](kind)
     resident = WHERE[where](data, mesh(kind))
     with stream(resident, key, sharding=sharding) as batches:
@@ -278,8 +277,7 @@ def test_batches_may_go_to_another_mesh_than_the_data(key, other, where, kind):
             assert all(leaf.sharding.is_equivalent_to(sharding, leaf.ndim) for leaf in jax.tree.leaves(batch))
 
 
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
-@pytest.mark.parametrize("where", ["every device", "divided", "labels on the host"])
+@pytest.mark.parametrize(*each_once(where=["every device", "divided", "labels on the host"], kind=["auto", "explicit"]))
 def test_without_a_sharding_data_on_a_mesh_give_the_batches_too(key, where, kind):
     data = loader()
     resident = WHERE[where](data, mesh(kind))
@@ -289,8 +287,7 @@ def test_without_a_sharding_data_on_a_mesh_give_the_batches_too(key, where, kind
     assert_trees_close(explain(resident, key, 0, 5).before, explain(data, key, 0, 5).before)
 
 
-@pytest.mark.parametrize("prefetch", [0, 2])
-@pytest.mark.parametrize("kind", ["auto", "explicit"])
+@pytest.mark.parametrize(*each_once(prefetch=[0, 2], kind=["auto", "explicit"]))
 def test_a_mesh_that_is_set_changes_nothing(key, kind, prefetch):
     data = loader()
     expected = data.batch(key, 0, 0)
