@@ -70,8 +70,10 @@ class Load(NamedTuple):
 
     def check(self, batch: Any) -> None:
         """Of uniform noise: the whole range nearly reached, and half of it the mean (borders repeat)."""
-        assert str(batch.dtype).removeprefix("torch.") == self.dtype, (batch.dtype, self.dtype)
-        values = np.asarray(batch, np.float32)  # NumPy would sum bfloat16 in bfloat16
+        dtype = getattr(batch.dtype, "name", str(batch.dtype).removeprefix("torch."))  # TensorFlow and torch too
+        assert dtype == self.dtype, (dtype, self.dtype)
+        # NumPy would sum bfloat16 in bfloat16, and takes no tensor of a GPU.
+        values = np.asarray(batch.float().cpu() if hasattr(batch, "detach") else batch).astype(np.float32)
         assert values.shape == (self.batch_size, self.side, self.side, 3), values.shape
         assert values.min() >= 0, values.min()
         assert 0.9 * self.top < values.max() <= self.top * 1.00001, values.max()
