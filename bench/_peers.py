@@ -225,8 +225,7 @@ def opencv_warp(images: np.ndarray, threads: int = THREADS) -> Warp:
 
 
 def torch_warp(images: Any) -> Warp:
-    """`images` as NumPy has them, or as planes on a device, which is torch's own layout."""
-    planes = torch_planes(images) if isinstance(images, np.ndarray) else images
+    planes = torch.as_tensor(images).permute(0, 3, 1, 2).contiguous()  # torch's own layout, made once
     half = (planes.shape[-1] - 1) / 2
 
     def warp(rows: Any, matrices: Any) -> Any:
@@ -241,15 +240,9 @@ def torch_warp(images: Any) -> Warp:
     return warp
 
 
-def torch_planes(images: np.ndarray, device: str = "cpu") -> Any:
-    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).contiguous()
-
-
 def by_torch(load: Load, images: Any, compiled: bool = False) -> Call:
     """Orders and draws are torch's own, on the device of the images."""
-    data = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    if load.ranges is not None:
-        data = torch_planes(images) if isinstance(images, np.ndarray) else images
+    data = torch.as_tensor(images)
     dtype, warp = getattr(torch, load.dtype), load.ranges and torch_warp(data)
 
     def step(rows: Any) -> Any:
