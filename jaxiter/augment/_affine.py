@@ -214,8 +214,9 @@ class Affine(Transform):
 
     @property
     def is_identity(self) -> bool:
+        """Whether `matrix` is the identity, whatever is drawn: options that are off leave their draws unused."""
         is_on = self._rotates or self._shears or self._zooms or self._shifts or self._flips
-        return self._draws_from_its_ranges and not is_on
+        return type(self).matrix is Affine.matrix and not is_on
 
     @property
     def _draws_from_its_ranges(self) -> bool:

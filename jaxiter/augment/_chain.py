@@ -29,8 +29,8 @@ class Chain(Transform):
     Adjacent `Affine`s with equal fill_mode, cval and order are one resampling: the picture is interpolated once,
     and borders are filled once, after the whole map.
 
-    Every step draws from its own key, told apart by its kind and by how many of its kind stand before it, so that
-    adding a step moves no draw of another kind.
+    Every step draws from its own key, which depends on its kind and on how many of its kind stand before it, so that
+    adding a step changes no draw of another kind.
 
     Args:
         *transforms: `Transform`s, or anything with `sample(key, image_shape)` and `apply(params, image)` that is not

@@ -73,6 +73,7 @@ def test_the_shape_is_kept_and_the_dtype_follows_the_rule(name, dtype):
 def test_one_trace_under_jit_and_vmap_serves_every_batch_and_equals_a_loop(name):
     """To 1e-3 of bytes; a cast at the end may round a value near a tie the other way."""
     transform = TRANSFORMS[name]
+    chex.clear_trace_counter()
 
     @jax.jit
     @chex.assert_max_traces(n=1)
