@@ -53,6 +53,14 @@ def test_num_epochs_is_counted_from_zero_whatever_the_start(key):
     assert list(stream(data, key, num_epochs=0)) == []
 
 
+def test_it_prints_where_it_stands(key):
+    batches = stream(loader(), key, num_epochs=2, prefetch=1)
+    next(batches)
+    assert repr(batches) == "<jaxiter stream: at epoch 0, step 1 of 5, num_epochs=2, batch_size=4, prefetch=1>"
+    batches.close()
+    assert "closed, at epoch 0, step 1" in repr(batches)
+
+
 def test_it_never_ends_without_num_epochs(key):
     with stream(loader(), key) as batches:
         for _ in range(3 * 5 + 2):

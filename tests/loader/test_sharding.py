@@ -2,6 +2,7 @@
 
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxiter import Affine, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
+from jaxiter import Affine, Chain, Loader, Map, Normalize, Rescale, explain, scan_epoch, stream
 from jaxiter.loader._program import host_batch, resident_batch
 from jaxiter.loader.internal import read_batch, spec_of
 
@@ -189,16 +190,13 @@ def test_examples_that_several_devices_hold_are_read_once(key):
     assert asked == [16]
 
 
-def test_one_program_serves_all_batches_of_a_sharding(key):
-    on = mesh("auto")
-    resident = loader().to_device(NamedSharding(on, P()))
-    each = NamedSharding(on, P("data"))
-    resident.batch(key, 0, 0, sharding=each)
-    before = resident_batch._cache_size()
-    for place in [(0, 1), (3, 2)]:
+def test_one_trace_serves_all_batches_of_a_sharding(key):
+    chex.clear_trace_counter()
+    step = Map(chex.assert_max_traces(lambda image: image + 1, 1))
+    resident = Loader(IMAGES, batch_size=16, augment=step).to_device(NamedSharding(mesh("auto"), P()))
+    for position in [(0, 0), (0, 1), (3, 2)]:
         again = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), P("data"))
-        resident.batch(key, *place, sharding=again)
-    assert resident_batch._cache_size() == before
+        resident.batch(key, *position, sharding=again)
 
 
 BAD_INPUT = {
