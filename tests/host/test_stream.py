@@ -68,7 +68,7 @@ def test_it_never_ends_without_num_epochs(key):
         assert batches.position == (3, 2)
 
 
-def test_positions_count_batches_handed_over_not_those_made_ahead(key):
+def test_positions_count_batches_returned_not_those_made_ahead(key):
     with stream(loader(), key, prefetch=4) as batches:
         assert batches.position == (0, 0)
         next(batches)
@@ -320,7 +320,7 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize(("options", "error", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
-def test_bad_input_is_refused_at_the_door(key, options, error, words):
+def test_bad_input_is_refused(key, options, error, words):
     arguments = {"loader": loader(), "key": key, **options}
     with pytest.raises(error, match=words):
         stream(arguments.pop("loader"), arguments.pop("key"), **arguments)
