@@ -1,4 +1,4 @@
-"""The batches of a stream, each begun before it is asked for: submit, wait, return."""
+"""The batches of a stream, each started before it is asked for: submit, wait, return."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def finish_in_order(pending: Iterable[Pending]) -> None:
 
 
 class Prefetcher:
-    """Begins the batches of a stream; where rows have to be read, in threads."""
+    """Starts the batches of a stream; where rows have to be read, in threads."""
 
     def __init__(self, settings: Settings):
         self._spec, self._key, self._with_mask = settings.spec, settings.key, settings.with_mask
@@ -105,7 +105,7 @@ class Prefetcher:
         self._reading_key = _on_cpu(key) if self._num_threads else key
         self._pool = Pool(self._num_threads, "jaxiter-stream")
 
-    def begin(self, position: Position, donated: Any) -> Pending:
+    def start(self, position: Position, donated: Any) -> Pending:
         if not self._num_threads:  # dispatch is asynchronous: arrays on the device need no thread
             try:
                 return Pending(position, None, batch=self._make(position, donated))
@@ -123,11 +123,11 @@ class Prefetcher:
         )
 
     def close(self) -> None:
-        """Ends the threads for good: what is begun afterwards is cancelled."""
+        """Ends the threads for good: what is started afterwards is cancelled."""
         self._pool.close()
 
     def restart(self) -> None:
-        """Ends the threads; others start with the next batch that is begun."""
+        """Ends the threads; others start with the next batch."""
         if self._pool.is_used:
             self._pool.close()
             self._pool = Pool(self._num_threads, "jaxiter-stream")

@@ -37,15 +37,15 @@ def stream(
 ) -> Stream:
     """Batches one after the other, epoch after epoch, with the next ones under way.
 
-    What it yields is exactly `loader.batch(key, epoch, step)` at each place, so a run resumes from `position`.
+    What it yields is exactly `loader.batch(key, epoch, step)` at each position, so a run resumes from `position`.
 
     Args:
         loader: What to show.
         key: As for `Loader.batch`.
         start: (epoch, step) of the first batch.
         num_epochs: The epoch at which it stops, counted from 0 whatever `start` is; None never ends.
-        prefetch: Batches that are made ahead. With arrays on the host threads read them; they end with the stream.
-            0 makes each batch when it is asked for.
+        prefetch: Batches computed ahead. Arrays on the host are read by threads, which end with the stream.
+            0 computes each batch when it is asked for.
         sharding: A `jax.sharding.Sharding` over the leading axis, whose devices divide batch_size: batches are global
             arrays laid out by it, and every device makes its own part. Where it has devices of several processes all
             of them make the stream alike, which is checked when it starts, and each reads only its own rows. None:
@@ -184,7 +184,7 @@ class Stream(Iterator[Any]):
         self._check_open()
         if self._pending and self._pending[0].position != self._position:  # an interrupt came between two lines below
             self._cancel_pending()
-        self._begin_ahead()
+        self._start_ahead()
         try:
             batch = self._pending[0].result()
             finish_in_order(self._pending)
@@ -206,10 +206,10 @@ class Stream(Iterator[Any]):
             self._end_threads()
         return batch
 
-    def _begin_ahead(self) -> None:
+    def _start_ahead(self) -> None:
         position = self._after(self._pending[-1].position) if self._pending else self._position
         while len(self._pending) <= self._settings.prefetch and not self._has_ended(position):
-            self._pending.append(self._prefetcher.begin(position, self._donated(position)))
+            self._pending.append(self._prefetcher.start(position, self._donated(position)))
             position = self._after(position)
 
     def _donated(self, position: Position) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .._keys import Key
-from ._program import host_batch, resident_batch, stack_place
+from ._program import host_batch, resident_batch, stack_counters
 from ._read import HostRows
 from ._spec import BatchSpec
 
@@ -26,7 +26,7 @@ def compute_batch(
     program = spec.program_at(step)
     if rows is None:
         leaves: Any = spec.leaves
-        return resident_batch(program, leaves, spec.chain_leaves, spec.rows, key, stack_place(epoch, step), donated)
+        return resident_batch(program, leaves, spec.chain_leaves, spec.rows, key, stack_counters(epoch, step), donated)
     return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, donated)
 
 

@@ -48,9 +48,9 @@ class Loader:
             source for example, becomes its columns: see `from_records`.
         batch_size: Examples in a batch.
         augment: A transform for the one leaf of rank 4, images of shape (size, height, width, channels); or a tree
-            prefix of the data with a transform or None at each place: `(transform, None)`, `{"image": transform,
-            "mask": other, "label": None}`.
-        shuffle: Show every epoch in an order of its own. False: in the order of the data, or of `rows`.
+            prefix of the data with a transform or None at each leaf or subtree: `(transform, None)`, `{"image":
+            transform, "mask": other, "label": None}`.
+        shuffle: Show every epoch in another order. False: in the order of the data, or of `rows`.
         remainder: What becomes of the last examples where batch_size does not divide the size. "drop" leaves them
             out (other ones every epoch), "pad" fills the batch with examples from the epoch's start, see `mask`,
             "keep" makes the last batch short.
@@ -182,7 +182,7 @@ class Loader:
         return batch_mask(self._spec, self._check_step(step))
 
     def batch(self, key: Key, epoch: Counter, step: Counter, *, sharding: Sharding | None = None) -> Any:
-        """The batch at one place of the stream, in the structure of the data.
+        """The batch at (epoch, step), in the structure of the data.
 
         Args:
             key: A `jax.random.key` or legacy PRNGKey of threefry.

@@ -75,10 +75,10 @@ def resident_batch(
     chain_leaves: Sequence[jax.Array],
     rows: ArrayLike | None,
     key: Key,
-    place: ArrayLike,
+    epoch_step: ArrayLike,
     donated: Any = None,
 ) -> Any:
-    """The batch at `place`, (epoch, step), of data that are on the device.
+    """The batch at `epoch_step`, uint32[2], of data that are on the device.
 
     Args:
         leaves, chain_leaves: The arrays of the data, and those inside the chains.
@@ -87,19 +87,20 @@ def resident_batch(
     """
 
     def batch(
-        leaves: Sequence[jax.Array], chain_leaves: Sequence[jax.Array], rows: Any, key: Key, place: jax.Array
+        leaves: Sequence[jax.Array], chain_leaves: Sequence[jax.Array], rows: Any, key: Key, epoch_step: jax.Array
     ) -> Any:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
         size = (leaves[0] if rows is None else rows).shape[0]
 
         def augmented() -> list[jax.Array]:
-            index = _rows_at(key, rows, place[0], place[1], np.uint32(size), program.index)
+            epoch, step = epoch_step
+            index = _rows_at(key, rows, epoch, step, np.uint32(size), program.index)
             gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, leaves, strict=True)]
-            return augment_rows(chains, key, place[0], index, gathered)
+            return augment_rows(chains, key, epoch, index, gathered)
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, rows, key, place)
+    return laid_out(batch, program.sharding)(leaves, chain_leaves, rows, key, epoch_step)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
@@ -131,8 +132,8 @@ def host_batch(
     return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index)
 
 
-def stack_place(epoch: ArrayLike, step: ArrayLike) -> ArrayLike:
-    """One argument of a program in place of two: each costs 7 us."""
+def stack_counters(epoch: ArrayLike, step: ArrayLike) -> ArrayLike:
+    """One argument of a program instead of two: each costs 7 us."""
     if isinstance(epoch, jax.core.Tracer) or isinstance(step, jax.core.Tracer):
         return jnp.stack([jnp.asarray(epoch), jnp.asarray(step)])
     return np.array([epoch, step], np.uint32)
@@ -145,7 +146,7 @@ def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
         last = min(step, num_steps) * batch_size
         after = f" or {last + batch_size}" if step < num_steps else ""
         raise ValueError(
-            f"num_examples is {num_examples}; expected a place where a batch of {batch_size} begins, here "
+            f"num_examples is {num_examples}; expected a position where a batch of {batch_size} begins, here "
             f"{last}{after} (examples are then shown twice, or left out), or a batch_size that divides it."
         )
     return step

@@ -60,7 +60,7 @@ def from_records(source: Any) -> Any:
 
 
 def with_columns(data: Any) -> Any:
-    """`data` with the columns of a source in place of each leaf that is one and no array."""
+    """`data` where every leaf that is a source of examples is replaced by its columns."""
     return jax.tree.map(lambda leaf: from_records(leaf) if _is_source(leaf) else leaf, data)
 
 

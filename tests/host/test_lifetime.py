@@ -90,7 +90,7 @@ def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options):
             if not came:
                 break
     assert 20 < line_number < 999
-    # An interrupt in the very last lines is one after the batch was handed over; nothing is done there.
+    # An interrupt in the very last lines comes after the position has moved; nothing is done there.
     assert too_late <= 4
 
 
@@ -110,7 +110,7 @@ def test_an_interrupt_while_the_first_threads_start_leaves_a_stream_that_goes_on
     assert wait_for(lambda: not stream_threads())
 
 
-def test_a_thread_that_the_system_refuses_is_told_and_started_later(key, monkeypatch):
+def test_a_thread_that_the_system_refuses_is_an_error_and_started_later(key, monkeypatch):
     start, refused = threading.Thread.start, []
 
     def refuse(thread):
@@ -129,15 +129,15 @@ def test_a_thread_that_the_system_refuses_is_told_and_started_later(key, monkeyp
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{"num_threads": 2}, {"sharding": four_devices(), "prefetch": 4}], ids=str)
-def test_closing_from_another_thread_at_any_time_is_told_as_that_and_leaves_no_thread(key, options):
-    data, told = loader(size=4000), []
+def test_closing_from_another_thread_at_any_time_is_an_error_that_says_so_and_leaves_no_thread(key, options):
+    data, errors = loader(size=4000), []
 
     def take(batches):
         try:
             for _ in batches:
                 pass
         except BaseException as error:
-            told.append(error)
+            errors.append(error)
 
     for trial in range(100):
         batches = stream(data, key, **options)
@@ -147,8 +147,8 @@ def test_closing_from_another_thread_at_any_time_is_told_as_that_and_leaves_no_t
         batches.close()
         taker.join(20)
         assert not taker.is_alive()
-    assert {(type(error), "the stream is closed" in str(error)) for error in told} == {(ValueError, True)}
-    assert len(told) == 100
+    assert {(type(error), "the stream is closed" in str(error)) for error in errors} == {(ValueError, True)}
+    assert len(errors) == 100
     assert wait_for(lambda: not stream_threads())
 
 
@@ -171,27 +171,27 @@ def test_threads_that_share_a_stream_get_every_batch_once_between_them(key, opti
     assert sorted(seen) == list(range(0, 400, 4))
 
 
-def test_who_waits_while_another_thread_closes_is_told_so(key):
+def test_who_waits_while_another_thread_closes_gets_an_error_that_says_so(key):
     class Slow(Source):
         def __getitem__(self, index):
             time.sleep(0.3)
             return np.stack([index, index], 1).astype(np.float32)
 
-    batches, told = stream(Loader(Slow(None), batch_size=4), key, prefetch=3), []
+    batches, errors = stream(Loader(Slow(None), batch_size=4), key, prefetch=3), []
 
     def take():
         try:
             for _ in batches:
                 pass
         except ValueError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     taker = threading.Thread(target=take)
     taker.start()
     time.sleep(0.1)
     batches.close()
     taker.join()
-    assert "the stream is closed" in told[0]
+    assert "the stream is closed" in errors[0]
 
 
 def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
@@ -204,13 +204,13 @@ def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
             return np.stack([index, index], 1).astype(np.float32)
 
     batches = stream(Loader(Hanging(None), batch_size=4), key)
-    told = []
+    errors = []
 
     def take():
         try:
             next(batches)
         except ValueError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     taker = threading.Thread(target=take)
     taker.start()
@@ -221,7 +221,7 @@ def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
     assert stream_threads()
     release.set()  # and the thread is gone with its read
     taker.join()
-    assert "the stream is closed" in told[0]
+    assert "the stream is closed" in errors[0]
 
 
 def test_abandoned_streams_are_collected_with_their_threads(key):
@@ -327,7 +327,7 @@ FORK = (
     import threading, warnings
     warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)  # of JAX, that this may hang
     warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)  # of Python 3.12
-    def tell_a_child():
+    def check_a_child():
         child = os.fork()
         if not child:
             signal.alarm(10)
@@ -342,7 +342,7 @@ FORK = (
 
 
 @pytest.mark.slow
-def test_after_a_fork_while_another_thread_waits_the_child_is_told():
+def test_after_a_fork_while_another_thread_waits_the_child_gets_an_error():
     done = run(
         FORK
         + """
@@ -351,7 +351,7 @@ def test_after_a_fork_while_another_thread_waits_the_child_is_told():
     waiting = threading.Thread(target=lambda: next(batches))
     waiting.start()
     time.sleep(0.2)
-    tell_a_child()
+    check_a_child()
     waiting.join()
     batches.close()
     """
@@ -360,11 +360,11 @@ def test_after_a_fork_while_another_thread_waits_the_child_is_told():
 
 
 @pytest.mark.slow
-def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
+def test_after_a_fork_the_child_gets_an_error_and_the_parent_goes_on():
     done = run(
         FORK
         + """
-    tell_a_child()
+    check_a_child()
     child = os.fork()
     if not child:
         batches.close()

@@ -132,7 +132,7 @@ def test_steps_that_reduce_pass_over_divided_data(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(200)
-def test_processes_that_differ_are_all_told_in_what(tmp_path):
+def test_processes_that_differ_all_say_in_what(tmp_path):
     run("disagree", 2, tmp_path)
     for rank in range(2):
         said = (tmp_path / f"error-{rank}").read_text()
@@ -202,13 +202,13 @@ def test_whatever_decides_a_stream_is_compared(name):
     assert [field for field in one if _digest(one[field]).tolist() != _digest(other[field]).tolist()] == [name]
 
 
-def test_functions_and_arrays_of_equal_configs_are_told_alike():
+def test_functions_and_arrays_of_equal_configs_compare_equal():
     """Other processes have them at other addresses."""
 
-    def told(mean):
+    def augment_field(mean):
         augment = Chain(Map(np.negative), Normalize(mean, np.ones(3)))
         return fields_of(Loader(shared.data(), batch_size=8, augment=augment))["augment"]
 
-    assert _digest(told(np.zeros(3))).tolist() == _digest(told(np.zeros(3))).tolist()
-    assert _digest(told(np.zeros(3))).tolist() != _digest(told(np.full(3, 0.5))).tolist()
-    assert "0x" not in repr(told(np.zeros(3))[0])
+    assert _digest(augment_field(np.zeros(3))).tolist() == _digest(augment_field(np.zeros(3))).tolist()
+    assert _digest(augment_field(np.zeros(3))).tolist() != _digest(augment_field(np.full(3, 0.5))).tolist()
+    assert "0x" not in repr(augment_field(np.zeros(3))[0])

@@ -53,6 +53,14 @@ def test_num_epochs_is_counted_from_zero_whatever_the_start(key):
     assert list(stream(data, key, num_epochs=0)) == []
 
 
+def test_it_prints_where_it_stands(key):
+    batches = stream(loader(), key, num_epochs=2, prefetch=1)
+    next(batches)
+    assert repr(batches) == "<jaxiter stream: at epoch 0, step 1 of 5, num_epochs=2, batch_size=4, prefetch=1>"
+    batches.close()
+    assert "closed, at epoch 0, step 1" in repr(batches)
+
+
 def test_it_never_ends_without_num_epochs(key):
     with stream(loader(), key) as batches:
         for _ in range(3 * 5 + 2):
@@ -60,7 +68,7 @@ def test_it_never_ends_without_num_epochs(key):
         assert batches.position == (3, 2)
 
 
-def test_positions_count_batches_handed_over_not_those_made_ahead(key):
+def test_positions_count_batches_returned_not_those_made_ahead(key):
     with stream(loader(), key, prefetch=4) as batches:
         assert batches.position == (0, 0)
         next(batches)
@@ -312,7 +320,7 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize(("options", "error", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
-def test_bad_input_is_refused_at_the_door(key, options, error, words):
+def test_bad_input_is_refused(key, options, error, words):
     arguments = {"loader": loader(), "key": key, **options}
     with pytest.raises(error, match=words):
         stream(arguments.pop("loader"), arguments.pop("key"), **arguments)

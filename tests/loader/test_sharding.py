@@ -15,6 +15,7 @@ from jaxiter.loader._program import host_batch, resident_batch
 from jaxiter.loader.internal import read_batch, spec_of
 
 from ..data import assert_trees_close, assert_trees_equal, compilations, each_once, pictures
+from ..host.sources import wait_for
 
 IMAGES, LABELS = pictures(size=48, shape=(8, 8, 3))
 AUGMENTS = {
@@ -298,8 +299,7 @@ def test_a_mesh_that_is_set_changes_nothing(key, kind, prefetch):
 def test_batches_over_devices_are_started_before_they_are_asked_for_in_order(key):
     with stream(loader(), key, sharding=NamedSharding(mesh("auto"), P("data")), prefetch=2) as batches:
         next(batches)
-        for pending in batches._pending:
-            pending._future.result()
+        assert wait_for(lambda: all(pending.done() for pending in batches._pending))
         next(batches)
         assert batches._pending[0]._batch is not None
 

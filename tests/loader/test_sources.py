@@ -151,7 +151,7 @@ TRUNCATED = {
 
 @pytest.mark.parametrize("offset", [0, 9001])
 @pytest.mark.parametrize("use", TRUNCATED)
-def test_a_truncated_file_is_told_wherever_it_is_read(use, offset, key, tmp_path):
+def test_a_truncated_file_is_an_error_wherever_it_is_read(use, offset, key, tmp_path):
     """Elsewhere this ends the process, with SIGBUS."""
     array = memmap(tmp_path, offset=offset)
     TRUNCATED[use](array, key)
@@ -160,11 +160,11 @@ def test_a_truncated_file_is_told_wherever_it_is_read(use, offset, key, tmp_path
         TRUNCATED[use](array, key)
 
 
-def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path):
+def test_just_the_rows_that_are_read_are_announced(monkeypatch, tmp_path):
     array = np.memmap(tmp_path / "rows", np.uint8, "w+", offset=100, shape=(400, 5000))
     announced = []
 
-    class Told:
+    class Mapping:
         def madvise(self, advice, start, length):
             assert advice == mmap.MADV_WILLNEED
             assert start % mmap.PAGESIZE == 0
@@ -172,7 +172,7 @@ def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path
 
     rows = np.array([300, 2, 2, 41])
     mapping, _ = _host_rows._mapping_of(array[1:])
-    _host_rows._announce(Told(), array[1:], rows, _host_rows._offset_in(mapping, array[1:]))
+    _host_rows._announce(Mapping(), array[1:], rows, _host_rows._offset_in(mapping, array[1:]))
     for row, (start, stop) in zip([3, 42, 301], announced, strict=True):
         first = 100 + 5000 * row
         assert first - mmap.PAGESIZE < start <= first
@@ -180,7 +180,7 @@ def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path
 
 
 def test_a_memmap_that_is_written_to_keeps_what_was_written(key, tmp_path, monkeypatch):
-    """Pages are let go after reading; those of a private mapping hold what no file has."""
+    """Pages are released after reading; those of a private mapping hold what no file has."""
     monkeypatch.setattr("jaxiter._host_rows._RELEASE", 0)
     for mode in ("c", "r+"):
         array = memmap(tmp_path, mode)
@@ -256,7 +256,7 @@ def test_ten_gigabytes_stream_through_a_small_resident_set(tmp_path):
     os.remove(tmp_path / "sparse")
     size, _, growth = map(float, done.stdout.split())
     assert size > 10
-    assert growth < 200  # MB; without letting pages go it is several thousand
+    assert growth < 200  # MB; without releasing pages it is several thousand
 
 
 def test_a_number_of_a_record_that_does_not_fit_is_refused(key):
@@ -268,11 +268,11 @@ def test_a_number_of_a_record_that_does_not_fit_is_refused(key):
 
 
 def test_a_plain_array_over_a_mapped_file_is_read_as_the_memmap(tmp_path, monkeypatch):
-    """Its pages are let go as well."""
-    let_go = []
-    monkeypatch.setattr(_host_rows, "_release", lambda array, num_rows: let_go.append(num_rows))
+    """Its pages are released as well."""
+    released = []
+    monkeypatch.setattr(_host_rows, "_release", lambda array, num_rows: released.append(num_rows))
     Loader(np.asarray(memmap(tmp_path)), batch_size=4).batch(jax.random.key(0), 0, 0)
-    assert let_go == [4]
+    assert released == [4]
 
 
 def test_a_traced_step_over_a_source_is_refused(key):
