@@ -111,16 +111,13 @@ def table(contestants: Sequence[Contestant], baseline: str | None) -> str:
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Rows as a Markdown table, the first one its head, padded so that it also reads in a terminal."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * (width - 1) + ":" if column else "-" * width for column, width in enumerate(widths)]
-    padded = [
-        [
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in (rows[0], rule, *rows[1:])
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
+    lines = []
+    for first, *others in (rows[0], rule, *rows[1:]):
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def versions(packages: Iterable[str] = ("jax", "jaxlib", "numpy", "keras", "scipy")) -> dict[str, str]:

@@ -81,14 +81,14 @@ class Run:
         self.add(f"## {title}\n\n{table(contestants, baseline)}")
 
     def everything(self) -> None:
-        what = {W1: "the whole augmentation", W2: "the whole augmentation", W3: "flip and fractional shift"}
+        whole = "the whole augmentation"
+        what = {"W1": whole, "W2": whole, "W3": "flip and fractional shift"}
         for load in (W1, W2, W3, W4S, W4L):
-            images = load.images()
-            baseline = KERAS if load in what else NUMPY
-            if load in (W1, W2):
+            if what.get(load.name) == whole:
                 check_warps(load)
-            contestants = [*peers(load, images), *ours(load, images)]
-            self.compete(load.name, f"{load}, {what.get(load, 'shuffle, gather and cast')}", contestants, baseline)
+            images, baseline = load.images(), KERAS if load.ranges else NUMPY
+            title = f"{load}, {what.get(load.name, 'shuffle, gather and cast')}"
+            self.compete(load.name, title, [*peers(load, images), *ours(load, images)], baseline)
         for load in (W1, W2):
             title = f"{load.side}x{load.side}x3 float32, 16 images along given matrices"
             self.compete(f"cubic {load.side}", title, cubic(load), SCIPY)

@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from _loads import KEY, W1, W2
-from _timing import machine, markdown, write_section
+from _timing import machine, markdown, versions, write_section
 
 from jaxiter import Loader, stream
 
@@ -139,7 +139,8 @@ def main() -> None:
     body += f"\n\n{disk(arguments.disk, arguments.quick)}" if arguments.disk else ""
     print(body)
     if arguments.write:
-        head = f"## Scale\n\nWritten by `python bench/scale.py --write --disk FOLDER`. {machine()}."
+        packages = ", ".join(f"{name} {number}" for name, number in versions().items())
+        head = f"## Scale\n\nWritten by `python bench/scale.py --write --disk FOLDER`. {machine()}; {packages}."
         write_section("scale", f"{head}\n\n{body}")
 
 
