@@ -8,11 +8,14 @@ is first the picture change of `a`, then that of `b`.
 from __future__ import annotations
 
 from functools import partial, reduce
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from ._rounded import hidden_zero, rounded, sine_cosine, tangent
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -36,7 +39,7 @@ def rotation_matrix(theta: Scalar) -> Float[Array, "3 3"]:
         [[2, 4], [1, 3]]
     """
     theta = jnp.asarray(theta, np.float32)
-    cos, sin = _exact_zero(jnp.cos(theta)), _exact_zero(jnp.sin(theta))
+    sin, cos = map(_exact_zero, sine_cosine(theta))
     return _matrix([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
@@ -47,7 +50,7 @@ def _exact_zero(x: Any) -> Any:
 
 def shear_matrix(shear: Scalar) -> Float[Array, "3 3"]:
     """Leans upright lines by `shear` radians: what lies above (0, 0) moves right, what lies below moves left."""
-    return _matrix([[1.0, 0.0, 0.0], [jnp.tan(jnp.asarray(shear, np.float32)), 1.0, 0.0], [0.0, 0.0, 1.0]])
+    return _matrix([[1.0, 0.0, 0.0], [tangent(jnp.asarray(shear, np.float32)), 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 def zoom_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
@@ -97,6 +100,10 @@ def compose(*matrices: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
 def _product(a: Any, b: Any) -> Any:
     # Written out. Matrix units may round to TF32, and products with 0 and 1 have to be exact; of a sum over an axis
     # XLA:CPU makes a call of a library from batches of 256 on, which takes longer than the warp.
-    return jnp.stack(
-        [jnp.stack([a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j] for j in range(3)]) for i in range(3)]
-    )
+    a, b = (jnp.asarray(matrix, jnp.promote_types(a.dtype, b.dtype)) for matrix in (a, b))
+    zero = hidden_zero(*(matrix[i, j] for matrix in (a, b) for i in range(2) for j in range(3)))
+
+    def entry(i: int, j: int) -> Any:
+        return reduce(add, (rounded(a[i, k] * b[k, j], zero) for k in range(3)))
+
+    return jnp.stack([jnp.stack([entry(i, j) for j in range(3)]) for i in range(3)])

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite, is_array
+from ._rounded import hidden_zero, rounded
 from ._transform import frozen_value
 
 Range: TypeAlias = Any  # a number r, a pair (low, high), or an array of shape () or (2,); a field holds it checked
@@ -106,21 +107,21 @@ def is_point(bounds: Any) -> bool:
 def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: float = 0.0) -> jax.Array:
     """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r means centre +- r.
 
-    A range symmetric about 0 takes a single product, without a sum that a compiler might contract: so whole-pixel
-    shifts are equal on every backend.
+    No product is contracted with a sum, so that a draw is the same in every program.
     """
     two_sided = np.float32(2) * drawn - np.float32(1)  # exact: drawn is a multiple of 2**-24
     if not isinstance(bounds, tuple):
         ends = jnp.asarray(bounds, np.float32) * np.float32(scale)
         if ends.ndim:
-            return ends[0] + (ends[1] - ends[0]) * drawn
-        return ends * two_sided + np.float32(centre * scale) if centre else ends * two_sided
+            return ends[0] + rounded((ends[1] - ends[0]) * drawn, hidden_zero(drawn))
+        product = ends * two_sided
+        return rounded(product, hidden_zero(drawn)) + np.float32(centre * scale) if centre else product
     low, high = bounds[0] * scale, bounds[1] * scale
     if low == high:
         return jnp.float32(low)
     if low == -high:
         return np.float32(high) * two_sided
-    return np.float32(low) + np.float32(high - low) * drawn
+    return np.float32(low) + rounded(np.float32(high - low) * drawn, hidden_zero(drawn))
 
 
 def _number_or_pair(name: str, given: Any) -> Any:

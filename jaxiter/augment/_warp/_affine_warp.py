@@ -16,7 +16,7 @@ from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
 from ._interpolate import blending, interpolate, weight_bits
 from ._row_shift import shift_rows, shifts_rows
-from ._spline import coefficients
+from ._spline import coefficients, compiled_coefficients
 from ._taps import bounded_taps, taps_at, whole_taps
 
 if TYPE_CHECKING:
@@ -182,10 +182,14 @@ def general_warp(
     """For every order, border and matrix, in NumPy or JAX: `xp` is the namespace of both arrays."""
     bits, sides = weight_bits(image.dtype, order), source_size or image.shape[:2]
     coordinates = source_coordinates(xp, matrix, size, sides, bits)
-    dtype = arithmetic_dtype(image.dtype)
+    dtype, blend = arithmetic_dtype(image.dtype), blending(image.dtype, order)
     rows, cols = (taps_at(xp, *axis, fill_mode, order, dtype) for axis in zip(coordinates, sides, strict=True))
-    values = coefficients(xp, image.astype(dtype), order, fill_mode, source_size) if order > 1 else image
-    result = interpolate(xp, values, rows, cols, size, blending(image.dtype, order))
+    values = image
+    if order > 1:
+        image = image.astype(dtype)
+        find = partial(coefficients, np) if xp is np else compiled_coefficients
+        values = find(image, order=order, fill_mode=fill_mode, size=source_size)
+    result = interpolate(xp, values, rows, cols, size, blend)
     return _filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._coordinates import Coordinate
+
 Fold = Callable[[Any, Any, Any], Any]  # (array namespace, index, size) -> index inside the image
 
 # SciPy pads "nearest" by so many pixels on either side before it finds spline coefficients.
@@ -51,7 +53,7 @@ PIXEL: dict[str, Fold] = {
 }
 # What stands at a spline coefficient's index.
 COEFFICIENT: dict[str, Fold] = {
-    "nearest": whole_sample,  # of the padded image
+    "nearest": whole_sample,  # of the lengthened image
     "constant": whole_sample,
     "reflect": half_sample,
     "mirror": whole_sample,
@@ -61,9 +63,31 @@ COEFFICIENT: dict[str, Fold] = {
 FILL_MODES = tuple(PIXEL)
 
 
-def padding(fill_mode: str, order: int) -> int:
-    """Pixels that are added on either side before the spline coefficients are found."""
-    return _SPLINE_PADDING if fill_mode == "nearest" and order > 1 else 0
+def margin(fill_mode: str, order: int) -> int:
+    """How many spline coefficients are kept before the first pixel's own and after the last one's."""
+    return order // 2 + 1 + padding(fill_mode)
+
+
+def padding(fill_mode: str) -> int:
+    """Pixels by which an image is lengthened on either side before its spline coefficients are found."""
+    return _SPLINE_PADDING if fill_mode == "nearest" else 0
+
+
+def coefficient_places(xp: Any, coordinate: Coordinate, size: Any, fill_mode: str) -> tuple[Any, Any]:
+    """A coordinate as (whole, fraction) within a pixel of the lengthened image, where the spline is the same."""
+    whole, fraction = coordinate.whole, coordinate.fraction
+    if fill_mode == "wrap":
+        return wrapped_once(xp, whole, coordinate.is_whole, coordinate.inside, size), fraction
+    if fill_mode == "grid-wrap":
+        return modulo(xp, whole, size), fraction
+    if fill_mode in ("reflect", "mirror"):
+        last = 2 * size - (2 if fill_mode == "reflect" else 3)  # the whole part that is turned to 0
+        folded = modulo(xp, whole, _at_least_one(xp, 2 * size if fill_mode == "reflect" else 2 * size - 2))
+        turned = folded > last - folded
+        return xp.where(turned, _int32(last) - folded, folded), xp.where(turned, np.float32(1) - fraction, fraction)
+    # Beyond the padding nothing changes.
+    first, end = np.int32(-padding(fill_mode)), _int32(size - 1 + padding(fill_mode))
+    return xp.clip(whole, first, end), xp.where((whole < first) | (whole >= end), np.float32(0), fraction)
 
 
 def wrapped_once(xp: Any, whole: Any, is_whole: Any, inside: Any, size: Any) -> Any:

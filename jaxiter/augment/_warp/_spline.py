@@ -1,38 +1,46 @@
 """Spline interpolation of order 2 to 5: the coefficients of an image, and the weight that each of them has at a point.
 
-The pixels are values of the spline and not its coefficients; the prefilter goes from one to the other. Along an axis
-of so many pixels it is a constant matrix, whose entries fall off by the factor `_POLES` with every step from the
-diagonal: one product for a short axis, a band of them for a long one. Where the length is traced, and for "grid-wrap",
-the axis is lengthened by its own border rule first, and every coefficient has the weights of an endless axis.
+The pixels are values of the spline and not its coefficients; the prefilter goes from one to the other. An image that is
+continued by its border rule has no end, and there every coefficient is the same sum of the pixels around it, whose
+weights fall off by 0.17 (order 2) to 0.43 (order 5) with every step.
 
 Unser, Aldroubi and Eden, "B-Spline Signal Processing", IEEE Transactions on Signal Processing 41 (1993).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fractions import Fraction
-from functools import lru_cache
-from math import comb, factorial, sqrt
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache, partial, reduce
+from math import comb, factorial
+from operator import add
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ._border import COEFFICIENT, padding
+from ..._fusion_barrier import fusion_barrier
+from ._border import COEFFICIENT, margin, padding
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
 
-_POLES = {
-    2: (sqrt(8) - 3,),
-    3: (sqrt(3) - 2,),
-    4: (sqrt(664 - sqrt(438976)) + sqrt(304) - 19, sqrt(664 + sqrt(438976)) - sqrt(304) - 19),
-    5: (sqrt(67.5 - sqrt(4436.25)) + sqrt(26.25) - 6.5, sqrt(67.5 + sqrt(4436.25)) - sqrt(26.25) - 6.5),
+# `COEFFICIENT` in the words of `numpy.pad`.
+_BEYOND: dict[str, Literal["reflect", "symmetric", "wrap"]] = {
+    "nearest": "reflect",
+    "constant": "reflect",
+    "reflect": "symmetric",
+    "mirror": "reflect",
+    "wrap": "reflect",
+    "grid-wrap": "wrap",
 }
-# An axis of up to `_DENSE` pixels is one product. A longer one is cut into pieces of `_PIECE`, each made from the
-# pixels within `_REACH` of it: 0.43**32, of the slowest pole, is 2e-12.
-_DENSE, _PIECE, _REACH = 256, 64, 32
+# Weights of the filter that are smaller are left out.
+_SMALLEST = {np.dtype(np.float32): 1e-9, np.dtype(np.float64): 1e-12}
+
+
+@partial(jax.jit, static_argnames=("order", "fill_mode"), inline=True)
+def compiled_coefficients(image: Any, order: int, fill_mode: str, size: tuple[Any, Any] | None = None) -> Any:
+    return coefficients(jnp, image, order, fill_mode, size)
 
 
 def coefficients(
@@ -44,116 +52,63 @@ def coefficients(
         size: (height, width) of the image in the upper left corner, where what lies beyond is no part of it; traced.
 
     Returns:
-        (height, width, channels) in the dtype of the image, with `padding(fill_mode, order)` more on every side.
+        (height, width, channels) in the dtype of the image, with `margin(fill_mode, order)` more on every side.
     """
-    # The axis that is summed over stands last and the constant on the right: under vmap that is one large product,
-    # the other way round it is many small ones and twice the time.
-    rows, cols = size or (None, None)
-    image = _filtered(xp, image.transpose(1, 2, 0), order, fill_mode, rows)
-    return _filtered(xp, image.transpose(2, 1, 0), order, fill_mode, cols).transpose(0, 2, 1)
+    kernel = _filter(order, _SMALLEST[np.dtype(image.dtype)])
+    for axis in range(2):
+        side = None if size is None else size[axis]
+        image = _filtered(xp, image, axis, side, kernel, order, fill_mode)
+    return image
 
 
-def _filtered(xp: Any, rows: Any, order: int, fill_mode: str, size: Any) -> Any:
-    """`rows` filtered along the last axis."""
-    length = rows.shape[-1]
-    if size is None and fill_mode != "grid-wrap":
-        return _products(xp, rows, _filter(length, order, fill_mode))
-    size, margin = length if size is None else size, padding(fill_mode, order)
-    place = xp.arange(-_REACH, length + 2 * margin + _REACH, dtype=np.int32)
-    place = COEFFICIENT[fill_mode](xp, place, size + 2 * margin) - np.int32(margin)
-    rows = rows[..., xp.clip(place, np.int32(0), np.int32(1) * (size - 1))]
-    return _products(xp, rows, _endless_filter(length + 2 * margin, order))
+def _filtered(xp: Any, image: Any, axis: int, size: Any, kernel: np.ndarray, order: int, fill_mode: str) -> Any:
+    """`image` lengthened along the axis by its own border rule, and filtered as if it had no end."""
+    reach, beyond = len(kernel) // 2, margin(fill_mode, order)
+    length = image.shape[axis] + 2 * beyond
+    lengthen = _lengthened if size is None else partial(_lengthened_within, size)
+    lengthened = lengthen(xp, image, axis, beyond + reach, fill_mode)
+    if xp is np:
+        return _convolved(lengthened, axis, length, kernel)
+    # Or every coefficient would be computed again wherever it counts.
+    return fusion_barrier(lambda: _convolved(lengthened, axis, length, kernel))
 
 
-def _products(xp: Any, rows: Any, pieces: Sequence[_Piece]) -> Any:
-    results = []
-    for start, weights in pieces:
-        part, weights = rows[..., start : start + weights.shape[1]], weights.astype(rows.dtype)
-        if xp is np:
-            results.append(part @ weights.T)
-            continue
-        axes = (((part.ndim - 1,), (1,)), ((), ()))
-        results.append(jax.lax.dot_general(part, weights, axes, precision="highest"))
-    return xp.concatenate(results, axis=-1) if len(results) > 1 else results[0]
+def _lengthened(xp: Any, image: Any, axis: int, count: int, fill_mode: str) -> Any:
+    added = padding(fill_mode)
+    for number, mode in ((added, "edge"), (count - added, _BEYOND[fill_mode])):
+        image = xp.pad(image, [(number, number) if axis == each else (0, 0) for each in range(3)], mode=mode)
+    return image
 
 
-class _Piece(NamedTuple):
-    """Rows of the filter, for the pixels from `start` on: the others have no weight in them."""
+def _lengthened_within(size: Any, xp: Any, image: Any, axis: int, count: int, fill_mode: str) -> Any:
+    """Of the first `size` rows or columns, a traced number."""
+    added = padding(fill_mode)
+    place = xp.arange(-count, image.shape[axis] + count, dtype=np.int32) + np.int32(added)
+    place = COEFFICIENT[fill_mode](xp, place, size + 2 * added) - np.int32(added)
+    return xp.take(image, xp.clip(place, np.int32(0), size - np.int32(1)), axis, mode="clip")
 
-    start: int
-    weights: np.ndarray
 
-
-@lru_cache(maxsize=64)
-def _filter(size: int, order: int, fill_mode: str) -> tuple[_Piece, ...]:
-    """The filter of an axis of `size` pixels, piece by piece."""
-    margin = padding(fill_mode, order)
-    boundary, padded = "reflect" if fill_mode == "reflect" else "mirror", size + 2 * margin
-
-    def piece(start: int, rows: np.ndarray, *, first: bool = False, last: bool = False) -> _Piece:
-        return _Piece(start, _of_pixels(rows, margin * first, margin * last))
-
-    if padded <= _DENSE:
-        return (piece(0, _filter_matrix(padded, order, boundary), first=True, last=True),)
-    # Far from both ends all rows are alike, and at the ends they do not depend on how long the axis is.
-    matrix = _filter_matrix(_DENSE, order, boundary)
-    num_last = padded % _PIECE + _PIECE
-    between = range(_PIECE, padded - num_last, _PIECE)
-    start_of_last = padded - num_last - _REACH - margin
-    return (
-        piece(0, matrix[:_PIECE, : _PIECE + _REACH], first=True),
-        *(piece(start - _REACH - margin, _far_from_ends(order, _PIECE)) for start in between),
-        piece(start_of_last, matrix[-num_last:, -num_last - _REACH :], last=True),
+def _convolved(image: Any, axis: int, length: int, kernel: np.ndarray) -> Any:
+    """As a sum of shifted images: a product of matrices rounds otherwise for another number of images."""
+    height, width, channels = image.shape
+    # With columns and channels as one axis the innermost loop is long.
+    lines, step = image.reshape(height, width * channels), (1, channels)[axis]
+    terms = (
+        lines[(slice(None),) * axis + (slice(start * step, (start + length) * step),)] * lines.dtype.type(weight)
+        for start, weight in enumerate(kernel)
     )
+    return reduce(add, terms).reshape((length, width, channels) if axis == 0 else (height, length, channels))
 
 
-@lru_cache(maxsize=64)
-def _endless_filter(size: int, order: int) -> tuple[_Piece, ...]:
-    """The filter of `size` places of an axis that goes on for `_REACH` pixels on either side."""
-    starts = range(0, size, _PIECE)
-    return tuple(_Piece(start, _far_from_ends(order, min(_PIECE, size - start))) for start in starts)
-
-
-def _far_from_ends(order: int, count: int) -> np.ndarray:
-    """The weights of so many coefficients, from `_REACH` pixels before the first of them on."""
-    matrix = _filter_matrix(_DENSE, order, "mirror")
-    return matrix[_DENSE // 2 :][:count, _DENSE // 2 - _REACH :][:, : count + 2 * _REACH]
-
-
-def _of_pixels(weights: np.ndarray, before: int, after: int) -> np.ndarray:
-    """The weights of the pixels alone, where the first and the last stood for so many more beyond them."""
-    num_pixels = weights.shape[1] - before - after
-    pixel = np.clip(np.arange(weights.shape[1]) - before, 0, num_pixels - 1)
-    return weights @ (pixel[:, None] == np.arange(num_pixels))
-
-
-def _filter_matrix(size: int, order: int, boundary: str) -> np.ndarray:
-    """From pixels to coefficients, as a matrix: SciPy's recursions, run over the identity."""
-    rows = np.eye(size)
-    if size == 1:
-        return rows
-    for pole in _POLES[order]:
-        rows *= (1 - pole) * (1 - 1 / pole)
-        powers = pole ** np.arange(size)[:, None]
-        if boundary == "mirror":
-            back = pole ** (2 * size - 2.0 - np.arange(size))[:, None] * (np.arange(size) % (size - 1) > 0)[:, None]
-            rows[0] = ((powers + back) * rows).sum(0) / (1 - pole ** (2 * size - 2))
-        else:
-            turned = pole**size * rows[::-1]
-            # Up to 1.17 SciPy adds the very last term, of the first pixel, when its sum stands in that pixel's place
-            # already: of no account but for a handful of pixels, where it is followed.
-            so_far = (powers * (rows + turned))[:-1].sum(0)
-            total = so_far + powers[-1] * (rows[-1] + pole**size * so_far)
-            rows[0] += total * pole / (1 - pole ** (2 * size))
-        for place in range(1, size):
-            rows[place] += pole * rows[place - 1]
-        if boundary == "mirror":
-            rows[-1] = (pole * rows[-2] + rows[-1]) * pole / (pole * pole - 1)
-        else:
-            rows[-1] *= pole / (pole - 1)
-        for place in range(size - 2, -1, -1):
-            rows[place] = pole * (rows[place + 1] - rows[place])
-    return rows
+@lru_cache(maxsize=16)
+def _filter(order: int, smallest: float) -> np.ndarray:
+    """The weights of the pixels in a coefficient: the inverse of the weights of the coefficients in a pixel."""
+    samples = np.zeros(512)
+    samples[np.arange(order + 1) - order // 2] = [polynomial[0] for polynomial in _weight_polynomials(order)]
+    kernel = np.fft.ifft(1 / np.fft.fft(samples)).real
+    reach = int(np.flatnonzero(np.abs(kernel[:256]) > smallest)[-1])
+    kernel = np.roll(kernel, reach)[: 2 * reach + 1]
+    return kernel / kernel.sum()
 
 
 def first_tap(whole: Any, fraction: Any, order: int) -> tuple[Any, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ._border import COEFFICIENT, PIXEL, fold_coordinate, padding, wrapped_once
+from ._border import PIXEL, coefficient_places, fold_coordinate, margin, wrapped_once
 from ._coordinates import Coordinate, FixedPoint, is_inside, nearest, split
 from ._spline import first_tap, tap_weights
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 class Taps(NamedTuple):
     """Along one axis, for every output pixel, or for every row or column where these move by themselves."""
 
-    indices: tuple[Int[Array, ...], ...]  # order + 1 rows or columns of the image
+    indices: tuple[Int[Array, ...], ...]  # order + 1 rows or columns of the image, or of its coefficients
     weights: tuple[Float[Array, ...], ...] | None  # one for each; None where the order is 0
     inside: Bool[Array, ...]  # whether the coordinate lies in the image
 
 
 def taps_at(xp: Any, coordinate: Coordinate, size: Any, fill_mode: str, order: int, dtype: Any) -> Taps:
     """For any order, border and coordinate; `size` may be traced."""
-    whole, fraction, margin = coordinate.whole, coordinate.fraction, padding(fill_mode, order)
+    if order > 1:
+        whole, fraction = coefficient_places(xp, coordinate, size, fill_mode)
+        first, fraction = first_tap(whole + np.int32(margin(fill_mode, order)), fraction, order)
+        indices = tuple(first + np.int32(step) for step in range(order + 1))
+        return Taps(indices, tuple(tap_weights(fraction.astype(dtype), order)), coordinate.inside)
+    whole, fold = coordinate.whole, PIXEL[fill_mode]
     if fill_mode == "wrap":
         whole = wrapped_once(xp, whole, coordinate.is_whole, coordinate.inside, size)
-    elif margin:  # beyond the padding nothing changes
-        first, last = np.int32(-margin), np.int32(1) * (size - 1 + margin)
-        fraction = xp.where((whole < first) | (whole >= last), np.float32(0), fraction)
-        whole = xp.clip(whole, first, last)
-    first, fraction = first_tap(whole, fraction, order)
-    fold = (COEFFICIENT if order > 1 else PIXEL)[fill_mode]
-    index = tuple(fold(xp, first + np.int32(step + margin), size + 2 * margin) for step in range(order + 1))
-    weights = None if order == 0 else tuple(tap_weights(fraction.astype(dtype), order))
-    return Taps(index, weights, coordinate.inside)
+    first, fraction = first_tap(whole, coordinate.fraction, order)
+    indices = tuple(fold(xp, first + np.int32(step), size) for step in range(order + 1))
+    weights = tuple(tap_weights(fraction.astype(dtype), order)) if order else None
+    return Taps(indices, weights, coordinate.inside)
 
 
 def bounded_taps(

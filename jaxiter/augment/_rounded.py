@@ -1,0 +1,78 @@
+"""Arithmetic whose last bit does not depend on the program around it, for all that a coordinate is made of.
+
+A compiler may make one rounding of a product and a sum, or two, and takes another sine for one number than for many: an
+image would change with the batch it stands in. Here every product is rounded before it is added.
+"""
+
+from __future__ import annotations
+
+from functools import partial, reduce
+from operator import xor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = jax.Array
+
+# pi / 2 in three parts, the first two short enough that their products with a few thousand turns are exact, and
+# polynomials for [-pi / 4, pi / 4]: Moshier, "Cephes Mathematical Library", sinf.c.
+_HALF_PI = (1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8)
+_SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
+_COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
+
+
+def hidden_zero(*values: Array) -> Array:
+    """An integer 0 that no compiler recognises as long as one of the values is unknown to it.
+
+    Fourth powers are 0 or 1 modulo 16, so that their bits 2 and 3 are never set.
+    """
+    bits = reduce(xor, (_bits(value) for value in values))
+    square = bits * bits
+    return (square * square) & bits.dtype.type(12)
+
+
+@jax.custom_jvp
+def rounded(product: Array, zero: Array) -> Array:
+    """`product`, which is not contracted with the sum that it is a part of; `zero` is from `hidden_zero`."""
+    return jax.lax.bitcast_convert_type(_bits(product) ^ zero, product.dtype)
+
+
+@rounded.defjvp
+def _rounded_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    return rounded(*primals), tangents[0]
+
+
+def _bits(value: Array) -> Array:
+    return jax.lax.bitcast_convert_type(value, np.uint64 if value.dtype == np.float64 else np.uint32)
+
+
+@partial(jax.jit, inline=True)
+def sine_cosine(theta: Array) -> tuple[Array, Array]:
+    """Both of a float32 in radians, to 1e-7 within some thousand turns."""
+    zero = hidden_zero(theta)
+
+    def times(a: Array, b: Any) -> Array:
+        return rounded(a * b, zero)
+
+    def polynomial(constants: tuple[float, ...], x: Array) -> Array:
+        first, *others = map(np.float32, constants)
+        return reduce(lambda value, constant: times(value, x) + constant, others, jnp.full_like(x, first))
+
+    quarters = jnp.round(jax.lax.stop_gradient(theta) * np.float32(2 / np.pi))
+    rest = reduce(lambda left, part: left - times(quarters, np.float32(part)), _HALF_PI, theta)
+    square = times(rest, rest)
+    sine = rest + times(times(square, rest), polynomial(_SINE, square))
+    cosine = (np.float32(1) - times(square, np.float32(0.5))) + times(
+        times(square, square), polynomial(_COSINE, square)
+    )
+    quarter = quarters.astype(np.int32) & np.int32(3)
+    swapped = (quarter & np.int32(1)) == 1
+    sine, cosine = jnp.where(swapped, cosine, sine), jnp.where(swapped, sine, cosine)
+    return jnp.where(quarter >= 2, -sine, sine), jnp.where((quarter == 1) | (quarter == 2), -cosine, cosine)
+
+
+def tangent(theta: Array) -> Array:
+    sine, cosine = sine_cosine(theta)
+    return sine / cosine
