@@ -59,6 +59,7 @@ class KerasTransform(Transform):
     order: int
     channels_first: bool
     dtype: np.dtype
+    arithmetic: np.dtype  # what is computed in
     bounds: Plan | None  # of the maps that are drawn from the ranges
     given: bool  # parameters come from the caller and may lie anywhere
     ranges: Ranges | None
@@ -82,7 +83,8 @@ class KerasTransform(Transform):
         """
         kinds, exact = ranges_of(generator, image_shape)
         ranges, dtype = exact.as_float32(), np.dtype(dtype)
-        number = _arithmetic(dtype)
+        # float64 where float32 cannot hold the numbers.
+        arithmetic = np.dtype(np.float32 if np.can_cast(dtype, np.float32) or dtype == np.float16 else np.float64)
         affine = bool(exact.theta or exact.shear or exact.zoom or any(np.any(s.values) for s in (exact.tx, exact.ty)))
         sampling, bounds = Sampling("nearest", 0.0, 0), None
         channels_first = generator.channel_axis == 1
@@ -94,7 +96,7 @@ class KerasTransform(Transform):
         mean, std, whitening = (fitted.get(name) for name in ("mean", "std", "zca_whitening_matrix"))
         # In its own precision: fit's float64, as Keras multiplies. Float32 is noise where a direction hardly varies.
         if whitening is not None:
-            whitening = np.asarray(whitening, np.result_type(number, np.asarray(whitening)))
+            whitening = np.asarray(whitening, np.result_type(arithmetic, np.asarray(whitening)))
         return cls(
             shift_kinds=kinds,
             affine=affine,
@@ -107,19 +109,16 @@ class KerasTransform(Transform):
             order=sampling.order,
             channels_first=channels_first,
             dtype=dtype,
+            arithmetic=arithmetic,
             bounds=bounds,
             given=False,
             ranges=ranges,
             cval=np.asarray(sampling.cval, np.float32),
-            rescale=np.asarray(generator.rescale, number) if standardize and generator.rescale else None,
-            mean=None if mean is None else np.asarray(mean, number),
-            scale=None if std is None else np.asarray(std + 1e-6, number),
+            rescale=np.asarray(generator.rescale, arithmetic) if standardize and generator.rescale else None,
+            mean=None if mean is None else np.asarray(mean, arithmetic),
+            scale=None if std is None else np.asarray(std + 1e-6, arithmetic),
             whitening=whitening,
         )
-
-    @property
-    def arithmetic(self) -> np.dtype:
-        return _arithmetic(self.dtype)
 
     @property
     def widest(self) -> np.dtype:
@@ -295,8 +294,3 @@ def _largest(shift: Shift) -> Any:
 
 def _is_none(value: Any) -> bool:
     return value is None
-
-
-def _arithmetic(dtype: np.dtype) -> np.dtype:
-    """What is computed in: float64 where float32 cannot hold the numbers of `dtype`."""
-    return np.dtype(np.float32 if np.can_cast(dtype, np.float32) or dtype == np.float16 else np.float64)
