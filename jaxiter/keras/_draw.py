@@ -131,7 +131,10 @@ def as_row(transform: RandomTransform) -> tuple[Any, ...]:
 def draw_each(state: np.random.RandomState, generator: Any, img_shape: tuple[int, ...], count: int) -> np.ndarray:
     """The parameters of so many images, one after the other as in Keras, as an array of `TRANSFORMS`."""
     numbers, (kinds, ranges) = StreamNumbers(state), ranges_of(generator, img_shape)
-    return np.array([as_row(draw_transform(numbers, kinds, ranges)) for _ in range(count)], TRANSFORMS)
+    transforms = np.zeros(count, TRANSFORMS)
+    for position in range(count):
+        transforms[position] = as_row(draw_transform(numbers, kinds, ranges))
+    return transforms
 
 
 @jax.jit

@@ -37,9 +37,7 @@ def check_process(*made_in: int) -> None:
     try:
         _checks.check_process("The iterator", *made_in)
     except RuntimeError as error:
-        remedy = (
-            "With Keras leave use_multiprocessing=False: its workers are threads then, and make batches in parallel."
-        )
+        remedy = "Leave use_multiprocessing=False: the workers of Keras are threads then, and make batches in parallel."
         raise RuntimeError(f"{error} {remedy}") from None
 
 

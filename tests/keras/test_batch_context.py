@@ -51,17 +51,23 @@ def test_an_iterator_of_ones_own_draws_from_its_seed(shuffle):
     assert len(set(drawn)) == len(drawn) == 24
 
 
+def by_hand(it):
+    return it._get_batches_of_transformed_samples(np.arange(3))
+
+
 @pytest.mark.parametrize("rng", [None, "keras"])
-def test_a_batch_made_of_another_iterators_batch_leaves_both_streams_alone(rng):
+@pytest.mark.parametrize("make", [next, by_hand], ids=["next", "by hand"])
+def test_a_batch_made_of_another_iterators_batch_leaves_both_streams_alone(rng, make):
     def flow(cls=ImageDataGenerator, seed=1, **options):
         return cls(rotation_range=90, **options).flow(IMAGES, batch_size=3, seed=seed, rng=rng)
 
     inner, alone = flow(seed=7), flow(seed=7)
+    next(inner), next(alone)  # a stream that was seeded
     batches = []
 
     class Nested(ImageDataGenerator):
         def apply_transform(self, x, transform_parameters):
-            batches.append(next(inner))
+            batches.append(make(inner))
             return super().apply_transform(x, transform_parameters)
 
     class Same(ImageDataGenerator):
@@ -72,7 +78,7 @@ def test_a_batch_made_of_another_iterators_batch_leaves_both_streams_alone(rng):
     for _ in range(3):
         np.testing.assert_array_equal(next(outer), next(expected))
     for batch in batches:
-        np.testing.assert_array_equal(batch, next(alone))
+        np.testing.assert_array_equal(batch, make(alone))
 
 
 def test_an_iterator_may_ask_itself_for_a_batch_while_it_makes_one():
