@@ -8,13 +8,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .._warn import warn
-from ._config import brightness_axis
+from ._draw import RandomTransform, draw
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
 from ._images import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
-from ._params import RandomTransform, draw
-from ._standardize import standardized
-from ._statistics import fit
+from ._settings import brightness_axis
+from ._statistics import fit, standardized
 
 
 class ImageDataGenerator:
@@ -173,7 +172,7 @@ class ImageDataGenerator:
         raise NotImplementedError(_only_arrays("flow_from_dataframe"))
 
     def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
-        """Nothing; sets `mean`, `std` and `zca_whitening_matrix`, as far as the flags ask for them.
+        """Find `mean`, `std` and `zca_whitening_matrix`, those that the flags ask for. Returns None.
 
         Args:
             x: Images of rank 4, not changed. `rescale` is applied, samplewise steps and preprocessing_function are
@@ -264,16 +263,18 @@ class ImageDataGenerator:
         """
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
-    def _overrides(self, *names: str) -> bool:
-        """Whether one of these methods is not this class' own, in a subclass or on the object itself.
+    def _overridden(self) -> set[str]:
+        """The methods that are not this class' own, in a subclass or on the object itself.
 
         With axes of one's own apply_transform is another too: batches are made for those of the data formats.
         """
-        cls = type(self)
-        axes = (self.row_axis, self.col_axis, self.channel_axis)
-        if "apply_transform" in names and axes not in ((1, 2, 3), (2, 3, 1)):
-            return True
-        return any(name in vars(self) or getattr(cls, name) is not getattr(ImageDataGenerator, name) for name in names)
+        cls, own = type(self), set()
+        for name in _METHODS:
+            if name in self.__dict__ or getattr(cls, name) is not getattr(ImageDataGenerator, name):
+                own.add(name)
+        if (self.row_axis, self.col_axis, self.channel_axis) not in ((1, 2, 3), (2, 3, 1)):
+            own.add("apply_transform")
+        return own
 
     def _override_flags(self) -> None:
         """Flags that need another one set it, and warn if it was not given."""
@@ -291,6 +292,9 @@ class ImageDataGenerator:
         if self.samplewise_std_normalization and not self.samplewise_center:
             self.samplewise_center = True
             _warn_override("samplewise_std_normalization", "samplewise_center", True)
+
+
+_METHODS = ("random_transform", "get_random_transform", "apply_transform", "standardize")
 
 
 def _brightness_pair(brightness_range: Any) -> Any:

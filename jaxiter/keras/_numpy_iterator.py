@@ -11,14 +11,13 @@ import numpy as np
 from .._host_rows import read_rows
 from .._warn import warn
 from ..host.internal import save_whole
-from ._batch import transformed
+from ._batch import Settings, to_numpy, transformed
 from ._brightness import CHANNELS
-from ._draws import Place
-from ._functions import numbers
+from ._draw import RowKeys, context_of
 from ._images import array_to_img
 from ._iterator import Iterator
-from ._memory import to_numpy
 from ._pydataset import check_process
+from ._transform import wide_arithmetic
 
 OUTPUTS = ("numpy", "jax")
 SUBSETS = ("training", "validation")
@@ -111,6 +110,7 @@ class NumpyArrayIterator(Iterator):
         self.output = output
         self._first_row = rows.start
         self._file_numbers = np.random.RandomState()
+        self._settings = Settings()
         super().__init__(self._shape[0], batch_size, shuffle, seed, rng=rng)
 
     @property
@@ -130,19 +130,23 @@ class NumpyArrayIterator(Iterator):
     def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
         check_process(self._process, Iterator._process)
         index = _positions(index_array, self._shape[0])
-        if self._replay is not None:
-            place: Any = self._replay.state
+        context = context_of(self)
+        source: Any
+        if self._stream is not None:
+            source = self._stream.latest if context is None else context.state
         else:
-            place = Place(self._key, self._epoch_of_batch(), index + self._first_row)
+            epoch = max(0, self._epoch) if context is None else context.epoch
+            source = RowKeys(self._key, epoch, index + self._first_row)
+        stored = read_rows("x", self._source, index + self._rows.start)
         length = max(len(index), min(self.batch_size, self.n))
-        images = transformed(self.image_data_generator, self._read(index), self.dtype, place, length)
+        images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._settings, self)
         if self.output == "jax":
-            with numbers(self.dtype):
+            with wide_arithmetic(self.dtype):
                 images = jax.numpy.asarray(images)[: len(index)]
         else:
             images = to_numpy(images, len(index))
         if self.save_to_dir:
-            self._save(np.asarray(images), index)
+            self._save(np.asarray(images), index, self._file_numbers if self._stream is None else source)
         part = [images, *(other[index] for other in self.x_misc)] if self.x_misc else images
         if self.y is None:
             return part
@@ -150,11 +154,7 @@ class NumpyArrayIterator(Iterator):
             return part, self.y[index]
         return part, self.y[index], self.sample_weight[index]
 
-    def _read(self, index: np.ndarray) -> np.ndarray:
-        return read_rows("x", self._source, index + self._rows.start)
-
-    def _save(self, images: np.ndarray, index: np.ndarray) -> None:
-        stream = self._file_numbers if self._replay is None else self._replay.state
+    def _save(self, images: np.ndarray, index: np.ndarray, stream: np.random.RandomState) -> None:
         for image, position in zip(images, index, strict=True):
             number = stream.randint(10000)
             name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"

@@ -1,4 +1,4 @@
-"""Statistics of sample data for a generator: as Keras computes them where memory allows it, else in blocks."""
+"""`fit`, statistics of sample data as Keras computes them, and `standardize`, which applies them on the host."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from .._warn import warn
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
 from ._batch import apply_each
 from ._brightness import CHANNELS
+from ._draw import BatchContext, draw_each, making
 from ._numpy_iterator import as_array
-from ._params import draw_each, drawing_from
+from ._settings import fitted_statistic
+from ._transform import KerasTransform
 
 _AUGMENT_BLOCK = 128
 _AT_ONCE_BYTES = 2**25
@@ -48,8 +50,8 @@ class Samples:
             stop = min(start + _AUGMENT_BLOCK, rows.stop, len(self.transforms))
             images = self.rescaled(self.images[np.arange(start, stop) % len(self.images)])
             transforms = self.transforms[start:stop]
-            batch = apply_each(self.generator, images, transforms, images.dtype, _AUGMENT_BLOCK, standardize=False)
-            blocks.append(np.asarray(batch)[: len(images)])
+            transform = KerasTransform.of(self.generator, images.shape[1:], images.dtype, standardize=False)
+            blocks.append(np.asarray(apply_each(transform, images, transforms, _AUGMENT_BLOCK))[: len(images)])
         return np.concatenate(blocks)
 
 
@@ -68,7 +70,7 @@ class ChannelsLast:
 
 
 def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
-    """Sets `mean`, `std` and `zca_whitening_matrix`, those that the generator asks for."""
+    """Sets `mean`, `std` and `zca_whitening_matrix`, those that the generator's flags ask for."""
     images = as_array(x)
     _check_images(generator, images.shape)
     size = rounds * len(images) if augment else len(images)
@@ -78,7 +80,7 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
     state = np.random.RandomState(seed)
     samples = Samples(generator, images, generator.rescale)
     if augment:
-        if generator._overrides("random_transform", "get_random_transform", "apply_transform"):
+        if generator._overridden() & {"random_transform", "get_random_transform", "apply_transform"}:
             samples = _augmented_one_by_one(generator, samples, rounds, state)
         else:
             samples.transforms = draw_each(state, generator, images.shape[1:], size)
@@ -86,6 +88,30 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
         return
     needed = int(np.prod(samples.shape)) * _working_dtype(generator).itemsize
     _fit_at_once(generator, samples) if needed <= _AT_ONCE_BYTES else _fit_in_blocks(generator, samples)
+
+
+def standardized(generator: Any, x: Any) -> Any:
+    """What `ImageDataGenerator.standardize` gives back."""
+    if generator.preprocessing_function:
+        x = generator.preprocessing_function(x)
+    mean, std, whitening = (fitted_statistic(generator, name) for name in ("mean", "std", "zca_whitening_matrix"))
+    center, scale = generator.samplewise_center, generator.samplewise_std_normalization
+    if not (generator.rescale or center or scale) and mean is None and std is None and whitening is None:
+        return x
+    x = _writable_floats(x, generator.dtype)
+    if generator.rescale:
+        x *= generator.rescale
+    if center:
+        x -= np.mean(x, keepdims=True)
+    if scale:
+        x /= np.std(x, keepdims=True) + 1e-6
+    if mean is not None:
+        x -= mean
+    if std is not None:
+        x /= std + 1e-6
+    if whitening is not None:
+        x = (x.reshape(-1, np.prod(x.shape[-3:])) @ whitening).reshape(x.shape)
+    return x
 
 
 def _fit_at_once(generator: Any, samples: Samples) -> None:
@@ -146,7 +172,7 @@ def _augmented_one_by_one(generator: Any, samples: Samples, rounds: int, state: 
     size = len(samples.images)
     dtype = samples.rescaled(samples.images[:0]).dtype
     augmented = np.zeros((rounds * size, *samples.images.shape[1:]), dtype)
-    with drawing_from(state):
+    with making(BatchContext(None, state=state)):
         for position in range(len(augmented)):
             row = position % size
             augmented[position] = generator.random_transform(samples.rescaled(samples.images[row : row + 1])[0])
@@ -175,3 +201,12 @@ def _float_dtype(generator: Any) -> np.dtype:
 
 def _working_dtype(generator: Any) -> np.dtype:
     return np.promote_types(_float_dtype(generator), np.float32)
+
+
+def _writable_floats(x: Any, dtype: Any) -> np.ndarray:
+    """`x` itself if it can be changed in place, else a copy; integers, on which Keras fails, as floats."""
+    if not isinstance(x, np.ndarray):
+        x = np.array(x)
+    if x.dtype.kind != "f":
+        return x.astype(dtype if np.dtype(dtype).kind == "f" else np.float32)
+    return x if x.flags.writeable else x.copy()

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxiter.keras import ImageDataGenerator, _fit
+from jaxiter.keras import ImageDataGenerator
+from jaxiter.keras import _statistics as _fit
 
 from .reference import legacy
 from .test_generator import pictures

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from jaxiter.keras import ImageDataGenerator
-from jaxiter.keras._config import snapshot
-from jaxiter.keras._matrix import affine_matrix, flipped, reach_of
-from jaxiter.keras._sample import sample_params
+from jaxiter.keras._draw import BlockNumbers, draw_transform
+from jaxiter.keras._transform import KerasTransform, bounds_of
 
 from ..augment.test_reach import assert_within
 
@@ -24,15 +23,12 @@ OPTIONS = {
 @pytest.mark.parametrize("name", OPTIONS)
 def test_no_draw_lies_beyond_the_reach(name, shape):
     generator = ImageDataGenerator(horizontal_flip=True, vertical_flip=True, **OPTIONS[name])
-    config, ranges = snapshot(generator, shape, np.float32)
-    drawn = np.random.default_rng(0).random((12, 300), np.float32)
-    params = sample_params(np, (config.tx, config.ty), ranges, drawn)
-    matrices = np.zeros((300, 3, 3))
-    for axis, row in enumerate(affine_matrix(np, params, *shape[:2])):
-        matrices[:, axis] = np.stack(np.broadcast_arrays(*flipped(row, params, *shape[:2])), axis=-1)
-    matrices[:, 2, 2] = 1
-    assert_within(reach_of(ranges, *shape[:2]), matrices, shape[:2])
-    assert config.plan == reach_of(ranges, *shape[:2]).plan(*shape[:2])
+    transform = KerasTransform.of(generator, shape, np.float32, standardize=False)
+    numbers = BlockNumbers(np, np.random.default_rng(0).random((12, 300), np.float32))
+    params = transform.params(np, draw_transform(numbers, transform.shift_kinds, transform.ranges), shape)
+    bounds = bounds_of(transform.ranges, *shape[:2])
+    assert_within(bounds, params.matrix, shape[:2])
+    assert transform.bounds == bounds.plan(*shape[:2])
 
 
 class OwnParameters(ImageDataGenerator):

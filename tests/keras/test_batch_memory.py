@@ -8,7 +8,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxiter._host_rows import aligned_rows
 from jaxiter.keras import ImageDataGenerator
-from jaxiter.keras._memory import to_numpy
+from jaxiter.keras._batch import to_numpy
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
 
