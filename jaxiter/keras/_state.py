@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from .._keys import STREAM_VERSION
+from .._keys import STREAM_VERSION, Key
 from .._state import check_state
 from ._draw import context_of
-
-if TYPE_CHECKING:
-    from ._iterator import Iterator
+from ._numpy_stream import KerasStream
 
 _COUNTERS = ("epoch", "batch_index", "total_batches_seen")
 
 
-def identity(iterator: Iterator) -> dict[str, Any]:
+class Resumable(Protocol):
+    """What a state is taken of: an iterator of this package."""
+
+    n: int
+    batch_size: int
+    shuffle: bool
+    seed: Any
+    batch_index: int
+    total_batches_seen: int
+    index_array: np.ndarray | None
+    _epoch: int
+    _keyed: tuple[Any, Key]
+    _stream: KerasStream | None
+
+    @property
+    def rng(self) -> str | None: ...
+
+    @property
+    def _key(self) -> Key: ...
+
+    def __len__(self) -> int: ...
+
+    def _set_index_array(self) -> None: ...
+
+
+def identity(iterator: Resumable) -> dict[str, Any]:
     """What has to be the same where a state is taken and where it is set."""
     return {
         "n": int(iterator.n),
@@ -31,7 +54,7 @@ def identity(iterator: Iterator) -> dict[str, Any]:
     }
 
 
-def state_of(iterator: Iterator) -> dict[str, Any]:
+def state_of(iterator: Resumable) -> dict[str, Any]:
     """`Iterator.get_state`; its lock is held."""
     counters = (iterator._epoch, iterator.batch_index, iterator.total_batches_seen)
     state = {**identity(iterator), **dict(zip(_COUNTERS, map(int, counters), strict=True))}
@@ -46,7 +69,7 @@ def state_of(iterator: Iterator) -> dict[str, Any]:
     return {**state, "order": order, "random": [name, words.tolist(), int(position), int(has_gauss), float(gauss)]}
 
 
-def checked_state(iterator: Iterator, state: Any) -> dict[str, Any]:
+def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
     """`state`, if it is one of this iterator."""
     needed = (*_COUNTERS, *(("key",) if iterator._stream is None else ("order", "random")))
     check_state(state, identity(iterator), needed, remedy="Make this one as that one was.")
@@ -59,7 +82,7 @@ def checked_state(iterator: Iterator, state: Any) -> dict[str, Any]:
     return state
 
 
-def restore(iterator: Iterator, state: dict[str, Any]) -> None:
+def restore(iterator: Resumable, state: dict[str, Any]) -> None:
     """`Iterator.set_state`, of a state that was checked; its lock is held."""
     stream = iterator._stream
     if stream is None:
@@ -77,7 +100,7 @@ def restore(iterator: Iterator, state: dict[str, Any]) -> None:
     iterator.batch_index, iterator.total_batches_seen = state["batch_index"], state["total_batches_seen"]
 
 
-def _seed_in_json(iterator: Iterator) -> Any:
+def _seed_in_json(iterator: Resumable) -> Any:
     """An integer as it is, a JAX key by its words, None as None."""
     if iterator.seed is None:
         return None
@@ -87,5 +110,5 @@ def _seed_in_json(iterator: Iterator) -> Any:
         return _words(iterator)
 
 
-def _words(iterator: Iterator) -> list[int]:
+def _words(iterator: Resumable) -> list[int]:
     return np.asarray(jax.random.key_data(iterator._key)).tolist()

@@ -14,7 +14,7 @@ import numpy as np
 from .._fusion_barrier import fusion_barrier
 from .._keys import Key, uniforms
 from ..augment import Transform
-from ..augment.internal import Plan, Reach, is_planned, mean_of, resample_planned, round_to, warp
+from ..augment.internal import FixedPoint, MatrixBounds, matrix_bounds, mean_of, resample, round_to
 from ._brightness import blend
 from ._draw import KIND, NUM_SLOTS, BlockNumbers, draw_transform
 from ._settings import (
@@ -60,7 +60,7 @@ class KerasTransform(Transform):
     channels_first: bool
     dtype: np.dtype
     arithmetic: np.dtype  # what is computed in
-    bounds: Plan | None  # of the maps that are drawn from the ranges
+    bounds: FixedPoint | None  # of the maps that are drawn from the ranges
     given: bool  # parameters come from the caller and may lie anywhere
     ranges: Ranges | None
     cval: np.ndarray
@@ -90,8 +90,8 @@ class KerasTransform(Transform):
         channels_first = generator.channel_axis == 1
         if affine:
             sampling = checked_sampling(generator.fill_mode, generator.cval, generator.interpolation_order)
-            sides = image_shape[1:] if channels_first else image_shape[:2]
-            bounds = bounds_of(ranges, *sides).plan(*sides)
+            rows, cols = image_shape[1:] if channels_first else image_shape[:2]
+            bounds = bounds_of(ranges, rows, cols).fixed_point((rows, cols))
         fitted = checked_statistics(generator, image_shape) if standardize else {}
         mean, std, whitening = (fitted.get(name) for name in ("mean", "std", "zca_whitening_matrix"))
         # In its own precision: fit's float64, as Keras multiplies. Float32 is noise where a direction hardly varies.
@@ -183,10 +183,10 @@ class KerasTransform(Transform):
         # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
         if self.order == 0 or self.arithmetic == np.float64:
             image = image.astype(self.arithmetic)
-        if self.bounds is not None and not self.given and is_planned(image, self.order):
-            image = resample_planned(image, params.matrix, self.fill_mode, self.cval, self.order, self.bounds)
-        else:
-            image = warp(image, params.matrix, self.fill_mode, self.cval, self.order)
+        bounds = None if self.given else self.bounds
+        image = resample(
+            image, params.matrix, fill_mode=self.fill_mode, cval=self.cval, order=self.order, bounds=bounds
+        )
         image = round_to(self.dtype, image).astype(self.arithmetic)
         return jnp.moveaxis(image, -1, 0) if self.channels_first else image
 
@@ -271,7 +271,7 @@ def flipped(row: tuple[Any, Any, Any], drawn: Mapping[str, Any], rows: int, cols
     return along_rows * (1 - 2 * vertical), along_cols * (1 - 2 * horizontal), offset
 
 
-def bounds_of(ranges: Ranges, rows: int, cols: int) -> Reach:
+def bounds_of(ranges: Ranges, rows: int, cols: int) -> MatrixBounds:
     """Bounds on every `affine_matrix`, flips included, whose parameters are drawn from `ranges`, as float32."""
     theta, shear = (np.deg2rad(float(np.max(np.abs(degrees)))) for degrees in (ranges.theta, ranges.shear))
     turned, leaning = (np.sin(min(angle, np.pi / 2)) for angle in (theta, theta + shear))
@@ -280,7 +280,7 @@ def bounds_of(ranges: Ranges, rows: int, cols: int) -> Reach:
     shift = np.array([[1.0, turned], [turned, 1.0]]) @ [_largest(ranges.ty), _largest(ranges.tx)]
     # Keras' centre is that of the picture with its sides exchanged.
     beside = np.full(2, abs(rows - cols) / 2)
-    return Reach(linear, shift + beside + linear @ beside)
+    return matrix_bounds(linear, shift + beside + linear @ beside)
 
 
 def wide_arithmetic(dtype: Any) -> AbstractContextManager[Any]:

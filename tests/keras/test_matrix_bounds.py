@@ -28,7 +28,7 @@ def test_no_draw_lies_beyond_the_reach(name, shape):
     params = transform.params(np, draw_transform(numbers, transform.shift_kinds, transform.ranges), shape)
     bounds = bounds_of(transform.ranges, *shape[:2])
     assert_within(bounds, params.matrix, shape[:2])
-    assert transform.bounds == bounds.plan(*shape[:2])
+    assert transform.bounds == bounds.fixed_point(shape[:2])
 
 
 class OwnParameters(ImageDataGenerator):
