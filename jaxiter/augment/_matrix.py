@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._rounded import hidden_zero, rounded, sine_cosine, tangent
+from ._rounded import rounded, sine_cosine, tangent
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -101,9 +101,8 @@ def _product(a: Any, b: Any) -> Any:
     # Written out. Matrix units may round to TF32, and products with 0 and 1 have to be exact; of a sum over an axis
     # XLA:CPU makes a call of a library from batches of 256 on, which takes longer than the warp.
     a, b = (jnp.asarray(matrix, jnp.promote_types(a.dtype, b.dtype)) for matrix in (a, b))
-    zero = hidden_zero(*(matrix[i, j] for matrix in (a, b) for i in range(2) for j in range(3)))
 
     def entry(i: int, j: int) -> Any:
-        return reduce(add, (rounded(a[i, k] * b[k, j], zero) for k in range(3)))
+        return reduce(add, (rounded(a[i, k] * b[k, j]) for k in range(3)))
 
     return jnp.stack([jnp.stack([entry(i, j) for j in range(3)]) for i in range(3)])

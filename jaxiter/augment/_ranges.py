@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite, is_array
-from ._rounded import hidden_zero, rounded
+from ._rounded import rounded
 from ._transform import frozen_value
 
 Range: TypeAlias = Any  # a number r, a pair (low, high), or an array of shape () or (2,); a field holds it checked
@@ -113,15 +113,15 @@ def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: flo
     if not isinstance(bounds, tuple):
         ends = jnp.asarray(bounds, np.float32) * np.float32(scale)
         if ends.ndim:
-            return ends[0] + rounded((ends[1] - ends[0]) * drawn, hidden_zero(drawn))
+            return ends[0] + rounded((ends[1] - ends[0]) * drawn)
         product = ends * two_sided
-        return rounded(product, hidden_zero(drawn)) + np.float32(centre * scale) if centre else product
+        return rounded(product) + np.float32(centre * scale) if centre else product
     low, high = bounds[0] * scale, bounds[1] * scale
     if low == high:
         return jnp.float32(low)
     if low == -high:
         return np.float32(high) * two_sided
-    return np.float32(low) + rounded(np.float32(high - low) * drawn, hidden_zero(drawn))
+    return np.float32(low) + rounded(np.float32(high - low) * drawn)
 
 
 def _number_or_pair(name: str, given: Any) -> Any:

@@ -7,7 +7,6 @@ image would change with the batch it stands in. Here every product is rounded be
 from __future__ import annotations
 
 from functools import partial, reduce
-from operator import xor
 from typing import Any
 
 import jax
@@ -23,20 +22,15 @@ _SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
 _COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 
 
-def hidden_zero(*values: Array) -> Array:
-    """An integer 0 that no compiler recognises as long as one of the values is unknown to it.
-
-    Fourth powers are 0 or 1 modulo 16, so that their bits 2 and 3 are never set.
-    """
-    bits = reduce(xor, (_bits(value) for value in values))
-    square = bits * bits
-    return (square * square) & bits.dtype.type(12)
-
-
 @jax.custom_jvp
-def rounded(product: Array, zero: Array) -> Array:
-    """`product`, which is not contracted with the sum that it is a part of; `zero` is from `hidden_zero`."""
-    return jax.lax.bitcast_convert_type(_bits(product) ^ zero, product.dtype)
+def rounded(product: Array) -> Array:
+    """`product`, which is not contracted with the sum that it is a part of.
+
+    It is changed in bits that are 0, which no compiler recognises: fourth powers are 0 or 1 modulo 16.
+    """
+    bits = jax.lax.bitcast_convert_type(product, np.uint64 if product.dtype == np.float64 else np.uint32)
+    square = bits * bits
+    return jax.lax.bitcast_convert_type(bits ^ ((square * square) & bits.dtype.type(12)), product.dtype)
 
 
 @rounded.defjvp
@@ -44,17 +38,12 @@ def _rounded_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     return rounded(*primals), tangents[0]
 
 
-def _bits(value: Array) -> Array:
-    return jax.lax.bitcast_convert_type(value, np.uint64 if value.dtype == np.float64 else np.uint32)
-
-
 @partial(jax.jit, inline=True)
 def sine_cosine(theta: Array) -> tuple[Array, Array]:
     """Both of a float32 in radians, to 1e-7 within some thousand turns."""
-    zero = hidden_zero(theta)
 
     def times(a: Array, b: Any) -> Array:
-        return rounded(a * b, zero)
+        return rounded(a * b)
 
     def polynomial(constants: tuple[float, ...], x: Array) -> Array:
         first, *others = map(np.float32, constants)
