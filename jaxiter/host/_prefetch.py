@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from .._keys import Key
-from ..loader.internal import BatchSpec, batch_mask, compute_batch, is_resident, read_batch
+from ..loader.internal import BatchSpec, HostRows, PyTree, Source, batch_mask, compute_batch, is_resident, read_batch
 
 _MAX_THREADS = 4  # unless more are asked for
 _PATIENCE = 5.0  # seconds that a close waits for reads under way, and the end of the interpreter for all of them
@@ -56,13 +56,13 @@ class Pending:
         finish: Callable[[Any], Any] | None = None,
         *,
         starts_early: bool = False,
-        batch: Any = None,
+        batch: PyTree = None,
         error: Exception | None = None,
     ):
         self.position, self.starts_early = position, starts_early
         self._future, self._finish, self._batch, self._error = future, finish, batch, error
 
-    def result(self) -> Any:
+    def result(self) -> PyTree:
         if self._future is not None:
             found = self._future.result()
             self._batch, self._future = found if self._finish is None else self._finish(found), None
@@ -105,7 +105,7 @@ class Prefetcher:
         self._reading_key = _on_cpu(key) if self._num_threads else key
         self._pool = Pool(self._num_threads, "jaxiter-stream")
 
-    def start(self, position: Position, donated: Any) -> Pending:
+    def start(self, position: Position, donated: PyTree) -> Pending:
         if not self._num_threads:  # dispatch is asynchronous: arrays on the device need no thread
             try:
                 return Pending(position, None, batch=self._make(position, donated))
@@ -136,16 +136,16 @@ class Prefetcher:
         """As `close`, without waiting."""
         self._pool.cancel()
 
-    def _make(self, position: Position, donated: Any) -> Any:
+    def _make(self, position: Position, donated: PyTree) -> PyTree:
         return self._compute(position, self._read(position), donated)
 
-    def _read(self, position: Position) -> Any:
+    def _read(self, position: Position) -> HostRows | None:
         if not self._spec.reads_any:
             return None
         epoch, step = map(np.uint32, position)
         return read_batch(self._spec, self._reading_key, epoch, step)
 
-    def _compute(self, position: Position, rows: Any, donated: Any) -> Any:
+    def _compute(self, position: Position, rows: HostRows | None, donated: PyTree) -> PyTree:
         epoch, step = map(np.uint32, position)
         batch = compute_batch(self._spec, self._key, epoch, step, rows, donated)
         return (batch, batch_mask(self._spec, step)) if self._with_mask else batch
@@ -253,7 +253,7 @@ def _serve(tasks: SimpleQueue[_Task | None]) -> None:
         _running.pop(threading.current_thread(), None)
 
 
-def _default_threads(read: list[Any]) -> int:
+def _default_threads(read: list[Source]) -> int:
     """As many as there are cores, but one where it is not known that several may read at once."""
     if not all(isinstance(leaf, np.ndarray) or is_resident(leaf) for leaf in read):
         return 1

@@ -14,7 +14,7 @@ from .._host_rows import dtype_of
 from .._warn import warn
 from ..augment import Chain
 from ..augment.internal import is_transform, is_transform_or_none
-from ._data import Source, leaf_name
+from ._data import PyTree, Source, leaf_name
 
 Paths = Sequence[tuple[KeyPath, Source]]
 IMAGE_RANK = 4
@@ -27,7 +27,7 @@ class AugmentForm(NamedTuple):
     is_single: tuple[bool, ...]  # for each leaf: a transform that is no Chain
 
 
-def chains_of(data: Any, augment: Any) -> tuple[tuple[Chain | None, ...], AugmentForm]:
+def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[Chain | None, ...], AugmentForm]:
     """One chain, or None, for each leaf of the data."""
     transforms = _transform_of_each_leaf(data, augment)
     chains = tuple(None if transform is None else Chain(transform) for transform in transforms)
@@ -38,9 +38,9 @@ def chains_of(data: Any, augment: Any) -> tuple[tuple[Chain | None, ...], Augmen
 def as_given(
     form: AugmentForm,
     structure: PyTreeDef,
-    steps: Sequence[Sequence[Any] | None],
+    steps: Sequence[Sequence[object] | None],
     join: Callable[..., Any] = lambda *steps: steps,
-) -> Any:
+) -> PyTree:
     """For each leaf one entry for each step of its chain, in the form in which `augment` was given.
 
     Args:
@@ -55,14 +55,14 @@ def as_given(
     return one_or_tree(form, structure, leaves)
 
 
-def one_or_tree(form: AugmentForm, structure: PyTreeDef, leaves: Sequence[Any]) -> Any:
+def one_or_tree(form: AugmentForm, structure: PyTreeDef, leaves: Sequence[object]) -> PyTree:
     """Something of each augmented leaf, else None: that of the one picture if `augment` was bare, else a tree."""
     if form.is_bare:
         return next(leaf for leaf in leaves if leaf is not None)
     return jax.tree.unflatten(structure, leaves)
 
 
-def _transform_of_each_leaf(data: Any, augment: Any) -> list[Any]:
+def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[Any]:
     paths, structure = jax.tree.flatten_with_path(data)
     if augment is None:
         return [None] * len(paths)
@@ -92,7 +92,7 @@ def _transform_of_each_leaf(data: Any, augment: Any) -> list[Any]:
     return transforms
 
 
-def _for_the_one_picture(augment: Any, paths: Paths, structure: PyTreeDef) -> list[Any]:
+def _for_the_one_picture(augment: object, paths: Paths, structure: PyTreeDef) -> list[object]:
     """One transform by itself: for the leaf of rank 4, of which there must be one."""
     images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
     if _are_single_pictures([leaf.shape for _, leaf in paths]):
@@ -135,7 +135,7 @@ def _warn_of_channels_first(name: str, shape: tuple[int, ...]) -> None:
         )
 
 
-def _chain_remedy(augment: Any) -> str:
+def _chain_remedy(augment: PyTree) -> str:
     is_list = isinstance(augment, (list, tuple)) and all(map(is_transform, augment))
     return (
         " (a list is one transform for each leaf; for steps one after the other use Chain(*steps))" if is_list else ""

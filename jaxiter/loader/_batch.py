@@ -9,14 +9,15 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .._keys import Key
+from ._data import PyTree
 from ._program import host_batch, resident_batch, stack_counters
 from ._read import HostRows
 from ._spec import BatchSpec
 
 
 def compute_batch(
-    spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike, rows: HostRows | None, donated: Any = None
-) -> Any:
+    spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike, rows: HostRows | None, donated: PyTree = None
+) -> PyTree:
     """Runs the program of one batch; dispatch is asynchronous.
 
     Args:

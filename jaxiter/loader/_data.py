@@ -7,10 +7,15 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import KeyPath
+from numpy.typing import ArrayLike
 
 from .._checks import check_fits, check_int
 
 REMAINDERS = ("drop", "pad", "keep")
+
+
+PyTree = Any  # containers of arrays, nested in any way: the data, a batch, the carry of a scan
 
 
 class Source(Protocol):
@@ -23,7 +28,7 @@ class Source(Protocol):
     def __getitem__(self, index: Any, /) -> Any: ...
 
 
-def check_data(data: Any) -> None:
+def check_data(data: PyTree) -> None:
     """Refuses, by path, leaves that are no arrays, that differ in length, or that JAX cannot hold."""
     paths = jax.tree.leaves_with_path(data)
     if not paths:
@@ -38,11 +43,11 @@ def check_data(data: Any) -> None:
         raise ValueError("data holds no examples; expected arrays with a leading axis of at least 1.")
 
 
-def leaf_name(path: Any) -> str:
+def leaf_name(path: KeyPath) -> str:
     return "data" + jax.tree_util.keystr(path)
 
 
-def _check_leaf(name: str, leaf: Any) -> None:
+def _check_leaf(name: str, leaf: object) -> None:
     shape, dtype = getattr(leaf, "shape", None), getattr(leaf, "dtype", None)
     if shape is None or dtype is None:
         raise TypeError(
@@ -66,7 +71,7 @@ def _check_leaf(name: str, leaf: Any) -> None:
         check_fits(name, leaf)
 
 
-def check_options(batch_size: Any, shuffle: Any, remainder: Any) -> None:
+def check_options(batch_size: object, shuffle: object, remainder: object) -> None:
     check_int("batch_size", batch_size, 1, 2**31, expected="at least 1 example in a batch")
     if remainder not in REMAINDERS:
         raise ValueError(f"remainder is {remainder!r}; expected one of {', '.join(map(repr, REMAINDERS))}.")
@@ -74,7 +79,7 @@ def check_options(batch_size: Any, shuffle: Any, remainder: Any) -> None:
         raise TypeError(f"shuffle is {shuffle!r}; expected True or False. The order is decided by the key.")
 
 
-def check_rows(rows: Any, num_examples: int) -> Any:
+def check_rows(rows: ArrayLike, num_examples: int) -> np.ndarray | jax.Array:
     if isinstance(rows, jax.core.Tracer):
         return rows
     values = np.asarray(rows)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
 from ._augment_tree import as_given, one_or_tree
-from ._data import is_resident
+from ._data import PyTree, is_resident
 from ._loader import Loader, spec_of
+from ._program import Chains
 from ._read import read_leaf
 from ._sharding import spans_devices
 
@@ -28,10 +31,10 @@ class Explanation(NamedTuple):
     structure of the data, with None at leaves that have no transform.
     """
 
-    params: Any
-    matrix: Any
-    before: Any
-    after: Any
+    params: PyTree
+    matrix: PyTree
+    before: PyTree
+    after: PyTree
 
 
 def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explanation:
@@ -79,9 +82,11 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
 
 
 @jax.jit
-def _explain(chains: Any, key: Key, epoch: Any, index: Any, before: Any) -> Any:
+def _explain(
+    chains: Chains, key: Key, epoch: ArrayLike, index: ArrayLike, before: Sequence[jax.Array]
+) -> list[tuple[Any, ...]]:
     own_key = fold_in(role_key(key, epoch, AUGMENT), index)
-    explained = []
+    explained: list[tuple[Any, ...]] = []
     for chain, example in zip(chains, before, strict=True):
         if chain is None:
             explained.append((None, None, example))

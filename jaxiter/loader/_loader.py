@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding, SingleDeviceSharding
+from numpy.typing import ArrayLike
 
 from .._checks import check_int
 from .._host_rows import dtype_of
@@ -18,7 +19,7 @@ from ..augment import Chain
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
 from ._batch import batch_mask, compute_batch
-from ._data import check_data, check_options, check_rows
+from ._data import PyTree, check_data, check_options, check_rows
 from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch
@@ -72,8 +73,8 @@ class Loader:
         ((4, 8, 8, 1), 'float32', (4,), 2)
     """
 
-    data: Any
-    rows: Any
+    data: PyTree
+    rows: np.ndarray | jax.Array | None
     batch_size: int
     shuffle: bool
     remainder: str
@@ -84,13 +85,13 @@ class Loader:
 
     def __init__(
         self,
-        data: Any,
+        data: PyTree,
         *,
         batch_size: int,
-        augment: Any = None,
+        augment: PyTree = None,
         shuffle: bool = True,
         remainder: str = "drop",
-        rows: Any = None,
+        rows: ArrayLike | None = None,
     ):
         data = with_columns(data)  # in containers of our own: the user's may change
         check_data(data)
@@ -98,7 +99,7 @@ class Loader:
         self._set(data=data, _chains=chains, _form=form)
         self._check_and_set(batch_size=batch_size, shuffle=shuffle, remainder=remainder, rows=rows)
 
-    def _check_and_set(self, *, batch_size: int, shuffle: bool, remainder: str, rows: Any) -> None:
+    def _check_and_set(self, *, batch_size: int, shuffle: bool, remainder: str, rows: ArrayLike | None) -> None:
         check_options(batch_size, shuffle, remainder)
         self._set(
             rows=None if rows is None else check_rows(rows, jax.tree.leaves(self.data)[0].shape[0]),
@@ -113,11 +114,11 @@ class Loader:
                 "batch at all. Use a smaller batch_size, or remainder='pad' or 'keep'."
             )
 
-    def _set(self, **fields: Any) -> None:
+    def _set(self, **fields: object) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Loader cannot be changed; make another one with the {name} you want.")
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
@@ -141,7 +142,7 @@ class Loader:
         return f"Loader({', '.join(leaves)}; size={self.size}, {static}, augment={self.augment!r})"
 
     @property
-    def augment(self) -> Any:
+    def augment(self) -> PyTree:
         """What was given: one transform, or for each leaf of the data a transform or None."""
         steps = [None if chain is None else chain.transforms for chain in self._chains]
         return as_given(self._form, jax.tree.structure(self.data), steps, join=Chain)
@@ -181,7 +182,7 @@ class Loader:
         """
         return batch_mask(self._spec, self._check_step(step))
 
-    def batch(self, key: Key, epoch: Counter, step: Counter, *, sharding: Sharding | None = None) -> Any:
+    def batch(self, key: Key, epoch: Counter, step: Counter, *, sharding: Sharding | None = None) -> PyTree:
         """The batch at (epoch, step), in the structure of the data.
 
         Args:
@@ -204,7 +205,7 @@ class Loader:
         rows = read_batch(spec, key, epoch, step) if spec.reads_any else None
         return compute_batch(spec, key, epoch, step, rows)
 
-    def epoch(self, key: Key, epoch: Counter) -> Iterator[Any]:
+    def epoch(self, key: Key, epoch: Counter) -> Iterator[PyTree]:
         """The batches of one epoch, in order."""
         as_key(key), check_counter("epoch", epoch)
         return (self.batch(key, epoch, step) for step in range(self.num_steps))
@@ -318,7 +319,7 @@ class Loader:
         options = {name: getattr(self, name) for name in ("batch_size", "shuffle", "remainder")}
         return make_spec(self.data, self._chains, self.rows, **options, sharding=sharding)
 
-    def _check_step(self, step: Counter) -> Any:
+    def _check_step(self, step: Counter) -> np.uint32 | jax.Array:
         if not isinstance(step, jax.core.Tracer):
             last, expected = self._spec.num_steps, "a step in [0, {}), the batches of one epoch"
             return np.uint32(check_int("step", step, 0, last, expected=expected.format(last)))

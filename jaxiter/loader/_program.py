@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from .._fusion_barrier import fusion_barrier
 from .._keys import AUGMENT, STEP, Key, fold_in, role_key
 from ..augment import Chain
 from ..sampler.internal import shuffle_positions
-from ._data import take_rows
+from ._data import PyTree, take_rows
 from ._sharding import laid_out
 
 Chains = Sequence[Chain | None]
@@ -76,8 +76,8 @@ def resident_batch(
     rows: ArrayLike | None,
     key: Key,
     epoch_step: ArrayLike,
-    donated: Any = None,
-) -> Any:
+    donated: PyTree = None,
+) -> PyTree:
     """The batch at `epoch_step`, uint32[2], of data that are on the device.
 
     Args:
@@ -87,8 +87,12 @@ def resident_batch(
     """
 
     def batch(
-        leaves: Sequence[jax.Array], chain_leaves: Sequence[jax.Array], rows: Any, key: Key, epoch_step: jax.Array
-    ) -> Any:
+        leaves: Sequence[jax.Array],
+        chain_leaves: Sequence[jax.Array],
+        rows: jax.Array | None,
+        key: Key,
+        epoch_step: jax.Array,
+    ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
         size = (leaves[0] if rows is None else rows).shape[0]
 
@@ -111,8 +115,8 @@ def host_batch(
     key: Key,
     epoch: ArrayLike,
     index: ArrayLike,
-    donated: Any = None,
-) -> Any:
+    donated: PyTree = None,
+) -> PyTree:
     """The batch of the rows `index`, of which those of some leaves were read; other arguments as above.
 
     Args:
@@ -121,7 +125,7 @@ def host_batch(
 
     def batch(
         leaves: Sequence[jax.Array], chain_leaves: Sequence[jax.Array], key: Key, epoch: jax.Array, index: jax.Array
-    ) -> Any:
+    ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
         gathered = [
             leaf if is_read else _gathered(chain, leaf, index)

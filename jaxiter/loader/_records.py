@@ -10,8 +10,10 @@ import numpy as np
 from jax.tree_util import PyTreeDef
 from numpy.typing import ArrayLike
 
+from ._data import PyTree
 
-def from_records(source: Any) -> Any:
+
+def from_records(source: Any) -> PyTree:
     """The columns of a source that gives one example at a time, as data for a `Loader`.
 
     For what indexes by one integer and gives a pytree of arrays and numbers, with `len()`: a Grain
@@ -59,7 +61,7 @@ def from_records(source: Any) -> Any:
     return jax.tree.unflatten(structure, columns)
 
 
-def with_columns(data: Any) -> Any:
+def with_columns(data: PyTree) -> PyTree:
     """`data` where every leaf that is a source of examples is replaced by its columns."""
     return jax.tree.map(lambda leaf: from_records(leaf) if _is_source(leaf) else leaf, data)
 

@@ -45,7 +45,7 @@ def share_of(sharding: Sharding, batch_size: int) -> Share:
     return Share(sharding, batch_size, positions, starts)
 
 
-def check_sharding(sharding: Any, batch_size: int, remainder: str, leaves: Iterable[Source]) -> None:
+def check_sharding(sharding: object, batch_size: int, remainder: str, leaves: Iterable[Source]) -> None:
     """Raises for what is no sharding over the leading axis of a batch that gives every device as much."""
     if remainder == "keep":
         raise ValueError("remainder='keep' makes the last batch short, which cannot be sharded; use remainder='pad'.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Sharding
 
+from .._keys import Counter
 from ..augment import Chain
-from ._data import Source, is_resident, leaf_name
+from ._data import PyTree, Source, is_resident, leaf_name
 from ._program import IndexSpec, Program
 from ._records import Column
 from ._sharding import Share, lies_on, sharding_of_data, share_of, spans_devices
@@ -23,7 +24,7 @@ class BatchSpec:
     names: tuple[str, ...]  # "data['image']", one for each leaf
     chains: tuple[Chain | None, ...]  # one for each leaf
     chain_leaves: tuple[jax.Array, ...]  # the arrays inside the chains
-    rows: Any  # int32 rows of the data to visit, or None for all of them
+    rows: np.ndarray | jax.Array | None  # int32 rows of the data to visit, or None for all of them
     size: int
     num_steps: int
     batch_size: int
@@ -38,16 +39,16 @@ class BatchSpec:
     program: Program
     last_program: Program  # of the last batch, shorter with remainder="keep"
 
-    def program_at(self, step: Any) -> Program:
+    def program_at(self, step: Counter) -> Program:
         """The program of one step, traced or not; with remainder="keep" it is never traced."""
         is_last = self.remainder == "keep" and int(step) == self.num_steps - 1
         return self.last_program if is_last else self.program
 
 
 def make_spec(
-    data: Any,
+    data: PyTree,
     chains: tuple[Chain | None, ...],
-    rows: Any,
+    rows: np.ndarray | jax.Array | None,
     *,
     batch_size: int,
     shuffle: bool,

@@ -1,8 +1,6 @@
 """The shell that counts and works ahead."""
 
-import gc
 import json
-import time
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +9,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxiter import Loader, scan_epoch, stream
+from jaxiter import Loader, stream
 
 from ..data import assert_trees_close, assert_trees_equal, loader, pictures
 from .sources import stream_threads
@@ -113,16 +111,6 @@ def test_a_batch_that_is_kept_short_streams(key):
     assert [len(y) for _, y in stream(loader(remainder="keep"), key, num_epochs=1)] == [4, 4, 4, 4, 4, 3]
 
 
-def test_scan_and_stream_show_the_same(key):
-    data = loader().to_device()
-    _, sums = scan_epoch(_labels, 0, data, key, 1)
-    assert [y.tolist() for _, y in stream(data, key, start=(1, 0), num_epochs=2)] == sums.tolist()
-
-
-def _labels(carry, batch):
-    return carry, batch[1]
-
-
 def test_closing_ends_the_thread_and_may_be_repeated(key):
     batches = stream(loader(), key)
     next(batches)
@@ -141,17 +129,6 @@ def test_leaving_the_with_block_by_an_error_ends_the_thread(key):
 
     with pytest.raises(KeyError, match="4"):
         use()
-    assert not stream_threads()
-
-
-def test_a_stream_that_is_dropped_ends_its_thread(key):
-    batches = stream(loader(), key)
-    next(batches)
-    del batches
-    gc.collect()
-    deadline = time.monotonic() + 30
-    while stream_threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
     assert not stream_threads()
 
 

@@ -118,17 +118,6 @@ def test_step_keys_differ_and_keep_the_spelling_of_the_key(key):
     assert legacy.tolist() == jax.random.key_data(data.step_key(key, 1, 2)).tolist()
 
 
-def test_a_users_own_folded_keys_never_meet_the_loaders(key):
-    data = loader()
-    own = {
-        tuple(jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, e), s)).tolist())
-        for e in range(5)
-        for s in range(5)
-    }
-    ours = {tuple(jax.random.key_data(data.step_key(key, e, s)).tolist()) for e in range(5) for s in range(5)}
-    assert not own & ours
-
-
 def test_a_loader_is_a_pytree_of_its_arrays_alone():
     data = loader()
     assert [leaf is mine for leaf, mine in zip(jax.tree.leaves(data), data.data, strict=True)] == [True, True]
