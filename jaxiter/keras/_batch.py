@@ -12,7 +12,7 @@ import numpy as np
 from ..augment import Chain
 from ..loader.internal import augment_rows
 from ._draw import TRANSFORMS, BatchContext, RowKeys, as_row, draw_each, making, row_contexts
-from ._settings import APPLIED, DRAWN_FROM, Watch, brightness_axis, checked_sampling, is_fitted
+from ._settings import APPLIED, DRAWN_FROM, Seen, Watch, brightness_axis, checked_sampling, is_fitted
 from ._transform import KerasTransform, Params, wide_arithmetic
 
 if TYPE_CHECKING:
@@ -28,18 +28,17 @@ class Settings:
 
     def __init__(self) -> None:
         self._watch = Watch(*DRAWN_FROM, *APPLIED)
-        self._kept: tuple[Any, KerasTransform] | None = None
+        self._kept: tuple[Seen, tuple[Any, ...], KerasTransform] | None = None
 
     def transform(
         self, generator: Any, image_shape: tuple[int, ...], dtype: np.dtype, *, standardize: bool
     ) -> KerasTransform:
-        kept, what = self._kept, (generator, image_shape, dtype, standardize)
-        if not self._watch.has_changed(generator) and kept is not None and kept[0] == what:
-            return kept[1]
-        self._kept = None
+        # Read and written as a whole, since threads share an iterator.
+        seen, kept, purpose = self._watch.look(generator), self._kept, (generator, image_shape, dtype, standardize)
+        if kept is not None and kept[1] == purpose and seen.is_same(kept[0]):
+            return kept[2]
         transform = KerasTransform.of(generator, image_shape, dtype, standardize=standardize)
-        if is_fitted(generator):  # else every batch warns
-            self._kept = what, transform
+        self._kept = (seen, purpose, transform) if is_fitted(generator) else None  # unfitted, every batch warns
         return transform
 
 
@@ -139,14 +138,16 @@ def _with_own_parameters(
     If the method changes what the program is made from, the images from there on are made one by one.
     """
     shape, watch, rows = images.shape[1:], Watch(*APPLIED), []
-    settings = SimpleNamespace()
+    first, settings = None, SimpleNamespace()
     for position in range(len(images)):
         with making(contexts[position]):
             params = generator.get_random_transform(shape)
-            if watch.has_changed(generator) and position > 0:
-                break
-        if position == 0:
+        seen = watch.look(generator, into=False)
+        if first is None:
+            first = seen
             settings = SimpleNamespace(**{name: getattr(generator, name) for name in (*DRAWN_FROM, *APPLIED)})
+        elif not seen.is_same(first):
+            break
         rows.append(as_row(params))
     transforms, made = np.array(rows, TRANSFORMS), len(rows)
     transform = _for_given(settings, shape, dtype, transforms)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from .._keys import AUGMENT, Key, fold_in, role_key, tag, uniforms
-from ._settings import CHOICE, DRAWN_FROM, UNIFORM, Ranges, Shift, ShiftKinds, Watch, ranges_of
+from ._settings import CHOICE, DRAWN_FROM, UNIFORM, Ranges, Seen, Shift, ShiftKinds, Watch, ranges_of
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -229,8 +229,7 @@ class _RowBlocks:
         self._rows[: len(keys.rows)] = keys.rows
         self._blocks: dict[int, np.ndarray] = {}
         self._watch = Watch(*DRAWN_FROM)
-        self._shape: tuple[int, ...] = ()
-        self._settings: tuple[ShiftKinds, Ranges] | None = None
+        self._kept: tuple[Seen, tuple[int, ...], tuple[ShiftKinds, Ranges]] | None = None
 
     def block(self, call: int, position: int) -> np.ndarray:
         if call not in self._blocks:
@@ -239,10 +238,11 @@ class _RowBlocks:
         return self._blocks[call][position]
 
     def settings(self, generator: Any, img_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
-        if self._watch.has_changed(generator) or self._shape != img_shape or self._settings is None:
+        seen = self._watch.look(generator)
+        if self._kept is None or self._kept[1] != img_shape or not seen.is_same(self._kept[0]):
             kinds, ranges = ranges_of(generator, img_shape)
-            self._settings, self._shape = (kinds, ranges.as_float32()), img_shape
-        return self._settings
+            self._kept = seen, img_shape, (kinds, ranges.as_float32())
+        return self._kept[2]
 
 
 class _RowContext(BatchContext):

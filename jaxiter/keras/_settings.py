@@ -183,23 +183,33 @@ def brightness_axis(generator: Any, image_shape: tuple[int, ...]) -> int:
     return axis
 
 
+class Seen(NamedTuple):
+    """Attributes of a generator at one moment; see `Watch`."""
+
+    values: tuple[Any, ...]
+    contents: list[Any]  # copies of what can be changed in place
+
+    def is_same(self, other: Seen) -> bool:
+        return all(map(operator.is_, self.values, other.values)) and self.contents == other.contents
+
+
 class Watch:
-    """Says whether attributes of a generator are still what they were: faster than reading what they mean."""
+    """Finds out whether attributes of a generator have changed, faster than reading what they mean."""
 
     def __init__(self, *names: str):
         self._read = operator.attrgetter(*names)
-        self._values: tuple[Any, ...] = ()
-        self._contents: list[Any] = []
 
-    def has_changed(self, generator: Any) -> bool:
-        """Whether something differs from the call before; True at the first one."""
+    def look(self, generator: Any, *, into: bool = True) -> Seen:
+        """The attributes now.
+
+        Args:
+            into: Also notice lists and arrays that are changed in place. Large arrays are then never the same.
+        """
         values, contents = self._read(generator), []
         for value in values:
-            if isinstance(value, _MUTABLE):
+            if into and isinstance(value, _MUTABLE):
                 contents.append(_contents_of(value))
-        same = len(self._values) > 0 and all(map(operator.is_, values, self._values)) and contents == self._contents
-        self._values, self._contents = values, contents
-        return not same
+        return Seen(values, contents)
 
 
 _MUTABLE = (list, tuple, np.ndarray)  # a tuple may hold a list
