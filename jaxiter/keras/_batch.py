@@ -12,11 +12,12 @@ import numpy as np
 from ..augment import Chain
 from ..loader.internal import augment_rows
 from ._draw import TRANSFORMS, BatchContext, RowKeys, as_row, draw_each, making, row_contexts
-from ._settings import APPLIED, DRAWN_FROM, Watch, brightness_axis, checked_sampling, is_fitted
+from ._settings import APPLIED, DRAWN_FROM, GeneratorLike, Seen, Watch, brightness_axis, checked_sampling, is_fitted
 from ._transform import KerasTransform, Params, wide_arithmetic
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Num
+    from numpy.typing import ArrayLike, DTypeLike
 
     from .._keys import Key
 
@@ -28,29 +29,28 @@ class Settings:
 
     def __init__(self) -> None:
         self._watch = Watch(*DRAWN_FROM, *APPLIED)
-        self._kept: tuple[Any, KerasTransform] | None = None
+        self._kept: tuple[Seen, tuple[Any, ...], KerasTransform] | None = None
 
     def transform(
-        self, generator: Any, image_shape: tuple[int, ...], dtype: np.dtype, *, standardize: bool
+        self, generator: GeneratorLike, image_shape: tuple[int, ...], dtype: np.dtype, *, standardize: bool
     ) -> KerasTransform:
-        kept, what = self._kept, (generator, image_shape, dtype, standardize)
-        if not self._watch.has_changed(generator) and kept is not None and kept[0] == what:
-            return kept[1]
-        self._kept = None
+        # Read and written as a whole, since threads share an iterator.
+        seen, kept, purpose = self._watch.look(generator), self._kept, (generator, image_shape, dtype, standardize)
+        if kept is not None and kept[1] == purpose and seen.is_same(kept[0]):
+            return kept[2]
         transform = KerasTransform.of(generator, image_shape, dtype, standardize=standardize)
-        if is_fitted(generator):  # else every batch warns
-            self._kept = what, transform
+        self._kept = (seen, purpose, transform) if is_fitted(generator) else None  # unfitted, every batch warns
         return transform
 
 
 def transformed(
-    generator: Any,
+    generator: GeneratorLike,
     images: np.ndarray,
-    dtype: Any,
+    dtype: DTypeLike,
     source: RowKeys | np.random.RandomState,
     length: int,
     settings: Settings,
-    owner: Any = None,
+    owner: object = None,
 ) -> Batch:
     """A batch of images of `dtype`.
 
@@ -94,13 +94,15 @@ _METHODS = ("apply_transform", "standardize", "get_random_transform")  # of an o
 
 
 @jax.jit
-def random_batch(transform: KerasTransform, key: Key, epoch: Any, rows: Any, images: Any) -> Num[Array, "batch ..."]:
+def random_batch(
+    transform: KerasTransform, key: Key, epoch: ArrayLike, rows: ArrayLike, images: ArrayLike
+) -> Num[Array, "batch ..."]:
     """The images after a random transform each; what an image draws follows from its row."""
     return augment_rows((Chain(transform),), key, epoch, rows, (images,))[0]
 
 
 @jax.jit
-def given_batch(transform: KerasTransform, params: Params, images: Any) -> Num[Array, "batch ..."]:
+def given_batch(transform: KerasTransform, params: Params, images: jax.Array) -> Num[Array, "batch ..."]:
     """The images after the given transforms."""
     return jax.vmap(transform.apply)(params, images)
 
@@ -122,7 +124,7 @@ def apply_each(transform: KerasTransform, images: np.ndarray, transforms: np.nda
         return given_batch(transform, params, _inputs(transform.dtype, images, length))
 
 
-def _image_by_image(generator: Any, images: np.ndarray, contexts: list[BatchContext]) -> np.ndarray:
+def _image_by_image(generator: GeneratorLike, images: np.ndarray, contexts: list[BatchContext]) -> np.ndarray:
     batch = np.zeros_like(images)
     for position, image in enumerate(images):
         with making(contexts[position]):
@@ -132,21 +134,23 @@ def _image_by_image(generator: Any, images: np.ndarray, contexts: list[BatchCont
 
 
 def _with_own_parameters(
-    generator: Any, images: np.ndarray, dtype: np.dtype, contexts: list[BatchContext], length: int
+    generator: GeneratorLike, images: np.ndarray, dtype: np.dtype, contexts: list[BatchContext], length: int
 ) -> Batch:
     """Parameters from the generator's method, image by image; the pictures from the program.
 
     If the method changes what the program is made from, the images from there on are made one by one.
     """
     shape, watch, rows = images.shape[1:], Watch(*APPLIED), []
-    settings = SimpleNamespace()
+    first, settings = None, SimpleNamespace()
     for position in range(len(images)):
         with making(contexts[position]):
             params = generator.get_random_transform(shape)
-            if watch.has_changed(generator) and position > 0:
-                break
-        if position == 0:
+        seen = watch.look(generator, into=False)
+        if first is None:
+            first = seen
             settings = SimpleNamespace(**{name: getattr(generator, name) for name in (*DRAWN_FROM, *APPLIED)})
+        elif not seen.is_same(first):
+            break
         rows.append(as_row(params))
     transforms, made = np.array(rows, TRANSFORMS), len(rows)
     transform = _for_given(settings, shape, dtype, transforms)
@@ -163,7 +167,9 @@ def _with_own_parameters(
     return batch
 
 
-def _for_given(settings: Any, shape: tuple[int, ...], dtype: np.dtype, transforms: np.ndarray) -> KerasTransform:
+def _for_given(
+    settings: GeneratorLike, shape: tuple[int, ...], dtype: np.dtype, transforms: np.ndarray
+) -> KerasTransform:
     """The transform of a generator for parameters outside of its ranges, with the steps that these need."""
     transform = KerasTransform.of(settings, shape, dtype, standardize=True)
     moved = any(np.any(transforms[name]) for name in ("theta", "tx", "ty", "shear"))
@@ -180,7 +186,7 @@ def _for_given(settings: Any, shape: tuple[int, ...], dtype: np.dtype, transform
     )
 
 
-def _standardized(generator: Any, images: np.ndarray, contexts: list[BatchContext]) -> np.ndarray:
+def _standardized(generator: GeneratorLike, images: np.ndarray, contexts: list[BatchContext]) -> np.ndarray:
     batch = np.zeros_like(images)
     for position, image in enumerate(images):
         with making(contexts[position]):

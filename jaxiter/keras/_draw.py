@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -12,14 +12,16 @@ import jax
 import numpy as np
 
 from .._keys import AUGMENT, Key, fold_in, role_key, tag, uniforms
-from ._settings import CHOICE, DRAWN_FROM, UNIFORM, Ranges, Shift, ShiftKinds, Watch, ranges_of
+from ._settings import CHOICE, DRAWN_FROM, UNIFORM, GeneratorLike, Ranges, Seen, Shift, ShiftKinds, Watch, ranges_of
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from jaxtyping import Array, Float
+    from numpy.typing import ArrayLike
 
 RandomTransform = dict[str, Any]
+Number = Any  # of Python or NumPy, or an array, possibly traced
 
 KIND = "keras.ImageDataGenerator"
 # theta, tx, sign of tx, ty, sign of ty, shear, zx, zy, horizontal flip, vertical flip, channel shift, brightness
@@ -33,11 +35,11 @@ entropy = np.random.RandomState()
 class Numbers(Protocol):
     """Random numbers for `draw_transform`; a bound of None draws nothing and gives `off`."""
 
-    def symmetric(self, slot: int, bound: Any, off: Any) -> Any: ...
-    def between(self, slot: int, bounds: Any, off: Any) -> Any: ...
-    def flip(self, slot: int, flag: Any) -> Any: ...
-    def index(self, slot: int, count: Any) -> Any: ...
-    def pick(self, slot: int, values: Any) -> Any: ...
+    def symmetric(self, slot: int, bound: Number, off: Number) -> Number: ...
+    def between(self, slot: int, bounds: Number, off: Number) -> Number: ...
+    def flip(self, slot: int, flag: Number) -> Number: ...
+    def index(self, slot: int, count: Number) -> Number: ...
+    def pick(self, slot: int, values: Number) -> Number: ...
 
 
 def draw_transform(numbers: Numbers, kinds: ShiftKinds, ranges: Ranges) -> RandomTransform:
@@ -56,7 +58,7 @@ def draw_transform(numbers: Numbers, kinds: ShiftKinds, ranges: Ranges) -> Rando
     }
 
 
-def _draw_shift(numbers: Numbers, slot: int, kind: str, shift: Shift) -> Any:
+def _draw_shift(numbers: Numbers, slot: int, kind: str, shift: Shift) -> Number:
     if kind == UNIFORM:
         drawn = numbers.symmetric(slot, shift.values, 0)
     else:
@@ -71,19 +73,19 @@ class StreamNumbers:
     def __init__(self, state: np.random.RandomState):
         self.state = state
 
-    def symmetric(self, slot: int, bound: Any, off: Any) -> Any:
+    def symmetric(self, slot: int, bound: Number, off: Number) -> Number:
         return self.state.uniform(-bound, bound) if bound else off
 
-    def between(self, slot: int, bounds: Any, off: Any) -> Any:
+    def between(self, slot: int, bounds: Number, off: Number) -> Number:
         return off if bounds is None else self.state.uniform(bounds[0], bounds[1])
 
-    def flip(self, slot: int, flag: Any) -> Any:
+    def flip(self, slot: int, flag: Number) -> Number:
         return (self.state.random_sample() < 0.5) * flag
 
-    def index(self, slot: int, count: Any) -> Any:
+    def index(self, slot: int, count: Number) -> Number:
         return self.state.randint(0, count)  # what `choice` draws, in a fifth of its time
 
-    def pick(self, slot: int, values: np.ndarray) -> Any:
+    def pick(self, slot: int, values: np.ndarray) -> Number:
         return values[self.index(slot, len(values))]
 
 
@@ -95,23 +97,23 @@ class BlockNumbers:
         block: One number a slot, or one row a slot.
     """
 
-    def __init__(self, xp: ModuleType, block: Any):
+    def __init__(self, xp: ModuleType, block: Number):
         self.xp: Any = xp
         self.block = block
 
-    def symmetric(self, slot: int, bound: Any, off: Any) -> Any:
+    def symmetric(self, slot: int, bound: Number, off: Number) -> Number:
         return bound * (np.float32(2) * self.block[slot] - np.float32(1))
 
-    def between(self, slot: int, bounds: Any, off: Any) -> Any:
+    def between(self, slot: int, bounds: Number, off: Number) -> Number:
         return bounds[0] + (bounds[1] - bounds[0]) * self.block[slot]
 
-    def flip(self, slot: int, flag: Any) -> Any:
+    def flip(self, slot: int, flag: Number) -> Number:
         return (self.block[slot] < flag).astype(np.float32)
 
-    def index(self, slot: int, count: Any) -> Any:
+    def index(self, slot: int, count: Number) -> Number:
         return self.xp.floor(self.block[slot] * count)
 
-    def pick(self, slot: int, values: Any) -> Any:
+    def pick(self, slot: int, values: Number) -> Number:
         return self.xp.take(values, self.index(slot, len(values)).astype(np.int32), mode="clip")
 
 
@@ -128,7 +130,9 @@ def as_row(transform: RandomTransform) -> tuple[Any, ...]:
     return tuple(row.values())
 
 
-def draw_each(state: np.random.RandomState, generator: Any, img_shape: tuple[int, ...], count: int) -> np.ndarray:
+def draw_each(
+    state: np.random.RandomState, generator: GeneratorLike, img_shape: tuple[int, ...], count: int
+) -> np.ndarray:
     """The parameters of so many images, one after the other as in Keras, as an array of `TRANSFORMS`."""
     numbers, (kinds, ranges) = StreamNumbers(state), ranges_of(generator, img_shape)
     transforms = np.zeros(count, TRANSFORMS)
@@ -138,11 +142,11 @@ def draw_each(state: np.random.RandomState, generator: Any, img_shape: tuple[int
 
 
 @jax.jit
-def uniform_blocks(key: Key, epoch: Any, call: Any, rows: Any) -> Float[Array, "batch slots"]:
+def uniform_blocks(key: Key, epoch: jax.Array, call: jax.Array, rows: jax.Array) -> Float[Array, "batch slots"]:
     """The blocks of many rows. Call 0 draws what the compiled batch draws; 1, 2 ... are further draws for a row."""
     parent = role_key(key, epoch, AUGMENT)
 
-    def block(row: Any) -> Float[Array, " slots"]:
+    def block(row: jax.Array) -> Float[Array, " slots"]:
         return uniforms(fold_in(fold_in(parent, row), np.uint32(_TAG) + call), NUM_SLOTS)
 
     return jax.vmap(block)(rows)
@@ -166,7 +170,13 @@ class BatchContext:
         words: Without a state, a function that returns the integers to start a stream from.
     """
 
-    def __init__(self, owner: Any, epoch: int = 0, state: np.random.RandomState | None = None, words: Any = None):
+    def __init__(
+        self,
+        owner: object,
+        epoch: int = 0,
+        state: np.random.RandomState | None = None,
+        words: Callable[[], np.ndarray] | None = None,
+    ):
         self.owner, self.epoch = owner, epoch
         self.replays = state is not None
         self.outer = _context.get()
@@ -175,10 +185,11 @@ class BatchContext:
     @property
     def state(self) -> np.random.RandomState:
         if self._state is None:
+            assert self._words is not None
             self._state = np.random.RandomState(self._words())
         return self._state
 
-    def transform(self, generator: Any, img_shape: tuple[int, ...]) -> RandomTransform:
+    def transform(self, generator: GeneratorLike, img_shape: tuple[int, ...]) -> RandomTransform:
         return draw_transform(StreamNumbers(self.state), *ranges_of(generator, img_shape))
 
 
@@ -194,7 +205,7 @@ def making(context: BatchContext) -> Generator[None, None, None]:
         _context.reset(token)
 
 
-def context_of(owner: Any) -> BatchContext | None:
+def context_of(owner: object) -> BatchContext | None:
     """The innermost context of this iterator: a batch may be made of another iterator's."""
     context = _context.get()
     while context is not None and context.owner is not owner:
@@ -202,7 +213,7 @@ def context_of(owner: Any) -> BatchContext | None:
     return context
 
 
-def draw(generator: Any, img_shape: tuple[int, ...], seed: int | None = None) -> RandomTransform:
+def draw(generator: GeneratorLike, img_shape: tuple[int, ...], seed: int | None = None) -> RandomTransform:
     """Parameters from the batch that is being made, or from a seed, or else fresh ones."""
     context = _context.get()
     if seed is not None and context is not None and context.replays:
@@ -229,32 +240,33 @@ class _RowBlocks:
         self._rows[: len(keys.rows)] = keys.rows
         self._blocks: dict[int, np.ndarray] = {}
         self._watch = Watch(*DRAWN_FROM)
-        self._shape: tuple[int, ...] = ()
-        self._settings: tuple[ShiftKinds, Ranges] | None = None
+        self._kept: tuple[Seen, tuple[int, ...], tuple[ShiftKinds, Ranges]] | None = None
 
     def block(self, call: int, position: int) -> np.ndarray:
         if call not in self._blocks:
             epoch = np.uint32(self.keys.epoch)
-            self._blocks[call] = np.asarray(uniform_blocks(self.keys.key, epoch, np.uint32(call), self._rows))
+            blocks: Any = uniform_blocks(self.keys.key, epoch, np.uint32(call), self._rows)
+            self._blocks[call] = np.asarray(blocks)
         return self._blocks[call][position]
 
-    def settings(self, generator: Any, img_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
-        if self._watch.has_changed(generator) or self._shape != img_shape or self._settings is None:
+    def settings(self, generator: GeneratorLike, img_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
+        seen = self._watch.look(generator)
+        if self._kept is None or self._kept[1] != img_shape or not seen.is_same(self._kept[0]):
             kinds, ranges = ranges_of(generator, img_shape)
-            self._settings, self._shape = (kinds, ranges.as_float32()), img_shape
-        return self._settings
+            self._kept = seen, img_shape, (kinds, ranges.as_float32())
+        return self._kept[2]
 
 
 class _RowContext(BatchContext):
     """One image, whose draws follow from its row alone."""
 
-    def __init__(self, owner: Any, blocks: _RowBlocks, position: int, first_call: int):
+    def __init__(self, owner: object, blocks: _RowBlocks, position: int, first_call: int):
         keys = blocks.keys
         words = partial(stream_words, keys.key, keys.epoch, 1, keys.rows[position : position + 1])
         super().__init__(owner, keys.epoch, words=words)
         self._blocks, self._position, self._call = blocks, position, first_call
 
-    def transform(self, generator: Any, img_shape: tuple[int, ...]) -> RandomTransform:
+    def transform(self, generator: GeneratorLike, img_shape: tuple[int, ...]) -> RandomTransform:
         block = self._blocks.block(self._call, self._position)
         self._call += 1
         drawn = draw_transform(BlockNumbers(np, block), *self._blocks.settings(generator, tuple(img_shape)))
@@ -267,7 +279,7 @@ class _RowContext(BatchContext):
         return drawn
 
 
-def row_contexts(owner: Any, keys: RowKeys, length: int, first_call: int = 0) -> list[BatchContext]:
+def row_contexts(owner: object, keys: RowKeys, length: int, first_call: int = 0) -> list[BatchContext]:
     """A context for each image of a batch.
 
     Args:
@@ -278,7 +290,7 @@ def row_contexts(owner: Any, keys: RowKeys, length: int, first_call: int = 0) ->
     return [_RowContext(owner, blocks, position, first_call) for position in range(len(keys.rows))]
 
 
-def stream_words(key: Key, epoch: int, level: int, rows: Any) -> np.ndarray:
+def stream_words(key: Key, epoch: int, level: int, rows: ArrayLike) -> np.ndarray:
     """The start of a NumPy stream for what draws otherwise, for a batch (level 0) or one image (1)."""
     words = np.asarray(jax.random.key_data(key)).ravel()
     return np.concatenate([words, np.array([epoch, _TAG, level], np.uint32), np.asarray(rows).astype(np.uint32)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -215,7 +216,7 @@ def random_shear(
 
 def random_zoom(
     x: np.ndarray,
-    zoom_range: Any,
+    zoom_range: Sequence[float],
     row_axis: int = 1,
     col_axis: int = 2,
     channel_axis: int = 0,
@@ -249,7 +250,7 @@ def random_channel_shift(x: np.ndarray, intensity_range: float, channel_axis: in
     return apply_channel_shift(x, stream().uniform(-intensity_range, intensity_range), channel_axis)
 
 
-def random_brightness(x: np.ndarray, brightness_range: Any, scale: bool = True) -> np.ndarray:
+def random_brightness(x: np.ndarray, brightness_range: Sequence[float], scale: bool = True) -> np.ndarray:
     """The image times a factor within `brightness_range`, (low, high), see `apply_brightness_shift`.
 
     Raises:
@@ -263,7 +264,7 @@ def random_brightness(x: np.ndarray, brightness_range: Any, scale: bool = True) 
     return apply_brightness_shift(x, stream().uniform(brightness_range[0], brightness_range[1]), scale)
 
 
-def is_identity(theta: Any, tx: Any, ty: Any, shear: Any, zx: Any, zy: Any) -> bool:
+def is_identity(theta: float, tx: float, ty: float, shear: float, zx: float, zy: float) -> bool:
     return bool(theta == 0 and tx == 0 and ty == 0 and shear == 0 and zx == 1 and zy == 1)
 
 
@@ -286,6 +287,6 @@ def _resampled_as(image: np.ndarray) -> np.ndarray:
     return image.astype(image.dtype.newbyteorder("="), copy=False)
 
 
-def _check_pair(name: str, value: Any) -> None:
+def _check_pair(name: str, value: Sequence[float]) -> None:
     if len(value) != 2:
         raise ValueError(f"`{name}` should be a tuple or list of two floats, (low, high); got {value!r}.")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -12,8 +13,12 @@ from ._draw import RandomTransform, draw
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
 from ._images import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
+from ._numpy_stream import Seed
 from ._settings import brightness_axis
 from ._statistics import fit, standardized
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 
 class ImageDataGenerator:
@@ -65,11 +70,11 @@ class ImageDataGenerator:
         zca_whitening: bool = False,
         zca_epsilon: float = 1e-6,
         rotation_range: float = 0,
-        width_shift_range: Any = 0.0,
-        height_shift_range: Any = 0.0,
-        brightness_range: Any = None,
+        width_shift_range: ArrayLike = 0.0,
+        height_shift_range: ArrayLike = 0.0,
+        brightness_range: Sequence[float] | None = None,
         shear_range: float = 0.0,
-        zoom_range: Any = 0.0,
+        zoom_range: float | Sequence[float] = 0.0,
         channel_shift_range: float = 0.0,
         fill_mode: str = "nearest",
         cval: float = 0.0,
@@ -80,7 +85,7 @@ class ImageDataGenerator:
         data_format: str | None = None,
         validation_split: float = 0.0,
         interpolation_order: int = 1,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         self.featurewise_center = featurewise_center
         self.samplewise_center = samplewise_center
@@ -118,12 +123,12 @@ class ImageDataGenerator:
     def flow(
         self,
         x: Any,
-        y: Any = None,
+        y: ArrayLike | None = None,
         batch_size: int = 32,
         shuffle: bool = True,
-        sample_weight: Any = None,
-        seed: Any = None,
-        save_to_dir: Any = None,
+        sample_weight: ArrayLike | None = None,
+        seed: Seed = None,
+        save_to_dir: str | os.PathLike[str] | None = None,
         save_prefix: str = "",
         save_format: str = "png",
         ignore_class_split: bool = False,
@@ -171,7 +176,7 @@ class ImageDataGenerator:
         """Not there yet: `flow` takes an array."""
         raise NotImplementedError(_only_arrays("flow_from_dataframe"))
 
-    def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
+    def fit(self, x: ArrayLike, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
         """Find `mean`, `std` and `zca_whitening_matrix`, those that the flags ask for. Returns None.
 
         Args:
@@ -205,7 +210,7 @@ class ImageDataGenerator:
         """
         return standardized(self, x)
 
-    def get_random_transform(self, img_shape: Any, seed: int | None = None) -> RandomTransform:
+    def get_random_transform(self, img_shape: tuple[int, ...], seed: int | None = None) -> RandomTransform:
         """Parameters for `apply_transform`, drawn within the ranges.
 
         Args:

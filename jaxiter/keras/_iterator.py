@@ -15,7 +15,7 @@ import numpy as np
 from .._keys import Key, as_key
 from ..sampler import permutation
 from ._draw import BatchContext, context_of, making, stream_words
-from ._numpy_stream import KerasStream
+from ._numpy_stream import KerasStream, Seed
 from ._pydataset import check_keras, check_process, keras_class
 from ._state import checked_state, restore, state_of
 
@@ -61,7 +61,7 @@ class Iterator:
         n: int,
         batch_size: int,
         shuffle: bool,
-        seed: Any,
+        seed: Seed,
         *,
         rng: str | None = None,
         workers: int = 1,
@@ -73,7 +73,7 @@ class Iterator:
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
             raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
         self._stream = None if rng is None else KerasStream(seed)
-        self._keyed: tuple[Any, Key] = (seed, seed_key(seed))
+        self._keyed: tuple[Seed, Key] = (seed, seed_key(seed))
         self.n = n
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -239,7 +239,7 @@ class Iterator:
 _BITS = 64
 
 
-def seed_key(seed: Any) -> Key:
+def seed_key(seed: Seed) -> Key:
     """The key of a seed: an integer's two 32-bit words, a JAX key as it is, fresh entropy for None.
 
     The words are made in Python, so that no flag of JAX changes them; seed `s` is `jax.random.key(s)`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -16,8 +16,13 @@ from ._brightness import CHANNELS
 from ._draw import RowKeys, context_of
 from ._images import array_to_img
 from ._iterator import Iterator
+from ._numpy_stream import Seed
 from ._pydataset import check_process
+from ._settings import GeneratorLike
 from ._transform import wide_arithmetic
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 OUTPUTS = ("numpy", "jax")
 SUBSETS = ("training", "validation")
@@ -65,19 +70,19 @@ class NumpyArrayIterator(Iterator):
     def __init__(
         self,
         x: Any,
-        y: Any,
-        image_data_generator: Any,
+        y: ArrayLike | None,
+        image_data_generator: GeneratorLike,
         batch_size: int = 32,
         shuffle: bool = False,
-        sample_weight: Any = None,
-        seed: Any = None,
+        sample_weight: ArrayLike | None = None,
+        seed: Seed = None,
         data_format: str | None = None,
-        save_to_dir: Any = None,
+        save_to_dir: str | os.PathLike[str] | None = None,
         save_prefix: str = "",
         save_format: str = "png",
         subset: str | None = None,
         ignore_class_split: bool = False,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         *,
         output: str = "numpy",
         rng: str | None = None,
@@ -119,15 +124,15 @@ class NumpyArrayIterator(Iterator):
         return np.asarray(self._source[self._rows], dtype=self.dtype)
 
     @x.setter
-    def x(self, images: Any) -> None:
-        images = as_array(images)
-        self._set_source(images, slice(0, len(images)))
+    def x(self, images: ArrayLike) -> None:
+        array: Any = as_array(images)
+        self._set_source(array, slice(0, len(array)))
 
     def _set_source(self, source: Any, rows: slice) -> None:
         self._source, self._rows = source, rows
         self._shape = (rows.stop - rows.start, *source.shape[1:])[: len(source.shape)]
 
-    def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
+    def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_process(self._process, Iterator._process)
         index = _positions(index_array, self._shape[0])
         context = context_of(self)
@@ -155,13 +160,14 @@ class NumpyArrayIterator(Iterator):
         return part, self.y[index], self.sample_weight[index]
 
     def _save(self, images: np.ndarray, index: np.ndarray, stream: np.random.RandomState) -> None:
+        folder = os.fspath(self.save_to_dir or "")
         for image, position in zip(images, index, strict=True):
             number = stream.randint(10000)
             name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
-            save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(self.save_to_dir, name))
+            save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(folder, name))
 
 
-def _positions(index_array: Any, count: int) -> np.ndarray:
+def _positions(index_array: ArrayLike, count: int) -> np.ndarray:
     """Places among `count` images, which NumPy may count from the end too."""
     index = np.asarray(index_array).astype(np.intp)
     if index.size and not -count <= index.min() <= index.max() < count:
@@ -209,7 +215,7 @@ def _check_subset(subset: str) -> None:
         raise ValueError(f"subset is {subset!r}; expected 'training' or 'validation'.")
 
 
-def _check_classes(y: Any, cut: int, ignore_class_split: bool) -> None:
+def _check_classes(y: ArrayLike | None, cut: int, ignore_class_split: bool) -> None:
     if y is None or ignore_class_split:
         return
     y = np.asarray(y)

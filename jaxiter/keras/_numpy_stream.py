@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+Seed = int | np.integer | jax.Array | None
+
 _END_OF_SEEDS = 2**32
 
 
@@ -19,17 +21,17 @@ class KerasStream:
     making keeps its own. Without a seed nothing is reseeded and, as in Keras, threads draw from one stream.
     """
 
-    def __init__(self, seed: Any):
+    def __init__(self, seed: Seed):
         check_seed(seed)
         self.latest = np.random.RandomState()
         self._in_use = False  # by a batch, which must find it as it was seeded
 
-    def reseed(self, seed: Any, batches_seen: int) -> None:
+    def reseed(self, seed: Seed, batches_seen: int) -> None:
         """Draw from here on as Keras does after so many batches. Returns None."""
         if seed is not None:
             self.latest, self._in_use = _seeded(seed, batches_seen), False
 
-    def restart(self, state: Any) -> None:
+    def restart(self, state: tuple[Any, ...]) -> None:
         """Start from a state of NumPy's stream, as its `get_state` returns it. Returns None."""
         self.latest, self._in_use = np.random.RandomState(), False
         self.latest.set_state(state)
@@ -46,12 +48,12 @@ class KerasStream:
             self.latest, self._in_use = deepcopy(self.latest), False
         return self.latest.permutation(size)
 
-    def for_next_batch(self, seed: Any) -> np.random.RandomState:
+    def for_next_batch(self, seed: Seed) -> np.random.RandomState:
         self._in_use = seed is not None
         return self.latest
 
 
-def check_seed(seed: Any) -> None:
+def check_seed(seed: Seed) -> None:
     """Raises for what NumPy's stream cannot start from.
 
     Example:

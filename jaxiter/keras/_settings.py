@@ -33,6 +33,8 @@ APPLIED = (
     *("samplewise_center", "samplewise_std_normalization", *FEATUREWISE, *FEATUREWISE.values()),
 )
 
+GeneratorLike = Any  # an ImageDataGenerator, or another object with its methods and attributes
+
 UNIFORM, WHOLE_STEPS, CHOICE = "uniform", "whole steps", "choice"
 _COMPARED_BYTES = 2**16  # larger arrays count as changed: to compare them takes as long as to convert them
 
@@ -73,7 +75,7 @@ class Ranges(NamedTuple):
 ShiftKinds = tuple[str, str]
 
 
-def ranges_of(generator: Any, image_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
+def ranges_of(generator: GeneratorLike, image_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
     """How tx and ty are drawn, and all ranges, for images of one shape.
 
     Raises:
@@ -133,7 +135,7 @@ def checked_sampling(fill_mode: Any, cval: Any, order: Any) -> Sampling:
     return Sampling(fill_mode, float(cval), order)
 
 
-def fitted_statistic(generator: Any, name: str) -> Any:
+def fitted_statistic(generator: GeneratorLike, name: str) -> Any:
     """`generator.mean`, `.std` or `.zca_whitening_matrix`; None if its flag is off, or, with a warning, unfitted."""
     flag = FEATUREWISE[name]
     if not getattr(generator, flag):
@@ -147,12 +149,12 @@ def fitted_statistic(generator: Any, name: str) -> Any:
     return value
 
 
-def is_fitted(generator: Any) -> bool:
+def is_fitted(generator: GeneratorLike) -> bool:
     """Whether every statistic that a flag asks for is there."""
     return all(getattr(generator, name) is not None for name, flag in FEATUREWISE.items() if getattr(generator, flag))
 
 
-def checked_statistics(generator: Any, image_shape: tuple[int, ...]) -> dict[str, np.ndarray | None]:
+def checked_statistics(generator: GeneratorLike, image_shape: tuple[int, ...]) -> dict[str, np.ndarray | None]:
     """The fitted statistics by their names, None where a step is left out.
 
     Raises:
@@ -175,7 +177,7 @@ def checked_statistics(generator: Any, image_shape: tuple[int, ...]) -> dict[str
     return fitted
 
 
-def brightness_axis(generator: Any, image_shape: tuple[int, ...]) -> int:
+def brightness_axis(generator: GeneratorLike, image_shape: tuple[int, ...]) -> int:
     """The axis that brightness takes for the channels: the generator's own, or else the last, as in Keras."""
     own = generator.channel_axis - 1
     axis = own if image_shape[own] in CHANNELS else 2
@@ -183,29 +185,39 @@ def brightness_axis(generator: Any, image_shape: tuple[int, ...]) -> int:
     return axis
 
 
+class Seen(NamedTuple):
+    """Attributes of a generator at one moment; see `Watch`."""
+
+    values: tuple[Any, ...]
+    contents: list[Any]  # copies of what can be changed in place
+
+    def is_same(self, other: Seen) -> bool:
+        return all(map(operator.is_, self.values, other.values)) and self.contents == other.contents
+
+
 class Watch:
-    """Says whether attributes of a generator are still what they were: faster than reading what they mean."""
+    """Finds out whether attributes of a generator have changed, faster than reading what they mean."""
 
     def __init__(self, *names: str):
         self._read = operator.attrgetter(*names)
-        self._values: tuple[Any, ...] = ()
-        self._contents: list[Any] = []
 
-    def has_changed(self, generator: Any) -> bool:
-        """Whether something differs from the call before; True at the first one."""
+    def look(self, generator: GeneratorLike, *, into: bool = True) -> Seen:
+        """The attributes now.
+
+        Args:
+            into: Also notice lists and arrays that are changed in place. Large arrays are then never the same.
+        """
         values, contents = self._read(generator), []
         for value in values:
-            if isinstance(value, _MUTABLE):
+            if into and isinstance(value, _MUTABLE):
                 contents.append(_contents_of(value))
-        same = len(self._values) > 0 and all(map(operator.is_, values, self._values)) and contents == self._contents
-        self._values, self._contents = values, contents
-        return not same
+        return Seen(values, contents)
 
 
 _MUTABLE = (list, tuple, np.ndarray)  # a tuple may hold a list
 
 
-def _contents_of(value: Any) -> Any:
+def _contents_of(value: list | tuple | np.ndarray) -> object:
     """A copy that can be compared, of what can be changed in place."""
     if isinstance(value, (list, tuple)):
         return [_contents_of(item) if isinstance(item, _MUTABLE) else item for item in value]
@@ -216,7 +228,7 @@ def _in_pixels(shift: Shift) -> Shift:
     return Shift(np.asarray(np.asarray(shift.values, np.float64) * (shift.unit or 1), np.float32), None)
 
 
-def _shift(bounds: Any, size: int) -> tuple[str, Shift]:
+def _shift(bounds: ArrayLike, size: int) -> tuple[str, Shift]:
     """How Keras draws a shift within `bounds`: by their type, and in pixels unless the largest is below 1."""
     # Keras asks for the truth of the range, which an array of several values has not.
     if np.size(bounds) <= 1 and not bounds:
@@ -230,7 +242,7 @@ def _shift(bounds: Any, size: int) -> tuple[str, Shift]:
     return (CHOICE, Shift(np.asarray(bounds), unit)) if np.ndim(bounds) == 1 else (UNIFORM, Shift(bounds, unit))
 
 
-def _whole_steps(bounds: Any) -> int | None:
+def _whole_steps(bounds: ArrayLike) -> int | None:
     """k of an integer range k >= 1, which draws from 0 ... k - 1; else None."""
     try:
         steps = operator.index(np.asarray(bounds).item())
@@ -239,14 +251,14 @@ def _whole_steps(bounds: Any) -> int | None:
     return steps if steps >= 1 and np.ndim(bounds) == 0 else None
 
 
-def _check_finite(name: str, value: Any) -> None:
+def _check_finite(name: str, value: ArrayLike | None) -> None:
     if isinstance(value, str):
         raise TypeError(f"{name} is {value!r}; expected a number.")
     if value is not None and not _is_finite(value):
         raise ValueError(f"{name} is {value!r}; expected finite numbers.")
 
 
-def _check_number(name: str, value: Any) -> None:
+def _check_number(name: str, value: ArrayLike | None) -> None:
     if value is not None and np.ndim(value) > 0:
         raise TypeError(f"{name} is {value!r}; expected one number, r for -r to r.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +12,11 @@ from ._batch import apply_each
 from ._brightness import CHANNELS
 from ._draw import BatchContext, draw_each, making
 from ._numpy_iterator import as_array
-from ._settings import fitted_statistic
+from ._settings import GeneratorLike, fitted_statistic
 from ._transform import KerasTransform
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 _AUGMENT_BLOCK = 128
 _AT_ONCE_BYTES = 2**25
@@ -23,7 +26,7 @@ _MAX_WHITENING_BYTES = 2**34
 class Samples:
     """The images as `fit` sees them, made when they are read: cast, rescaled and augmented."""
 
-    def __init__(self, generator: Any, images: Any, rescale: Any):
+    def __init__(self, generator: GeneratorLike, images: Any, rescale: float | None):
         self.generator = generator
         self.images = images
         self.rescale = rescale
@@ -37,7 +40,7 @@ class Samples:
     def __getitem__(self, rows: slice) -> np.ndarray:
         return self.rescaled(self.images[rows]) if self.transforms is None else self._augmented(rows)
 
-    def rescaled(self, images: Any) -> np.ndarray:
+    def rescaled(self, images: ArrayLike) -> np.ndarray:
         images = np.asarray(images).astype(self.generator.dtype)
         if not self.rescale:
             return images
@@ -58,7 +61,7 @@ class Samples:
 class ChannelsLast:
     """Samples in the layout of `jaxiter.augment`, divided by one number for each channel."""
 
-    def __init__(self, samples: Samples, divisor: Any = 1):
+    def __init__(self, samples: Samples, divisor: ArrayLike = 1):
         generator = samples.generator
         self.samples = samples
         self.divisor = divisor
@@ -69,7 +72,7 @@ class ChannelsLast:
         return self.samples[rows].transpose(self.axes) / self.divisor
 
 
-def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
+def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int | None) -> None:
     """Sets `mean`, `std` and `zca_whitening_matrix`, those that the generator's flags ask for."""
     images = as_array(x)
     _check_images(generator, images.shape)
@@ -90,7 +93,7 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
     _fit_at_once(generator, samples) if needed <= _AT_ONCE_BYTES else _fit_in_blocks(generator, samples)
 
 
-def standardized(generator: Any, x: Any) -> Any:
+def standardized(generator: GeneratorLike, x: Any) -> Any:
     """What `ImageDataGenerator.standardize` gives back."""
     if generator.preprocessing_function:
         x = generator.preprocessing_function(x)
@@ -114,7 +117,7 @@ def standardized(generator: Any, x: Any) -> Any:
     return x
 
 
-def _fit_at_once(generator: Any, samples: Samples) -> None:
+def _fit_at_once(generator: GeneratorLike, samples: Samples) -> None:
     """Keras' own operations, one by one.
 
     Where the images leave a direction without any variance, as with a constant border, its singular value is rounding
@@ -137,7 +140,7 @@ def _fit_at_once(generator: Any, samples: Samples) -> None:
         generator.zca_whitening_matrix = np.dot(directions * scale, directions.T)
 
 
-def _fit_in_blocks(generator: Any, samples: Samples) -> None:
+def _fit_in_blocks(generator: GeneratorLike, samples: Samples) -> None:
     images: Any = ChannelsLast(samples)
     mean: Any = 0
     if generator.featurewise_center or generator.featurewise_std_normalization:
@@ -152,7 +155,7 @@ def _fit_in_blocks(generator: Any, samples: Samples) -> None:
         generator.zca_whitening_matrix = _in_layout(generator, images.shape[1:], whitening)
 
 
-def _check_images(generator: Any, shape: tuple[int, ...]) -> None:
+def _check_images(generator: GeneratorLike, shape: tuple[int, ...]) -> None:
     if len(shape) != 4:
         raise ValueError(f"x has shape {shape}; images for `.fit()` should have rank 4.")
     axis = generator.channel_axis
@@ -168,7 +171,9 @@ def _check_whitening(shape: tuple[int, ...]) -> None:
         raise ValueError(f"zca_whitening for {whitening_cost(shape)}. Fit on smaller images, or switch it off.")
 
 
-def _augmented_one_by_one(generator: Any, samples: Samples, rounds: int, state: np.random.RandomState) -> Samples:
+def _augmented_one_by_one(
+    generator: GeneratorLike, samples: Samples, rounds: int, state: np.random.RandomState
+) -> Samples:
     size = len(samples.images)
     dtype = samples.rescaled(samples.images[:0]).dtype
     augmented = np.zeros((rounds * size, *samples.images.shape[1:]), dtype)
@@ -179,13 +184,13 @@ def _augmented_one_by_one(generator: Any, samples: Samples, rounds: int, state: 
     return Samples(generator, augmented, rescale=None)
 
 
-def _per_channel(generator: Any, values: np.ndarray) -> np.ndarray:
+def _per_channel(generator: GeneratorLike, values: np.ndarray) -> np.ndarray:
     shape = [1, 1, 1]
     shape[generator.channel_axis - 1] = len(values)
     return values.reshape(shape).astype(_float_dtype(generator))
 
 
-def _in_layout(generator: Any, image_shape: tuple[int, ...], whitening: Any) -> np.ndarray:
+def _in_layout(generator: GeneratorLike, image_shape: tuple[int, ...], whitening: np.ndarray) -> np.ndarray:
     """The matrix for flattened images in the generator's own data format."""
     size = int(np.prod(image_shape))
     if generator.channel_axis == 1:
@@ -193,17 +198,17 @@ def _in_layout(generator: Any, image_shape: tuple[int, ...], whitening: Any) -> 
     return whitening.reshape(size, size)
 
 
-def _float_dtype(generator: Any) -> np.dtype:
+def _float_dtype(generator: GeneratorLike) -> np.dtype:
     """Of the figures: that of the data, if it is one of floats."""
     dtype = np.dtype(generator.dtype)
     return dtype if dtype.kind == "f" else np.dtype(np.float32)
 
 
-def _working_dtype(generator: Any) -> np.dtype:
+def _working_dtype(generator: GeneratorLike) -> np.dtype:
     return np.promote_types(_float_dtype(generator), np.float32)
 
 
-def _writable_floats(x: Any, dtype: Any) -> np.ndarray:
+def _writable_floats(x: Any, dtype: DTypeLike) -> np.ndarray:
     """`x` itself if it can be changed in place, else a copy; integers, on which Keras fails, as floats."""
     if not isinstance(x, np.ndarray):
         x = np.array(x)

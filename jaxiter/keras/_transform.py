@@ -18,6 +18,7 @@ from ..augment.internal import FixedPoint, MatrixBounds, matrix_bounds, mean_of,
 from ._brightness import blend
 from ._draw import KIND, NUM_SLOTS, BlockNumbers, draw_transform
 from ._settings import (
+    GeneratorLike,
     Ranges,
     Sampling,
     Shift,
@@ -30,6 +31,7 @@ from ._settings import (
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
+    from numpy.typing import DTypeLike
 
 MatrixRows = tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]
 
@@ -75,7 +77,7 @@ class KerasTransform(Transform):
         """Keep the arrays as they are: the generator may be changed, and is watched for it."""
 
     @classmethod
-    def of(cls, generator: Any, image_shape: tuple[int, ...], dtype: Any, *, standardize: bool) -> Self:
+    def of(cls, generator: GeneratorLike, image_shape: tuple[int, ...], dtype: DTypeLike, *, standardize: bool) -> Self:
         """What the generator is set to now.
 
         Raises:
@@ -146,7 +148,7 @@ class KerasTransform(Transform):
         drawn = draw_transform(BlockNumbers(jnp, uniforms(key, NUM_SLOTS)), self.shift_kinds, self.ranges)
         return self.params(jnp, drawn, image_shape)
 
-    def params(self, xp: Any, drawn: Any, image_shape: tuple[int, ...]) -> Params:
+    def params(self, xp: Any, drawn: Mapping[str, Any], image_shape: tuple[int, ...]) -> Params:
         """The parameters as `apply` takes them: of one image, or with NumPy of many, computed in float64."""
         rows, cols = image_shape[self.row_axis], image_shape[self.row_axis + 1]
         upper = affine_matrix(xp, drawn, rows, cols)
@@ -177,7 +179,7 @@ class KerasTransform(Transform):
             image = jnp.matmul(flat, self.whitening, precision="highest").reshape(image.shape)
         return image.astype(self.dtype)
 
-    def _resampled(self, params: Params, image: Any) -> Any:
+    def _resampled(self, params: Params, image: jax.Array) -> jax.Array:
         """One affine map, the flips in it: what lies between, a channel shift, is the same on either side of a flip."""
         image = jnp.moveaxis(image, 0, -1) if self.channels_first else image
         # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
@@ -190,21 +192,21 @@ class KerasTransform(Transform):
         image = round_to(self.dtype, image).astype(self.arithmetic)
         return jnp.moveaxis(image, -1, 0) if self.channels_first else image
 
-    def _mirrored(self, params: Params, image: Any) -> Any:
+    def _mirrored(self, params: Params, image: jax.Array) -> jax.Array:
         for axis, flip in ((self.row_axis + 1, params.flip_horizontal), (self.row_axis, params.flip_vertical)):
             image = jnp.where(flip > 0, jnp.flip(image, axis), image)
         return image
 
-    def _finished(self, params: Params, image: Any) -> Any:
+    def _finished(self, params: Params, image: jax.Array) -> jax.Array:
         image = image.astype(self.arithmetic)
         if self.channel_shift or self.brightness_axis is not None:
             image = self._shifted_and_brightened(params, image)
         return self._standardized(image)
 
-    def _shifted_and_brightened(self, params: Params, image: Any) -> Any:
+    def _shifted_and_brightened(self, params: Params, image: jax.Array) -> jax.Array:
         """After channel shift and brightness; the flips are done already, which change neither."""
 
-        def search() -> tuple[Any, Any]:
+        def search() -> tuple[jax.Array, jax.Array]:
             return jnp.min(image), jnp.max(image)
 
         # XLA:CPU makes one piece of a search and a shift, which takes twice the time; brightness keeps it from that.
@@ -222,7 +224,7 @@ class KerasTransform(Transform):
         bright = jnp.where(result.stretched, levels / 255 * (high - low) + low, levels)
         return jnp.where(jnp.isnan(factor), image, bright) if self.given else bright
 
-    def _standardized(self, image: Any) -> Any:
+    def _standardized(self, image: jax.Array) -> jax.Array:
         """After the steps of standardize but the last, whitening."""
         scale: Any = self.rescale
         if self.samplewise_center or self.samplewise_std:
@@ -283,7 +285,7 @@ def bounds_of(ranges: Ranges, rows: int, cols: int) -> MatrixBounds:
     return matrix_bounds(linear, shift + beside + linear @ beside)
 
 
-def wide_arithmetic(dtype: Any) -> AbstractContextManager[Any]:
+def wide_arithmetic(dtype: DTypeLike) -> AbstractContextManager[Any]:
     """64 bits for as long as a program needs them; the user's own setting stays as it is."""
     return jax.enable_x64(True) if np.dtype(dtype).itemsize > 4 else nullcontext()
 
