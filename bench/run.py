@@ -169,8 +169,8 @@ def main() -> None:
         write_section("run", report(run))
         RESULTS.write_text(json.dumps(run.as_json(), indent=1) + "\n")
     if arguments.compare:
-        told, slower = compare(files[0]["tables"], files[1]["tables"])
-        print(f"\n{told}")
+        text, slower = compare(files[0]["tables"], files[1]["tables"])
+        print(f"\n{text}")
         sys.exit(int(slower))
 
 
