@@ -17,7 +17,7 @@ from ._transform import KerasTransform, Params, wide_arithmetic
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Num
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import DTypeLike
 
     from .._keys import Key
 
@@ -95,7 +95,7 @@ _METHODS = ("apply_transform", "standardize", "get_random_transform")  # of an o
 
 @jax.jit
 def random_batch(
-    transform: KerasTransform, key: Key, epoch: ArrayLike, rows: ArrayLike, images: ArrayLike
+    transform: KerasTransform, key: Key, epoch: jax.Array, rows: jax.Array, images: jax.Array
 ) -> Num[Array, "batch ..."]:
     """The images after a random transform each; what an image draws follows from its row."""
     return augment_rows((Chain(transform),), key, epoch, rows, (images,))[0]
