@@ -1,4 +1,4 @@
-"""Keras' rule for the parameters of an image, once; where its numbers come from; and what a batch is made in."""
+"""Keras' rule for the parameters of an image, its two sources of numbers, and the context that selects the source."""
 
 from __future__ import annotations
 
@@ -161,11 +161,11 @@ class RowKeys(NamedTuple):
 
 
 class BatchContext:
-    """The batch, or the one image of it, that is being made: what draws in the meantime draws from here.
+    """The source of all draws while a batch, or one image of it, is made.
 
     Args:
         owner: The iterator, if any.
-        epoch: Its epoch when the rows of the batch were chosen; another thread may have begun the next one since.
+        epoch: Its epoch when the rows of the batch were chosen; another thread may have started the next one since.
         state: Keras' own stream, which a seed given to get_random_transform restarts, as in Keras.
         words: Without a state, a function that returns the integers to start a stream from.
     """

@@ -24,7 +24,7 @@ class Iterator:
     """An endless iterator over batches of examples; a subclass says what a batch of given examples is.
 
     Epochs follow each other without an end, the last batch of each is short, and `it[i]` is batch `i` of the present
-    order. Threads may share one iterator: every example is handed out once in an epoch.
+    order. Threads may share one iterator: every example appears once in an epoch.
 
     Args:
         n: Number of examples.

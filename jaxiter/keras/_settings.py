@@ -220,7 +220,11 @@ _MUTABLE = (list, tuple, np.ndarray)  # a tuple may hold a list
 def _contents_of(value: list | tuple | np.ndarray) -> object:
     """A copy that can be compared, of what can be changed in place."""
     if isinstance(value, (list, tuple)):
-        return [_contents_of(item) if isinstance(item, _MUTABLE) else item for item in value]
+        copy = list(value)
+        for place, item in enumerate(copy):
+            if isinstance(item, _MUTABLE):
+                copy[place] = _contents_of(item)
+        return copy
     return (value.dtype, value.shape, value.tobytes()) if value.nbytes <= _COMPARED_BYTES else object()
 
 
