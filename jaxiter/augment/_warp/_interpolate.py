@@ -18,7 +18,8 @@ from ._taps import Taps
 if TYPE_CHECKING:
     from jaxtyping import Array, Num
 
-Pick = Callable[[Any, Any], Any]  # (row, column) -> the pixels that stand there
+# (row, column, static steps down and to the right) -> the pixels that stand there
+Pick = Callable[[Any, Any, int, int], Any]
 
 
 def weight_bits(dtype: Any, order: int) -> int | None:
@@ -36,24 +37,43 @@ def interpolate(
     """`values` at the taps of every output pixel."""
     channels = values.shape[-1]
     if xp is np:
-        return blended(lambda row, col: values[row, col], _for_channels(rows), _for_channels(cols), values.dtype, blend)
+        return blended(
+            lambda row, col, down, right: values[row + down, col + right],
+            _for_channels(rows),
+            _for_channels(cols),
+            values.dtype,
+            blend,
+        )
     if channels > 1:
         pick = _reader(values)
         return blended(pick, _for_channels(rows), _for_channels(cols), values.dtype, blend).reshape(*size, channels)
     rows, cols = _grouped(rows, size), _grouped(cols, size)
     pick_one = _reader(values)
-    found = blended(lambda row, col: pick_one(row, col)[..., 0], rows, cols, values.dtype, blend)
+    found = blended(lambda *place: pick_one(*place)[..., 0], rows, cols, values.dtype, blend)
     return found.reshape(*size, 1)
 
 
 def blended(pick: Pick, rows: Taps, cols: Taps, dtype: Any, blend: Callable[..., Any]) -> Any:
     """The taps picked and summed, first along the columns of each row."""
     if rows.weights is None or cols.weights is None:
-        return pick(rows.indices[0], cols.indices[0])
+        return pick(rows.indices[0], cols.indices[0], 0, 0)
     dtype = arithmetic_dtype(dtype)
     row_weights, col_weights = ([weight.astype(dtype) for weight in taps.weights or ()] for taps in (rows, cols))
-    lines = [blend([pick(row, col).astype(dtype) for col in cols.indices], col_weights) for row in rows.indices]
+    lines = [
+        blend([pick(row, col, down, right).astype(dtype) for col, right in _places(cols)], col_weights)
+        for row, down in _places(rows)
+    ]
     return blend(lines, row_weights)
+
+
+def _places(taps: Taps) -> list[tuple[Any, int]]:
+    """Each tap as an index and a static step from there: a compiler adds the step to an address for nothing."""
+    count = len(taps.weights or ())
+    return (
+        [(index, 0) for index in taps.indices]
+        if len(taps.indices) == count
+        else [(taps.indices[0], step) for step in range(count)]
+    )
 
 
 def blending(dtype: Any, order: int) -> Callable[[Sequence[Any], Sequence[Any]], Any]:
@@ -81,11 +101,18 @@ def slices_at(values: Any, start: Any, length: int) -> Num[Array, "... length"]:
 
 def _reader(image: Any) -> Pick:
     height, width, channels = image.shape
-    if image.size < 2**31:
-        flat = image.reshape(-1)
-        return lambda row, col: slices_at(flat, row * np.int32(width * channels) + col * np.int32(channels), channels)
-    pixels = image.reshape(height * width, channels)  # an int32 counts pixels, where it does not count values
-    return lambda row, col: pixels.at[row * np.int32(width) + col].get(mode="promise_in_bounds")
+    if image.size >= 2**31:  # an int32 counts pixels, where it does not count values
+        pixels = image.reshape(height * width, channels)
+        return lambda row, col, down, right: pixels.at[(row + down) * np.int32(width) + col + right].get(
+            mode="promise_in_bounds"
+        )
+    flat, line = image.reshape(-1), width * channels
+
+    def read(row: Any, col: Any, down: int, right: int) -> Any:
+        start = row * np.int32(line) + col * np.int32(channels)
+        return slices_at(flat, start + np.int32(down * line + right * channels), channels)
+
+    return read
 
 
 def _for_channels(taps: Taps) -> Taps:

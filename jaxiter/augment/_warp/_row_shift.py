@@ -54,8 +54,9 @@ def shift_rows(
 
     values, rows, cols = fusion_barrier(places)  # or every place would be computed again for every pixel
 
-    def pick(row: Any, col: Any) -> Any:
-        start = (row * np.int32(width + 2 * window) + col) * np.int32(channels)
+    def pick(row: Any, col: Any, down: int, right: int) -> Any:
+        line = width + 2 * window
+        start = (row * np.int32(line) + col) * np.int32(channels) + np.int32((down * line + right) * channels)
         return slices_at(values, start, width * channels)
 
     result = blended(pick, rows, cols, image.dtype, blending(image.dtype, order))
@@ -85,9 +86,9 @@ def _col_taps(matrix: Any, image: Any, order: int, point: FixedPoint) -> Taps:
         first = jnp.where(mirrored, np.int32(width - 1) - first, first)
     else:
         first, weights = _first(turned, bits, order, image.dtype)
-    taps = tuple(first + np.int32((point.window or 0) + step) for step in range(order + 1))
+    first = first + np.int32(point.window or 0)
     along = jnp.arange(width, dtype=np.int32) << np.int32(bits)
-    return Taps(taps, weights, jnp.repeat(is_inside(along + turned, width, bits), channels))
+    return Taps((first,), weights, jnp.repeat(is_inside(along + turned, width, bits), channels))
 
 
 def _first(offset: Any, bits: int, order: int, dtype: Any) -> tuple[Any, Any]:

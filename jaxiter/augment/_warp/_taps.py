@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Taps(NamedTuple):
     """Along one axis, for every output pixel, or for every row or column where these move by themselves."""
 
-    indices: tuple[Int[Array, ...], ...]  # order + 1 rows or columns of the image, or of its coefficients
+    # Rows or columns of the image, or of its coefficients: one for each weight, or the first where neighbours follow.
+    indices: tuple[Int[Array, ...], ...]
     weights: tuple[Float[Array, ...], ...] | None  # one for each; None where the order is 0
     inside: Bool[Array, ...]  # whether the coordinate lies in the image
 
@@ -27,8 +28,7 @@ def taps_at(xp: Any, coordinate: Coordinate, size: Any, fill_mode: str, order: i
     if order > 1:
         whole, fraction = coefficient_places(xp, coordinate, size, fill_mode)
         first, fraction = first_tap(whole + np.int32(margin(fill_mode, order)), fraction, order)
-        indices = tuple(first + np.int32(step) for step in range(order + 1))
-        return Taps(indices, tuple(tap_weights(fraction.astype(dtype), order)), coordinate.inside)
+        return Taps((first,), tuple(tap_weights(fraction.astype(dtype), order)), coordinate.inside)
     whole, fold = coordinate.whole, PIXEL[fill_mode]
     if fill_mode == "wrap":
         whole = wrapped_once(xp, whole, coordinate.is_whole, coordinate.inside, size)
@@ -61,10 +61,10 @@ def bounded_taps(
         # One unit short of the last pixel, so that the tap after the lower one lies inside: 2**-bits of the contrast.
         folded = xp.clip(folded, np.int32(0), np.int32(((size - 1) << bits) - 1))
     lower, fraction = split(folded, bits, weight_bits)
-    upper = lower + np.int32(1)
+    indices: tuple[Any, ...] = (lower,)
     if fill_mode == "grid-wrap":
-        upper = xp.where(upper == np.int32(size), np.int32(0), upper)
-    return Taps((lower, upper), (np.float32(1) - fraction, fraction), inside)
+        indices = lower, xp.where(lower == np.int32(size - 1), np.int32(0), lower + np.int32(1))
+    return Taps(indices, (np.float32(1) - fraction, fraction), inside)
 
 
 def whole_taps(xp: Any, index: Any, size: int, fill_mode: str) -> Taps:
