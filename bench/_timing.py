@@ -6,15 +6,16 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
 
+RESULTS = Path(__file__).with_name("RESULTS.md")
 _compile_seconds: list[float] = []
 
 
@@ -26,13 +27,13 @@ def _note_compilation(event: str, seconds: float, **_: Any) -> None:
 
 @dataclass
 class Contestant:
-    """`call()` does one unit of work (a batch, an epoch, an order) and returns what `check` looks at."""
+    """`call()` does one unit of work (a batch, an epoch, an order) and returns the output that `check` looks at."""
 
     name: str
-    unit: str
     images_per_call: int
     call: Callable[[], Any]
     check: Callable[[Any], None]
+    unit: str = "batch"
     first_call: float = 0.0
     compile_seconds: float = 0.0
     num_programs: int = 0
@@ -49,9 +50,15 @@ class Contestant:
     def images_per_second(self) -> float:
         return self.images_per_call / self.median
 
+    def figures(self) -> dict[str, float]:
+        """Images a second, and CPU time in microseconds an image: what the JSON file keeps."""
+        rates = [self.images_per_call / wall for wall in self.wall]
+        cpu = statistics.median(self.cpu) / self.images_per_call * 1e6
+        return {"median": self.images_per_second, "low": min(rates), "high": max(rates), "cpu_us": cpu}
+
 
 def interleave(contestants: Sequence[Contestant], rounds: int, seconds: float) -> None:
-    """Warms everybody up, then runs `rounds` rounds of about `seconds` for each contestant."""
+    """Warms each contestant up, then runs `rounds` rounds of about `seconds` for each contestant."""
     for contestant in contestants:
         _warm_up(contestant, seconds)
     for _ in range(rounds):
@@ -89,23 +96,14 @@ def table(contestants: Sequence[Contestant], baseline: str | None) -> str:
     names = [contestant.name for contestant in contestants]
     reference = contestants[names.index(baseline)].images_per_second if baseline in names else None
     rows = []
-    for contestant in contestants:
-        rate, images, wall = contestant.images_per_second, contestant.images_per_call, contestant.wall
-        programs = f"{contestant.num_programs} ({contestant.compile_seconds:.2f} s)" if contestant.num_programs else "-"
-        if contestant.num_late_programs:
-            programs += f", {contestant.num_late_programs} while timed"
-        rows.append(
-            [
-                contestant.name,
-                f"{rate:,.0f}",
-                f"{images / max(wall):,.0f} to {images / min(wall):,.0f}",
-                f"{rate / reference:,.2f}" if reference else "-",
-                f"{statistics.median(contestant.cpu) / images * 1e6:,.3g}",
-                f"{contestant.median * 1e3:,.3g} ms per {contestant.unit}",
-                f"{contestant.first_call:.2f} s",
-                programs,
-            ]
-        )
+    for one in contestants:
+        found = one.figures()
+        programs = f"{one.num_programs} ({one.compile_seconds:.2f} s)" if one.num_programs else "-"
+        programs += f", {one.num_late_programs} while timed" if one.num_late_programs else ""
+        rates = [f"{found['median']:,.0f}", f"{found['low']:,.0f} to {found['high']:,.0f}"]
+        over = f"{one.images_per_second / reference:,.2f}" if reference else "-"
+        wall = f"{one.median * 1e3:,.3g} ms per {one.unit}"
+        rows.append([one.name, *rates, over, f"{found['cpu_us']:,.3g}", wall, f"{one.first_call:.2f} s", programs])
     ratio = f"x {baseline}" if baseline else "ratio"
     heads = ["", "images/s", "range", ratio, "CPU us/image", "wall", "first call", "compilations"]
     return markdown([heads, *rows])
@@ -113,26 +111,39 @@ def table(contestants: Sequence[Contestant], baseline: str | None) -> str:
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Rows as a Markdown table, the first one its head, padded so that it also reads in a terminal."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * (width - 1) + ":" if column else "-" * width for column, width in enumerate(widths)]
-    padded = [
-        [
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in (rows[0], rule, *rows[1:])
-    ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in padded)
+    lines = []
+    for first, *others in (rows[0], rule, *rows[1:]):
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def versions(packages: Iterable[str] = ("jax", "jaxlib", "numpy", "keras", "scipy")) -> dict[str, str]:
+    """Of the packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def machine() -> str:
-    """Cores, processor and versions; no name of the host and no date."""
+    """Cores, processor and backend; no name of the host and no date."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    installed = [name for name in ("jax", "jaxlib", "numpy", "keras", "scipy") if find_spec(name)]
-    packages = ", ".join(f"{name} {version(name)}" for name in installed)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processor = models[0] if models else platform.machine()
-    return (
-        f"{cores} cores of {processor}, backend {jax.default_backend()}; Python {platform.python_version()}, {packages}"
-    )
+    return f"{cores} cores of {models[0] if models else platform.machine()}, backend {jax.default_backend()}"
+
+
+def write_section(name: str, section: str) -> None:
+    """Replaces the part of bench/RESULTS.md between the marks of this name, or appends it."""
+    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    text = RESULTS.read_text() if RESULTS.exists() else ""
+    before, found, rest = text.partition(first)
+    _, closed, after = rest.partition(last)
+    if bool(found) != bool(closed):
+        raise ValueError(f"only one of the marks {first} and {last} is in bench/RESULTS.md; mend it by hand.")
+    before = before.rstrip() + "\n\n" if before.strip() else ""
+    RESULTS.write_text(f"{before}{first}\n\n{section.strip()}\n\n{last}{after or chr(10)}")

@@ -1,6 +1,6 @@
 """Training that is killed twice and resumed shows the same batches and ends with the same losses, bit for bit.
 
-Trains on scikit-learn's digits with Optax, and keeps parameters, optimiser and the place in the stream with Orbax.
+Trains on scikit-learn's digits with Optax; saves parameters, optimiser and the state of the stream with Orbax.
 Needs jaxiter[demo] (Orbax comes with Flax).
 """
 
@@ -57,7 +57,7 @@ def train_step(state, batch):
 
 
 def train(folder, die_at=None):
-    """The losses of all steps; those before a checkpoint are taken from it."""
+    """Returns the losses of all steps; those before a checkpoint are restored from it."""
     state, losses = first_state(), np.zeros(0, np.float32)
     with (
         ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(max_to_keep=1)) as checkpoints,
@@ -68,22 +68,22 @@ def train(folder, die_at=None):
             wanted = ocp.args.Composite(state=ocp.args.StandardRestore(target), stream=ocp.args.JsonRestore())
             saved = checkpoints.restore(checkpoints.latest_step(), args=wanted)
             state, losses = saved["state"], np.array(saved["stream"]["losses"], np.float32)
-            batches.set_state(saved["stream"]["place"])
+            batches.set_state(saved["stream"]["position"])
             print(f"resumed at epoch {batches.position[0]}, step {batches.position[1]}", flush=True)
         for batch in batches:
             state, loss = train_step(state, batch)
             losses = np.append(losses, loss)
             if len(losses) == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)  # no time for a last word
+                os.kill(os.getpid(), signal.SIGKILL)  # without any clean-up
             if len(losses) % SAVE_EVERY == 0:
-                stream = {"place": batches.get_state(), "losses": losses.tolist()}
+                stream = {"position": batches.get_state(), "losses": losses.tolist()}
                 saved = ocp.args.Composite(state=ocp.args.StandardSave(state), stream=ocp.args.JsonSave(stream))
                 checkpoints.save(len(losses), args=saved)
                 checkpoints.wait_until_finished()
     return state, losses
 
 
-def trained_in_a_process_of_its_own(folder, die_at):
+def train_in_a_subprocess(folder, die_at):
     process = multiprocessing.get_context("spawn").Process(target=train, args=(folder, die_at))
     process.start()
     process.join()
@@ -95,7 +95,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         _, expected = train(Path(folder) / "whole")
         for die_at in (37, 64):
-            trained_in_a_process_of_its_own(Path(folder) / "killed", die_at)
+            train_in_a_subprocess(Path(folder) / "killed", die_at)
         _, losses = train(Path(folder) / "killed")
     same = np.array_equal(losses.view(np.uint32), expected.view(np.uint32))
     print(f"{len(losses)} losses, from {losses[0]:.3f} to {losses[-1]:.3f}, {'bit-equal' if same else 'DIFFERENT'}")

@@ -30,10 +30,52 @@ from .keras import ImageDataGenerator as ImageDataGenerator
 from .keras import NumpyArrayIterator as NumpyArrayIterator
 from .loader import Explanation as Explanation
 from .loader import Loader as Loader
-from .loader import Plan as Plan
+from .loader import MemoryEstimate as MemoryEstimate
 from .loader import explain as explain
 from .loader import from_records as from_records
 from .loader import scan_epoch as scan_epoch
 from .sampler import permutation as permutation
 from .sampler import shuffled as shuffled
 from .sampler import train_validation_split as train_validation_split
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Affine",
+    "AffineParams",
+    "Brightness",
+    "Cast",
+    "Chain",
+    "ChannelShift",
+    "Explanation",
+    "ImageDataGenerator",
+    "Loader",
+    "Map",
+    "MemoryEstimate",
+    "Normalize",
+    "NumpyArrayIterator",
+    "Rescale",
+    "SamplewiseNormalize",
+    "Statistics",
+    "Stream",
+    "Transform",
+    "Whiten",
+    "about_centre",
+    "affine_warp",
+    "compose",
+    "deterministic",
+    "explain",
+    "fit_statistics",
+    "flip_matrix",
+    "from_records",
+    "image_grid",
+    "permutation",
+    "rotation_matrix",
+    "scan_epoch",
+    "shear_matrix",
+    "shift_matrix",
+    "shuffled",
+    "stream",
+    "train_validation_split",
+    "zoom_matrix",
+]

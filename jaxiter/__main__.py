@@ -1,4 +1,4 @@
-"""`python -m jaxiter`: trains a small convolutional network on scanned digits, and shows what it was shown."""
+"""`python -m jaxiter`: trains a small convolutional network on scanned digits and shows its augmented images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def count_correct(model: Network, images: Any, labels: Any, mask: Any) -> Any:
 
 
 def evaluate(model: Network, loader: Loader, key: Any) -> float:
-    """Share of the loader's examples that are classified rightly; padding does not count."""
+    """Share of the examples classified correctly; padding does not count."""
     batches = stream(loader, key, num_epochs=1, with_mask=True)
     correct = sum(int(count_correct(model, images, labels, mask)) for (images, labels), mask in batches)
     return correct / loader.size
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--picture", type=Path, default=Path("jaxiter-digits.png"), help="where to put the contact sheet"
+        "--picture", type=Path, default=Path("jaxiter-digits.png"), help="where to put the picture of the augmentation"
     )
     options = parser.parse_args()
     if options.epochs < 1:
@@ -114,12 +114,12 @@ def main() -> None:
 
 
 def _show_augmentation(loader: Loader, key: Any, num_epochs: int) -> Any:
-    """Sixteen digits as they are stored, and below what each of the first epochs made of them."""
+    """Sixteen digits, and below them their augmentations in the first epochs."""
     rows = [int(row) for row in np.asarray(loader.rows)[:16]]
     explained = [[explain(loader, key, epoch, row) for row in rows] for epoch in range(num_epochs)]
     before = np.stack([np.asarray(example.before[0]) / 16 for example in explained[0]])
     after = [np.stack([np.asarray(example.after[0]) for example in examples]) for examples in explained]
-    return image_grid([before, *after], high=1.0, scale=8)
+    return image_grid([before, *after], range=(0, 1), scale=8)
 
 
 if __name__ == "__main__":

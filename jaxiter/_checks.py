@@ -11,11 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def check_int(name: str, value: Any, low: int = 0, high: int | None = None, *, expected: str | None = None) -> int:
+def check_int(
+    name: str,
+    value: Any,
+    low: int = 0,
+    high: int | None = None,
+    *,
+    expected: str | None = None,
+    kind: str = "an integer",
+) -> int:
     """`value` as a Python int in [low, high); NumPy and JAX integers of shape () pass, as checkpoints return them.
 
     Args:
         expected: Ends the message of a ValueError; by default the range.
+        kind: Ends the message of a TypeError.
 
     Raises:
         TypeError: For bool, floats and anything else. ValueError: For an integer out of range.
@@ -23,7 +32,7 @@ def check_int(name: str, value: Any, low: int = 0, high: int | None = None, *, e
     if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and jnp.issubdtype(value.dtype, np.integer):
         value = int(value)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} is {value!r}; expected an integer.")
+        raise TypeError(f"{name} is {value!r}; expected {kind}.")
     if value < low or (high is not None and value >= high):
         bounds = f"{low} or more" if high is None else f"an integer in [{low}, {high})"
         raise ValueError(f"{name} is {value}; expected {expected or bounds}.")
@@ -31,7 +40,7 @@ def check_int(name: str, value: Any, low: int = 0, high: int | None = None, *, e
 
 
 def check_process(what: str, *processes: int) -> None:
-    """Raises in a process that was forked from those given, where JAX hangs and threads are missing."""
+    """Raises in a process forked from `processes`, where JAX hangs and threads are missing."""
     if os.getpid() not in processes:
         raise RuntimeError(
             f"{what} was made in process {processes[0]}, and {os.getpid()} was forked from it: neither its threads nor "
@@ -39,13 +48,13 @@ def check_process(what: str, *processes: int) -> None:
         )
 
 
-def is_array(value: Any) -> bool:
-    """Traced under `jit`: NumPy arrays, JAX arrays and tracers; a NumPy scalar is a number."""
+def is_array(value: object) -> bool:
+    """True for NumPy arrays, JAX arrays and tracers, which `jit` traces; a NumPy scalar is a number."""
     return isinstance(value, (np.ndarray, jax.Array))
 
 
 def check_finite(name: str, value: Any) -> None:
-    """Numbers, tuples of numbers, and arrays without NaN or infinity; a tracer passes."""
+    """Accepts real numbers, tuples of them and arrays, without NaN or infinity; a tracer passes."""
     if isinstance(value, tuple):
         for item in value:
             check_finite(name, item)
@@ -60,19 +69,19 @@ def check_finite(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value!r}; expected a finite number.")
 
 
-def check_flag(name: str, value: Any) -> bool:
-    """A string would be true."""
+def check_flag(name: str, value: object) -> bool:
+    """`value` as a Python bool; strings and numbers are refused, most of which are true."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}; expected True or False.")
     return bool(value)
 
 
 def check_fits(name: str, values: np.ndarray) -> None:
-    """64-bit numbers come out in 32 bits unless jax_enable_x64 is set; one that does not fit is refused."""
+    """Refuses 64-bit numbers that do not fit the 32 bits which JAX makes of them without jax_enable_x64."""
     canonical = jax.dtypes.canonicalize_dtype(values.dtype)
     if canonical == values.dtype or values.size == 0:
         return
-    bounds: Any
+    bounds: np.iinfo | np.finfo
     if np.issubdtype(values.dtype, np.integer):
         bounds = np.iinfo(canonical)
     elif np.issubdtype(values.dtype, np.floating):

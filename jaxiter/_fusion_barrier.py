@@ -1,4 +1,4 @@
-"""A wall that keeps a consumer in the same program from pulling the batch into itself."""
+"""Fusion barrier: keeps XLA:CPU from fusing the computation of a batch into what reads the batch."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 
 
 def fusion_barrier(function: Callable[[], Any]) -> Any:
-    """`function()`, on CPU behind a conditional that is always true.
+    """`function()`, on CPU inside a conditional that is always true.
 
-    XLA:CPU fuses the warp into whatever reads the batch and computes it again there, ten times slower or worse (see
-    bench/RESULTS.md). `optimization_barrier` does not stop it and a conditional does, as long as the compiler cannot
-    fold its predicate; the barrier hides that. Elsewhere a conditional may cost a host synchronisation.
+    XLA:CPU fuses the warp into its consumers and computes it again in each, ten times slower or worse (see
+    bench/RESULTS.md). `optimization_barrier` does not stop it. A conditional does, as long as the compiler cannot fold
+    its predicate; the barrier hides that. On other devices a conditional may cost a host synchronisation.
     """
 
-    function = jax.jit(function)  # traced once for the three places where it stands
+    function = jax.jit(function)  # traced once for its three uses
 
     def behind_conditional() -> Any:
         always = jax.lax.optimization_barrier(np.int32(0)) == 0

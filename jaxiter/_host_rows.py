@@ -32,6 +32,9 @@ def read_rows(name: str, source: Any, rows: np.ndarray) -> np.ndarray:
         OSError: If a mapped file has become shorter than the array; reading on would end the process by SIGBUS.
         ValueError: If an array-like returns another shape or dtype than it promises.
     """
+    if type(source) is np.ndarray and source.base is None:  # it owns its memory, which is no mapped file
+        found = aligned_rows(source, rows)
+        return found if found.dtype.isnative else native(found)
     if isinstance(source, np.memmap) or type(source) is np.ndarray:
         return native(_rows_of_array(name, source, rows))
     unique, inverse = np.unique(rows, return_inverse=True)

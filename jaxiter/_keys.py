@@ -1,4 +1,4 @@
-"""The key tree: which bits decide what. Every room draws from here and from nowhere else.
+"""The key tree: which bits decide what. Every subpackage draws from here and from nowhere else.
 
     key - fold_in(LIBRARY) - fold_in(epoch) -+- ORDER                                 -> shuffle words
                                              +- AUGMENT - example - tag of transform  -> a block of words
@@ -11,18 +11,23 @@ Draws are raw threefry words, made into floats by `uniforms`. `jax.random.unifor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2s
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._checks import check_int
+
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, UInt32
 
-Key = Any  # a scalar jax.random.key, or a legacy uint32[2] PRNGKey
-Counter = Any  # a Python int, NumPy integer or scalar integer array, possibly traced
+Key: TypeAlias = Any  # a scalar jax.random.key, or a legacy uint32[2] PRNGKey
+Counter: TypeAlias = Any  # a Python int, NumPy integer or scalar integer array, possibly traced
+
+Word: TypeAlias = Any  # uint32, an array or a NumPy scalar
 
 # Large constants, so that a user's own fold_in(fold_in(key, epoch), step) never meets our keys.
 LIBRARY = 0xB7E15162
@@ -32,11 +37,10 @@ ORDER, AUGMENT, STEP = 0xBF715880, 0x9CF4F3C7, 0x62E7160F
 # Raised whenever the same key would give another order or another draw; kept in a stream's saved state.
 STREAM_VERSION = 1
 
-
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
 
-_THREEFRY: set[Any] = set()  # the dtypes that were seen to be threefry's; asking takes 5 us
+_THREEFRY: set[np.dtype] = set()  # key dtypes known to be threefry's; asking JAX takes 5 us
 
 
 def as_key(key: Key) -> Key:
@@ -64,62 +68,55 @@ def as_key(key: Key) -> Key:
 
 
 def uncommitted(key: Key) -> Key:
-    """The typed `key` where JAX may take it to any devices; one that was restored from a checkpoint is tied to some."""
+    """The typed `key`, not committed to a device, as one restored from a checkpoint may be."""
     if isinstance(key, jax.core.Tracer) or not key.committed:
         return key
-    words: Any = np.asarray(jax.random.key_data(key))
-    return jax.random.wrap_key_data(words, impl="threefry2x32")
+    data: Any = np.asarray(jax.random.key_data(key))
+    return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
 def like_given(key: Key, given: Key) -> Key:
-    """The typed `key` in the spelling of the key that the user gave."""
+    """The typed `key` as the kind of key that the user gave: typed, or legacy uint32[2]."""
     return key if jnp.issubdtype(given.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
 
 
-def check_counter(name: str, value: Counter) -> Any:
+def check_counter(name: str, value: Counter) -> np.uint32 | jax.Array:
     """A concrete `epoch`, `step` or `index` as np.uint32, a traced one cast to uint32; nothing wraps silently."""
     if isinstance(value, jax.core.Tracer):
         if not jnp.issubdtype(value.dtype, np.integer) or value.shape != ():
             raise TypeError(f"{name} is a traced {value.dtype}{list(value.shape)}; expected an integer scalar.")
         return value.astype(np.uint32)
-    is_scalar_array = isinstance(value, (np.ndarray, np.generic, jax.Array)) and value.ndim == 0
-    if is_scalar_array and jnp.issubdtype(value.dtype, np.integer):
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; expected an integer.")
-    if not 0 <= value < 2**32:
-        raise ValueError(f"{name} is {value}; expected an integer in [0, 2**32).")
-    return np.uint32(value)
+    return np.uint32(check_int(name, value, 0, 2**32, expected="an integer in [0, 2**32)"))
 
 
-def role_key(key: Key, epoch: Any, role: int) -> Key:
+def role_key(key: Key, epoch: Counter, role: int) -> Key:
     """The key of one role (ORDER, AUGMENT or STEP) in one epoch."""
     path = jnp.stack([jnp.asarray(word, np.uint32) for word in (LIBRARY, epoch, role)])
 
-    def along_path(unroll: bool) -> Any:
+    def along_path(unroll: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
         return lambda data, path: jax.lax.scan(_fold_step, data, path, unroll=unroll)[0]
 
-    # A scan compiles the rounds once, three in a row three times; but a GPU starts kernels for every turn.
+    # On CPU a scan compiles the rounds once instead of three times; a GPU would start kernels for every step of it.
     folded = jax.lax.platform_dependent(_key_data(key), path, cpu=along_path(False), default=along_path(True))
     return jax.random.wrap_key_data(folded, impl="threefry2x32")
 
 
 @jax.jit
-def fold_in(key: Key, word: Any) -> Key:
+def fold_in(key: Key, word: Counter) -> Key:
     """As `jax.random.fold_in`, for a uint32: JAX's own is a loop of many small steps on CPU, 80 us for a batch."""
     return jax.random.wrap_key_data(_folded_in(_key_data(key), jnp.asarray(word, np.uint32)), impl="threefry2x32")
 
 
-def _fold_step(data: Any, word: Any) -> Any:
+def _fold_step(data: jax.Array, word: jax.Array) -> tuple[jax.Array, None]:
     return _folded_in(data, word), None
 
 
-def _folded_in(data: Any, word: Any) -> Any:
+def _folded_in(data: jax.Array, word: jax.Array) -> jax.Array:
     return jnp.stack(threefry((data[0], data[1]), np.uint32(0), word))
 
 
 def tag(text: str) -> int:
-    """32 bits that name a stream, the same in every process (Python's own `hash` is salted)."""
+    """32 bits that stand for a name, the same in every process (Python's own `hash` is salted)."""
     return int.from_bytes(blake2s(text.encode(), digest_size=4).digest(), "little")
 
 
@@ -141,7 +138,7 @@ def uniforms(key: Key, count: int) -> Float[Array, " count"]:
     return (words(key, count) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
 
 
-def threefry(key: tuple[Any, Any], first: Any, second: Any) -> tuple[Any, Any]:
+def threefry(key: tuple[Word, Word], first: Word, second: Word) -> tuple[Word, Word]:
     """Threefry-2x32 of 20 rounds: two uint32 words for each pair of counters, all uint32, scalars or of one shape.
 
     The same function as `jax.extend.random.threefry_2x32`, to which a test compares it. JAX's own is a loop of some

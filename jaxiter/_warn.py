@@ -1,4 +1,4 @@
-"""Warnings that point at the line of whoever called the package."""
+"""Warnings that point at the caller's line, outside of the package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def warn(message: str) -> None:
-    """Nothing; a UserWarning of the first line outside of this package, however deep inside it arises.
+    """Issue a UserWarning at the first line outside of this package, however deep inside it arises. Returns None.
 
     So it is shown once for each line of a script, as Python does, and not once for the whole package.
     """

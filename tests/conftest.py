@@ -1,11 +1,16 @@
 """Every test runs on eight virtual devices, with strict dtype promotion and warnings as errors."""
 
 import os
+from pathlib import Path
 
-# Before JAX is imported: the number of devices is read once.
+# Before JAX is imported, which reads these once. Compiled programs are kept between runs; child processes use them too.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".jax_cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
 
+import chex
 import jax
 import pytest
 
@@ -15,6 +20,19 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(autouse=True)
+def traces_are_counted_from_zero():
+    """`chex.assert_max_traces` tells functions apart by their source alone."""
+    chex.clear_trace_counter()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_dropped():
+    """After every test file; together they would take several gigabytes."""
+    yield
+    jax.clear_caches()
 
 
 collect_ignore = ["host/process.py"]  # a program of its own, not a module with doctests

@@ -1,7 +1,13 @@
-"""Small data sets and loaders that many tests share."""
+"""Small data sets and loaders that many tests share, and the choice of cases from a product."""
 
+from collections import Counter
+from contextlib import contextmanager
+from itertools import combinations, product
+
+import chex
 import jax
 import numpy as np
+import pytest
 
 from jaxiter import Affine, Brightness, Chain, Loader, Rescale
 
@@ -28,16 +34,78 @@ def by_label(batches):
 
 
 def assert_trees_equal(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert x.dtype == y.dtype
-        np.testing.assert_array_equal(x, y)
+    """Bit-equal, of the same structure and dtypes; `b` may hold NumPy's arrays for JAX's."""
+    chex.assert_trees_all_equal(jax.tree.map(np.asarray, a), jax.tree.map(np.asarray, b), strict=True)
 
 
 def assert_trees_close(a, b, tolerance=1e-6):
     """Pixels to within `tolerance` of their range; whole numbers exactly."""
-    assert jax.tree.structure(a) == jax.tree.structure(b)
+    chex.assert_trees_all_equal_dtypes(a, b)
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        assert x.dtype == y.dtype
         is_float = np.issubdtype(x.dtype, np.floating)
         np.testing.assert_allclose(x, y, rtol=0, atol=tolerance * max(1.0, float(np.abs(x).max())) if is_float else 0)
+
+
+@contextmanager
+def compilations():
+    """A list of the programs that are compiled inside, those that are read from the cache on disk among them."""
+    names = []
+
+    def note(event, seconds, **options):
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(options.get("fun_name"))
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    try:
+        yield names
+    finally:
+        jax.monitoring.unregister_event_duration_listener(note)
+
+
+def covering(sizes, strength=2):
+    """Few tuples of indices that hold every pair (of another strength: every value) of any axes, chosen greedily.
+
+    Of equally good cases the one with more new combinations of one value more, and then with the values used least.
+    """
+
+    def parts(case, strength):
+        return {(*axes, *(case[axis] for axis in axes)) for axes in combinations(range(len(sizes)), strength)}
+
+    def gain(case):
+        needed, finer, values = cases[case]
+        return len(needed & missing), len(finer - seen), -sum(used[value] for value in values)
+
+    strengths = (strength, strength + 1, 1)
+    cases = {case: [parts(case, width) for width in strengths] for case in product(*map(range, sizes))}
+    missing = set().union(*(needed for needed, _, _ in cases.values()))
+    seen, used, chosen = set(), Counter(), []
+    while missing:
+        chosen.append(max(cases, key=gain))
+        needed, finer, values = cases[chosen[-1]]
+        missing -= needed
+        seen |= finer
+        used.update(values)
+    return chosen
+
+
+def pairwise(strength=2, **axes):
+    """Arguments for `parametrize`: every pair of values in the quick suite, the other combinations in the slow one."""
+    values = [list(axis) for axis in axes.values()]
+    quick = set(covering([len(axis) for axis in values], strength))
+
+    def param(case):
+        chosen = [axis[index] for axis, index in zip(values, case, strict=True)]
+        names = [getattr(value, "__name__", str(value)) for value in chosen]
+        return pytest.param(*chosen, id="-".join(names), marks=[] if case in quick else [pytest.mark.slow])
+
+    return list(axes), [param(case) for case in product(*(range(len(axis)) for axis in values))]
+
+
+def each_once(**axes):
+    """As `pairwise`, but the quick suite has only every value: as many cases as the longest axis has values."""
+    return pairwise(strength=1, **axes)
+
+
+def first(count, values):
+    """For `parametrize`: the first `count` values in the quick suite, the others in the slow one."""
+    return [pytest.param(value, marks=[pytest.mark.slow] if n >= count else []) for n, value in enumerate(values)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+pytestmark = [pytest.mark.slow, pytest.mark.extras]
 TRAINING = [script for script in EXAMPLES if script.stem.startswith("train_")]
 
 
@@ -33,13 +34,3 @@ def test_killed_twice_and_resumed_the_losses_are_the_same(tmp_path):
         "resumed at epoch 2, step 4",
     ]
     assert re.fullmatch(r"112 losses, from 2\.\d+ to 0\.\d+, bit-equal", said[-1])
-
-
-def test_there_is_an_example_for_every_client():
-    assert [script.stem for script in EXAMPLES] == [
-        "resume",
-        "train_equinox",
-        "train_flax",
-        "train_flax_keras_iterator",
-        "train_keras",
-    ]

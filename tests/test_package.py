@@ -1,24 +1,19 @@
 """What importing the package does, and the habits of its public names."""
 
+import importlib.metadata
 import inspect
+import re
 import subprocess
 import sys
 
 import pytest
 
 import jaxiter
+from jaxiter import Transform
 
 PUBLIC = sorted(
     name for name in vars(jaxiter) if not name.startswith("_") and not inspect.ismodule(vars(jaxiter)[name])
 )
-PROMISED = [
-    *("shuffled", "permutation", "train_validation_split"),
-    *("Affine", "ChannelShift", "Brightness", "Rescale", "Normalize", "Whiten", "SamplewiseNormalize", "Cast", "Map"),
-    *("Chain", "deterministic", "affine_warp", "fit_statistics"),
-    *("Loader", "scan_epoch", "stream", "explain"),
-    *("ImageDataGenerator", "NumpyArrayIterator"),
-]
-
 IMPORT = """
 import random, sys, warnings
 import numpy as np
@@ -41,9 +36,9 @@ def test_importing_starts_no_backend_prints_nothing_and_imports_no_extra():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("name", PROMISED)
-def test_promised_names_are_there(name):
-    assert name in PUBLIC
+def test_all_names_what_is_public_and_the_version_is_that_of_the_project():
+    assert jaxiter.__all__ == PUBLIC
+    assert jaxiter.__version__ == importlib.metadata.version("jaxiter")
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -58,6 +53,73 @@ def test_public_names_are_documented(name):
             "zoom_matrix",
             "about_centre",
         )
+
+
+def documented():
+    """Every public name, and the public methods and properties that the package itself defines."""
+    for name in PUBLIC:
+        thing = getattr(jaxiter, name)
+        yield name, thing
+        if inspect.isclass(thing):
+            for attribute, value in vars(thing).items():
+                if not attribute.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+                    yield f"{name}.{attribute}", value
+
+
+def misprints(doc):
+    """What `help` would show and the author did not mean: a stray statement, lines out of line."""
+    first, *lines = doc.splitlines()
+    if not first or first[0].isspace():
+        yield "the first line is empty or indented"
+    after_header = False
+    for line in filter(str.strip, lines):
+        indentation = len(line) - len(line.lstrip())
+        is_header = re.fullmatch(r"\s*(Args|Raises|Returns|Example|Reference)( \(\w+\))?:", line) is not None
+        if re.match(r"(from|import) [\w.]", line):
+            yield f"a stray import: {line!r}"
+        if indentation % 4 or (is_header and indentation) or (after_header and indentation != 4):
+            yield f"an indentation of {indentation}: {line!r}"
+        after_header = is_header
+
+
+@pytest.mark.parametrize(("name", "thing"), [pytest.param(*pair, id=pair[0]) for pair in documented()])
+def test_help_shows_what_its_author_meant(name, thing):
+    doc = inspect.getdoc(thing)
+    if doc is not None:
+        assert list(misprints(doc)) == []
+
+
+# How many arguments stand before the star in the design; the rest is given by keyword.
+BY_POSITION = {
+    "ChannelShift": 1,
+    "Brightness": 1,
+    "Rescale": 1,
+    "Normalize": 2,
+    "Whiten": 1,
+    "Cast": 1,
+    "Map": 1,
+    "shuffled": 4,
+    "permutation": 3,
+    "train_validation_split": 3,
+    "deterministic": 1,
+    "affine_warp": 2,
+    "fit_statistics": 1,
+    "Loader": 1,
+    "scan_epoch": 5,
+    "stream": 2,
+    "from_records": 1,
+    "explain": 4,
+    "image_grid": 1,
+}
+TRANSFORMS = [name for name, thing in vars(jaxiter).items() if inspect.isclass(thing) and issubclass(thing, Transform)]
+
+
+@pytest.mark.parametrize("name", sorted({*BY_POSITION, *TRANSFORMS} - {"Transform"}))
+def test_options_are_given_by_keyword(name):
+    parameters = inspect.signature(getattr(jaxiter, name)).parameters.values()
+    assert sum(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters) == BY_POSITION.get(
+        name, 0
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in PUBLIC if inspect.isfunction(getattr(jaxiter, name))])

@@ -11,6 +11,7 @@ from jaxiter import keras
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+EXTRAS = "flax|optax|equinox|orbax|grain|h5py|zarr|tensorstore"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -18,7 +19,14 @@ def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def with_blocks(page):
+    """The page, marked where its Python needs more than [test]."""
+    code = "".join(blocks(page.read_text(), "python"))
+    needs_extras = re.search(rf"^ *(from|import) .*\b({EXTRAS})\b", code, re.MULTILINE)
+    return pytest.param(page, id=page.name, marks=[pytest.mark.extras] if needs_extras else [])
+
+
+@pytest.mark.parametrize("page", [with_blocks(page) for page in PAGES])
 def test_every_python_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
@@ -33,7 +41,7 @@ def test_the_two_commands_stand_in_the_readme():
     assert len([line for line in commands if line.endswith("-m pytest")]) == 1
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "tests" / "README.md"], ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if not target.startswith("http"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -11,22 +11,33 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_flag, is_array
-from .._keys import uniforms
+from .._keys import Key, uniforms
 from ._cast import AsFloat
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
-from ._ranges import between, centred_range, check_fraction, is_point, probability, shift_ranges, symmetric_range
+from ._ranges import (
+    Bounds,
+    Range,
+    between,
+    centred_range,
+    check_fraction,
+    is_point,
+    probability,
+    shift_ranges,
+    symmetric_range,
+)
 from ._transform import Transform, result_dtype
 from ._warp import MatrixBounds, check_image, check_image_shape, check_sampling, matrix_bounds
 from ._warp import resample as resample_along
 
 if TYPE_CHECKING:
+    from jax.typing import ArrayLike
     from jaxtyping import Array, Bool, Float, Num
 
 _NUM_SLOTS = 8  # rotation, shift rows, shift cols, shear, zoom rows, zoom cols, horizontal flip, vertical flip
 
 
 class AffineParams(NamedTuple):
-    """What one example was given. Angles in radians, shift in pixels (rows, cols), zoom as magnification."""
+    """The draws of one example. Angles in radians, shift in pixels (rows, cols), zoom as magnification."""
 
     rotation: Float[Array, ""]
     shift: Float[Array, 2]
@@ -77,20 +88,23 @@ class Affine(Transform):
         [[2.0, 1.0, 0.0], [5.0, 4.0, 3.0]]
     """
 
-    rotation: Any = 0.0
-    shift: Any = 0.0
-    shear: Any = 0.0
-    zoom: Any = 0.0
-    horizontal_flip: Any = False
-    vertical_flip: Any = False
+    rotation: Range = 0.0
+    shift: Range = 0.0
+    shear: Range = 0.0
+    zoom: Range = 0.0
+    horizontal_flip: ArrayLike = False
+    vertical_flip: ArrayLike = False
     fill_mode: str = "nearest"
     cval: float = 0.0
     order: int = 1
     whole_pixels: bool = False
     keep_aspect: bool = False
     draws: str | None = None
+    # Set for evaluation, where options that interpolated in training are off: integers still become floats.
+    returns_float: bool = field(default=False, init=False, repr=False)
 
     kind: ClassVar[str] = "Affine"
+    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_sampling(self.fill_mode, self.order, self.cval)
@@ -109,7 +123,7 @@ class Affine(Transform):
             object.__setattr__(self, name, value)
         super().__post_init__()
 
-    def sample(self, key: Any, image_shape: Sequence[int]) -> AffineParams:
+    def sample(self, key: Key, image_shape: Sequence[int]) -> AffineParams:
         check_image_shape("image_shape", image_shape)
         height, width = image_shape[0], image_shape[1]
         drawn = uniforms(key, _NUM_SLOTS)
@@ -154,26 +168,21 @@ class Affine(Transform):
 
     def without_randomness(self) -> Transform:
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""
-        fixed = Affine(
+        fixed = replace(
+            self,
             rotation=self.rotation if is_point(self.rotation) else 0.0,
             shift=tuple(part if is_point(part) else 0.0 for part in _both_shifts(self.shift)),
             shear=self.shear if is_point(self.shear) else 0.0,
             zoom=self.zoom if is_point(self.zoom) else (1.0, 1.0),
             horizontal_flip=self.horizontal_flip if _equals(self.horizontal_flip, 1.0) else False,
             vertical_flip=self.vertical_flip if _equals(self.vertical_flip, 1.0) else False,
-            fill_mode=self.fill_mode,
-            cval=self.cval,
-            order=self.order,
-            whole_pixels=self.whole_pixels,
-            draws=self.draws,
         )
         if not self.interpolates or fixed.interpolates:
             return fixed
-        return (
-            AsFloat()
-            if fixed.is_identity
-            else FloatAffine(**{field.name: getattr(fixed, field.name) for field in fields(fixed)})
-        )
+        if fixed.is_identity:
+            return AsFloat()
+        object.__setattr__(fixed, "returns_float", True)
+        return fixed
 
     # Which options are on is static: an array always is.
 
@@ -199,23 +208,24 @@ class Affine(Transform):
 
     @property
     def interpolates(self) -> bool:
-        """Whether a pixel may be mixed from several; if not, it is one of the image's own."""
-        if self.order == 0:
-            return False
-        return self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
+        """Whether a pixel may be mixed from several, so that the result is a float; if not, pixels are copied."""
+        is_mixed = self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
+        return self.returns_float or (self.order != 0 and is_mixed)
 
     @property
     def is_identity(self) -> bool:
-        return not (self._rotates or self._shears or self._zooms or self._shifts or self._flips)
+        """Whether `matrix` is the identity, whatever is drawn: options that are off leave their draws unused."""
+        is_on = self._rotates or self._shears or self._zooms or self._shifts or self._flips
+        return type(self).matrix is Affine.matrix and not is_on
 
     @property
     def _draws_from_its_ranges(self) -> bool:
-        """Not where a subclass draws otherwise, or makes another map of what is drawn."""
+        """False where a subclass overrides what is drawn, or the map that is made of it."""
         return type(self).sample is Affine.sample and type(self).matrix is Affine.matrix
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that is drawn takes whole pixels to whole pixels: flips, and shifts that are rounded."""
+        """Whether every map that may be drawn takes whole pixels to whole pixels: flips and rounded shifts."""
         return self._draws_from_its_ranges and not (
             self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
         )
@@ -237,17 +247,6 @@ class Affine(Transform):
     @property
     def sampling(self) -> tuple[str, float, int]:
         return self.fill_mode, self.cval, self.order
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FloatAffine(Affine):
-    """An Affine whose options that interpolate were random and are gone: what is left still returns floats."""
-
-    kind: ClassVar[str] = "Affine"
-
-    @property
-    def interpolates(self) -> bool:
-        return True
 
 
 def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any, *, drawn: bool = False) -> Any:
@@ -277,7 +276,7 @@ def _bounds(affines: Sequence[Affine], image_shape: Sequence[int]) -> MatrixBoun
     return reduce(MatrixBounds.then, known) if len(known) == len(each) else None
 
 
-def _both_shifts(shift: Any) -> tuple[Any, Any]:
+def _both_shifts(shift: Any) -> tuple[Bounds, Bounds]:
     if isinstance(shift, tuple):
         return shift
     return (shift, shift) if shift.ndim == 0 else (shift[0], shift[1])
@@ -287,5 +286,5 @@ def _largest(bounds: tuple[float, float]) -> float:
     return max(abs(bounds[0]), abs(bounds[1]))
 
 
-def _equals(value: Any, other: Any) -> bool:
+def _equals(value: object, other: object) -> bool:
     return type(value) is type(other) and bool(value == other)

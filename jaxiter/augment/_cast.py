@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,11 @@ import numpy as np
 
 from ._transform import Params, Transform, in_arithmetic
 
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike, DTypeLike
 
-def round_to(dtype: Any, x: Any) -> Any:
+
+def round_to(dtype: np.dtype, x: jax.Array) -> jax.Array:
     """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by the nearest value."""
     if x.dtype == dtype:
         return x
@@ -28,7 +31,7 @@ def round_to(dtype: Any, x: Any) -> Any:
     rounded = jnp.trunc(x)  # not floor(x + 0.5): for 0.49999997 that sum is 1
     rounded = rounded + jnp.where(jnp.abs(x - rounded) >= x.dtype.type(0.5), jnp.sign(x), x.dtype.type(0))
     clipped = jnp.clip(rounded, x.dtype.type(bounds.min), x.dtype.type(bounds.max)).astype(dtype)
-    # float32 has no 2**31 - 1: the limit rounds up to 2**31, which does not fit, so the top is set apart.
+    # float32 has no 2**31 - 1: the limit rounds up to 2**31, which does not fit, so the maximum is set separately.
     return jnp.where(rounded >= x.dtype.type(bounds.max), np.asarray(bounds.max, dtype), clipped)
 
 
@@ -51,10 +54,11 @@ class Cast(Transform):
         [0, 1, 255]
     """
 
-    dtype: Any
+    dtype: DTypeLike
 
     kind: ClassVar[str] = "Cast"
     needs_image: ClassVar[bool] = False
+    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         try:
@@ -65,20 +69,22 @@ class Cast(Transform):
             raise TypeError(f"dtype is {dtype}; expected a real dtype, for example 'uint8' or 'bfloat16'.")
         object.__setattr__(self, "dtype", dtype)
 
-    def apply(self, params: Params, image: Any) -> Any:
-        if jax.dtypes.canonicalize_dtype(self.dtype) != self.dtype:
-            raise ValueError(f"Cast({self.dtype.name!r}) needs 64 bits; set jax_enable_x64, or cast to 32 bits.")
-        return round_to(self.dtype, jnp.asarray(image))
+    def apply(self, params: Params, image: ArrayLike) -> jax.Array:
+        dtype = jnp.dtype(self.dtype)
+        if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+            raise ValueError(f"Cast({dtype.name!r}) needs 64 bits; set jax_enable_x64, or cast to 32 bits.")
+        return round_to(dtype, jnp.asarray(image))
 
 
 @dataclass(frozen=True, eq=False)
 class AsFloat(Transform):
-    """Integers as float32, floats as they are: what is left of arithmetic whose numbers are gone."""
+    """Integers as float32, floats unchanged: replaces a random arithmetic step in evaluation, see `deterministic`."""
 
     kind: ClassVar[str] = "AsFloat"
     needs_image: ClassVar[bool] = False
+    keeps_shape: ClassVar[bool] = True
 
-    def apply(self, params: Params, image: Any) -> Any:
+    def apply(self, params: Params, image: ArrayLike) -> jax.Array:
         return in_arithmetic(image, lambda x: x)
 
 

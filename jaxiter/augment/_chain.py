@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._keys import as_key, fold_in
+from .._keys import Key, as_key, fold_in
 from ._affine import Affine, resample
-from ._cast import Map
+from ._duck_typed import as_transform, is_transform, is_transform_or_none
 from ._matrix import compose
 from ._transform import Params, Transform
+
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+    from jaxtyping import Array, Float
 
 
 class Chain(Transform):
@@ -26,8 +29,8 @@ class Chain(Transform):
     Adjacent `Affine`s with equal fill_mode, cval and order are one resampling: the picture is interpolated once,
     and borders are filled once, after the whole map.
 
-    Every step draws from its own key, told apart by its kind and by how many of its kind stand before it, so that
-    adding a step moves no draw of another kind.
+    Every step draws from its own key, which depends on its kind and on how many of its kind stand before it, so that
+    adding a step changes no draw of another kind.
 
     Args:
         *transforms: `Transform`s, or anything with `sample(key, image_shape)` and `apply(params, image)` that is not
@@ -52,9 +55,10 @@ class Chain(Transform):
     def __init__(self, *transforms: Any):
         steps: list[Transform] = []
         for step in transforms:
-            steps.extend(step.transforms if isinstance(step, Chain) else [_as_transform(step)])
+            steps.extend(step.transforms if isinstance(step, Chain) else [as_transform(step)])
         object.__setattr__(self, "transforms", tuple(steps))
         object.__setattr__(self, "needs_image", any(step.needs_image for step in steps))
+        object.__setattr__(self, "keeps_shape", all(step.keeps_shape for step in steps))
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"A Chain cannot be changed; make another one with the {name} you want.")
@@ -68,66 +72,83 @@ class Chain(Transform):
 
     @property
     def resamples(self) -> bool:
-        """Whether a pixel of the result comes from another place."""
+        """Whether a pixel of the result is read from another position."""
         return any(isinstance(step, Affine) and not step.is_identity for step in self.transforms)
 
-    def sample(self, key: Any, image_shape: tuple[int, ...]) -> tuple[Params, ...]:
+    def sample(self, key: Key, image_shape: tuple[int, ...]) -> tuple[Params, ...]:
         """One entry for each step."""
         params: list[Params] = []
-        last_random = max((place for place, step in enumerate(self.transforms) if step.is_random), default=-1)
-        for place, (step, own_key) in enumerate(self._steps_with_keys(key)):
-            params.append(step.sample(own_key, image_shape) if step.is_random else ())
+        last_random = _last(self.transforms, lambda step: step.is_random)
+        for place, (step, own_key) in enumerate(zip(self.transforms, self._keys(key), strict=True)):
+            params.append(_draw(step, own_key, image_shape))
             if place < last_random:
                 image_shape = _shape_after(step, params[-1], image_shape)
         return tuple(params)
 
-    def apply(self, params: tuple[Params, ...], image: Any) -> Any:
-        def given(drawn: Params) -> Callable[[tuple[int, ...]], Params]:
-            return lambda shape: drawn
-
+    def apply(self, params: Sequence[Params], image: ArrayLike) -> jax.Array:
         if len(params) != len(self.transforms):
             raise ValueError(f"params has {len(params)} entries; expected {len(self.transforms)}, one for each step.")
-        return self._run(((step, given(drawn)) for step, drawn in zip(self.transforms, params, strict=True)), image)
+        return self._run(image, params=params)[2]
 
-    def sample_and_apply(self, key: Any, image: Any) -> Any:
-        """`apply(sample(key, image.shape), image)` in one pass, in which no step runs ahead to tell its shape."""
-        return self._drawn_and_applied(key, image)[1]
+    def sample_and_apply(self, key: Key, image: ArrayLike) -> jax.Array:
+        """`apply(sample(key, image.shape), image)` in one pass; `apply` of a step is traced once."""
+        return self._run(image, key=key)[2]
 
-    def told(self, key: Any, image: Any) -> tuple[tuple[Params, ...], Any, Any]:
-        """What was drawn, the map of all `Affine`s, and the image after: one pass over the image itself."""
-        record, after = self._drawn_and_applied(key, image)
-        matrices = [step.matrix(drawn, shape) for step, drawn, shape in record if isinstance(step, Affine)]
-        return tuple(drawn for _, drawn, _ in record), compose(*matrices), after
+    def trace(self, key: Key, image: ArrayLike) -> tuple[tuple[Params, ...], Float[Array, "3 3"], jax.Array]:
+        """As `sample_and_apply`; returns params, matrix and image."""
+        params, shapes, image = self._run(image, key=key)
+        return tuple(params), self._compose(params, shapes), image
 
-    def _drawn_and_applied(self, key: Any, image: Any) -> tuple[list[tuple[Transform, Params, tuple[int, ...]]], Any]:
-        """Every step with what it drew and the shape that it drew for, and the image after."""
-        record: list[tuple[Transform, Params, tuple[int, ...]]] = []
+    def matrix(self, params: Sequence[Params], image_shape: tuple[int, ...]) -> Float[Array, "3 3"]:
+        """The map of all steps that define `matrix`, output to source in (row, col, 1); boxes move by its inverse.
 
-        def draw(step: Transform, own_key: Any) -> Callable[[tuple[int, ...]], Params]:
-            def at(shape: tuple[int, ...]) -> Params:
-                record.append((step, step.sample(own_key, shape) if step.is_random else (), shape))
-                return record[-1][1]
+        Example:
+            >>> Chain().matrix((), (4, 4, 1)).tolist()
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+        """
+        shapes = [image_shape]
+        last = _last(self.transforms, lambda step: _geometry(step) is not None)
+        for step, drawn in zip(self.transforms[: max(last, 0)], params, strict=False):
+            shapes.append(_shape_after(step, drawn, shapes[-1]))
+        return self._compose(params, shapes)
 
-            return at
-
-        steps = ((step, draw(step, own_key)) for step, own_key in self._steps_with_keys(key))
-        after = self._run(steps, image, drawn=True)
-        return record, after
+    def without_randomness(self) -> Chain:
+        steps = (step.without_randomness() for step in self.transforms)
+        return Chain(*(step for step in steps if step is not None))
 
     def _run(
-        self, steps: Iterable[tuple[Transform, Callable[[tuple[int, ...]], Params]]], image: Any, *, drawn: bool = False
-    ) -> Any:
-        """Each step with what it draws for an image of the shape that the steps before it made."""
-        image = jnp.asarray(image)
-        for sampling, group in groupby(steps, lambda pair: _sampling_of(pair[0])):
-            if sampling is not None:
-                image = resample([(cast(Affine, step), draw(image.shape)) for step, draw in group], image, drawn=drawn)
-            else:
-                for step, draw in group:
-                    image = step.apply(draw(image.shape), image)
-        return image
+        self, image: ArrayLike, *, key: Key | None = None, params: Sequence[Params] | None = None
+    ) -> tuple[list[Params], list[tuple[int, ...]], jax.Array]:
+        """Applies the steps with `params`, or with what they draw from `key`.
 
-    def _steps_with_keys(self, key: Any) -> Iterator[tuple[Transform, Any]]:
+        Returns the params and the image shape that each step was given, and the image after the last.
+        """
+        current = jnp.asarray(image)
+        keys = self._keys(key) if params is None else []
+        used: list[Params] = []
+        shapes: list[tuple[int, ...]] = []
+        for group in _groups(self.transforms):
+            steps, shape = self.transforms[group], current.shape
+            if params is None:
+                drawn = [_draw(step, own_key, shape) for step, own_key in zip(steps, keys[group], strict=True)]
+            else:
+                drawn = list(params[group])
+            affines = [step for step in steps if isinstance(step, Affine)]
+            if affines:
+                current = resample(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
+            else:
+                current = steps[0].apply(drawn[0], current)
+            used += drawn
+            shapes += [shape] * len(steps)
+        return used, shapes, current
+
+    def _compose(self, params: Sequence[Params], shapes: Sequence[tuple[int, ...]]) -> Float[Array, "3 3"]:
+        """The maps of the steps, as far as `shapes` goes, as one."""
+        maps = zip(map(_geometry, self.transforms), params, shapes, strict=False)
+        return compose(*(matrix(drawn, shape) for matrix, drawn, shape in maps if matrix is not None))
+
+    def _keys(self, key: Key) -> list[Key | None]:
+        """The key of each random step, None for the others."""
         parent = as_key(key)
         occurrences: Counter[str] = Counter()
         tags = []
@@ -137,21 +158,7 @@ class Chain(Transform):
             occurrences[step.kind] += 1
         # All at once: every fold_in by itself would be compiled by itself.
         keys = iter(jax.vmap(partial(fold_in, parent))(np.array(tags, np.uint32)) if tags else ())
-        for step in self.transforms:
-            yield step, next(keys) if step.is_random else None
-
-    def matrix(self, params: tuple[Params, ...], image_shape: tuple[int, ...]) -> Any:
-        """The map of all `Affine`s together, output to source in (row, col, 1); boxes and points move by its inverse.
-
-        Example:
-            >>> Chain().matrix((), (4, 4, 1)).tolist()
-            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-        """
-        return compose(*_affine_matrices(self.transforms, params, image_shape))
-
-    def without_randomness(self) -> Chain:
-        steps = (step.without_randomness() for step in self.transforms)
-        return Chain(*(step for step in steps if step is not None))
+        return [next(keys) if step.is_random else None for step in self.transforms]
 
 
 def deterministic(transform: Any) -> Any:
@@ -174,69 +181,39 @@ def deterministic(transform: Any) -> Any:
     """
     if transform is None:
         return None
-    if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_place):
-        return jax.tree.map(deterministic, transform, is_leaf=is_place)
-    return _as_transform(transform).without_randomness() or Chain()
+    if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_transform_or_none):
+        return jax.tree.map(deterministic, transform, is_leaf=is_transform_or_none)
+    return as_transform(transform).without_randomness() or Chain()
 
 
-def is_place(node: Any) -> bool:
-    """Whether a node of a tree of transforms ends there."""
-    return node is None or is_transform(node)
+def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
+    """Slices of steps that run as one: adjacent `Affine`s of equal sampling; any other step by itself."""
+
+    def what_fuses(place: int) -> Any:
+        step = steps[place]
+        return step.sampling if isinstance(step, Affine) else place
+
+    for _, group in groupby(range(len(steps)), what_fuses):
+        places = list(group)
+        yield slice(places[0], places[-1] + 1)
 
 
-def is_transform(value: Any) -> bool:
-    return isinstance(value, Transform) or (
-        callable(getattr(value, "sample", None)) and callable(getattr(value, "apply", None))
-    )
+def _draw(step: Transform, key: Key | None, image_shape: tuple[int, ...]) -> Params:
+    return step.sample(key, image_shape) if step.is_random else ()
 
 
-def _as_transform(step: Any) -> Transform:
-    if isinstance(step, Transform):
-        return step
-    if isinstance(step, type) or not is_transform(step):
-        remedy = "wrap a function in Map(function)" if callable(step) else "see jaxiter.Transform"
-        remedy = f"make one, {step.__qualname__}(...)" if isinstance(step, type) else remedy
-        remedy = "spread a list, Chain(*steps)" if isinstance(step, (list, tuple)) else remedy
-        raise TypeError(
-            f"{step!r} is no transform; expected sample(key, image_shape) and apply(params, image): {remedy}."
-        )
-    return Foreign(step)
+def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> int:
+    """The index of the last step of a kind, or -1."""
+    return max((place for place, step in enumerate(steps) if is_meant(step)), default=-1)
 
 
-@dataclass(frozen=True, eq=False)
-class Foreign(Transform):
-    """A user's object with `sample` and `apply` that is no `Transform`."""
-
-    inner: Any
-
-    def __post_init__(self) -> None:
-        owner = type(self.inner)
-        object.__setattr__(self, "kind", getattr(self.inner, "kind", f"{owner.__module__}.{owner.__qualname__}"))
-        object.__setattr__(self, "draws", getattr(self.inner, "draws", None))
-
-    def sample(self, key: Any, image_shape: tuple[int, ...]) -> Params:
-        return self.inner.sample(key, image_shape)
-
-    def apply(self, params: Params, image: Any) -> Any:
-        return self.inner.apply(params, image)
-
-
-def _sampling_of(step: Transform) -> Any:
-    """What makes adjacent steps one resampling: equal for `Affine`s that fuse, None for all other steps."""
-    return step.sampling if isinstance(step, Affine) else None
-
-
-def _affine_matrices(steps: Any, params: Any, image_shape: tuple[int, ...]) -> Iterator[Any]:
-    last_affine = max((place for place, step in enumerate(steps) if isinstance(step, Affine)), default=-1)
-    for step, drawn in zip(steps[: last_affine + 1], params, strict=False):
-        if isinstance(step, Affine):
-            yield step.matrix(drawn, image_shape)
-        image_shape = _shape_after(step, drawn, image_shape)
+def _geometry(step: Transform) -> Callable[[Params, tuple[int, ...]], jax.Array] | None:
+    """The method `matrix` of a step, if its class has one; `Whiten` has a field of that name."""
+    return getattr(step, "matrix") if callable(getattr(type(step), "matrix", None)) else None  # noqa: B009
 
 
 def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Only functions and classes of the user's may change the shape."""
-    if type(step).__module__.rpartition(".")[0] == __name__.rpartition(".")[0] and not isinstance(step, (Map, Foreign)):
+    if step.keeps_shape:
         return image_shape
     image = jax.ShapeDtypeStruct(image_shape, np.float32)
     apply: Callable[..., Any] = step.apply

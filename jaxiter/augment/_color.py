@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
 import jax.numpy as jnp
 
-from .._keys import uniforms
+from .._keys import Key, uniforms
 from ._cast import AsFloat
-from ._ranges import between, centred_range, is_point, symmetric_range
+from ._ranges import Range, between, centred_range, is_point, symmetric_range
 from ._transform import Transform, in_arithmetic
 
 if TYPE_CHECKING:
@@ -39,16 +39,17 @@ class ChannelShift(Transform):
         [20.0, 20.0]
     """
 
-    range: Any
-    draws: str | None = None
+    range: Range
+    draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "ChannelShift"
+    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "range", symmetric_range("range", self.range))
         super().__post_init__()
 
-    def sample(self, key: Any, image_shape: tuple[int, ...]) -> Float[Array, ""]:
+    def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
         return between(self.range, uniforms(key, _NUM_SLOTS)[0])
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
@@ -81,16 +82,17 @@ class Brightness(Transform):
         True
     """
 
-    range: Any
-    draws: str | None = None
+    range: Range
+    draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "Brightness"
+    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "range", centred_range("range", self.range, least=0.0))
         super().__post_init__()
 
-    def sample(self, key: Any, image_shape: tuple[int, ...]) -> Float[Array, ""]:
+    def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
         return between(self.range, uniforms(key, _NUM_SLOTS)[0], centre=1.0)
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:

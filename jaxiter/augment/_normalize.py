@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,14 @@ from .._checks import check_finite, check_flag, is_array
 from ._transform import Params, Transform, in_arithmetic
 
 if TYPE_CHECKING:
+    from jax.typing import ArrayLike
     from jaxtyping import Array, Float, Num
 
+Numbers: TypeAlias = "float | tuple[float, ...] | list[float] | ArrayLike"  # what broadcasts against an image
 
-def _check_keeps_shape(name: str, parameter: Any, image: Any) -> None:
-    """A parameter for three channels would turn a grey image into three."""
+
+def _check_keeps_shape(name: str, parameter: Numbers, image: ArrayLike) -> None:
+    """Refuse a parameter for three channels on a grey image, which would come out with three."""
     shape, image_shape = np.shape(parameter), np.shape(image)
     fits = len(shape) <= len(image_shape)
     if not fits or any(n not in (1, m) for n, m in zip(shape[::-1], image_shape[::-1], strict=False)):
@@ -43,9 +46,10 @@ class Rescale(Transform):
         1.5
     """
 
-    factor: Any
+    factor: Numbers
 
     kind: ClassVar[str] = "Rescale"
+    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,10 +78,11 @@ class Normalize(Transform):
         [[[1.0, 0.0]]]
     """
 
-    mean: Any
-    std: Any = 1.0
+    mean: Numbers
+    std: Numbers = 1.0
 
     kind: ClassVar[str] = "Normalize"
+    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,7 +97,7 @@ class Normalize(Transform):
         return in_arithmetic(image, lambda x, mean, std: (x - mean) / std, self.mean, self.std)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class SamplewiseNormalize(Transform):
     """Each image by its own statistics, over all its pixels and channels.
 
@@ -115,6 +120,7 @@ class SamplewiseNormalize(Transform):
     epsilon: float = 1e-6
 
     kind: ClassVar[str] = "SamplewiseNormalize"
+    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,7 +131,7 @@ class SamplewiseNormalize(Transform):
             raise ValueError(f"epsilon is {self.epsilon!r}; expected a number above 0.")
 
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
-        def normalize(x: Any, epsilon: Any) -> Any:
+        def normalize(x: Array, epsilon: Array) -> Array:
             centred = x - mean_of(x)
             scale = jnp.sqrt(mean_of(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
             return (centred if self.center else x) / scale
@@ -133,10 +139,10 @@ class SamplewiseNormalize(Transform):
         return in_arithmetic(image, normalize, self.epsilon)
 
 
-def mean_of(image: Any) -> Any:
-    """The mean of a float image; of one whole level it is that level, as long as the sum is exact."""
-    # A divisor for each image: XLA multiplies by the reciprocal of a single one. The mean of a white image then is not
-    # white, and what is left, divided by a deviation as small, is an image of ones.
+def mean_of(image: Array) -> Array:
+    """The mean of a float image; for a constant image of whole numbers exactly that number, if the sum is exact."""
+    # The divisor depends on the image: XLA would multiply by the reciprocal of a constant, which is not exact. A
+    # constant image minus such a mean, divided by a deviation as small, would be an image of ones.
     total = jnp.sum(image)
     return total / jnp.where(jnp.isnan(total), jnp.ones((), image.dtype), jnp.asarray(image.size, image.dtype))
 
@@ -160,9 +166,10 @@ class Whiten(Transform):
         [1.0, 2.0]
     """
 
-    matrix: Any
+    matrix: Array
 
     kind: ClassVar[str] = "Whiten"
+    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -177,7 +184,7 @@ class Whiten(Transform):
                 "as many rows as numbers. Fit the matrix on images of this shape."
             )
 
-        def whiten(x: Any, matrix: Any) -> Any:
+        def whiten(x: Array, matrix: Array) -> Array:
             return jnp.matmul(x.reshape(-1), matrix, precision="highest").reshape(x.shape)
 
         return in_arithmetic(image, whiten, self.matrix)

@@ -1,12 +1,13 @@
-"""The ranges that users type: their validation, and the draws from them.
+"""Ranges of random numbers: validation of what users type, and draws.
 
-A range is a pair of floats, or an array of shape () or (2,), which stays a leaf. An array's values are checked
-where they are there to be seen; a tracer's are not.
+A checked range is a pair of floats, or an array of shape () or (2,), which stays a leaf. The values of an array are
+checked too, those of a tracer are not.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +17,15 @@ from .._checks import check_finite, is_array
 from ._rounded import rounded
 from ._transform import frozen_value
 
+Range: TypeAlias = Any  # a number r, a pair (low, high), or an array of shape () or (2,); a field holds it checked
+Bounds: TypeAlias = tuple[float, float] | np.ndarray | jax.Array  # checked
+
 _PAIR = " A number r means [1 - r, 1 + r]; for other factors pass a pair (low, high)."
 
 
-def symmetric_range(name: str, value: Any, below: float | None = None) -> Any:
-    """r as (-r, r), a pair as it is. The size of both ends stays below `below`."""
-    value = _number_or_pair(name, value)
+def symmetric_range(name: str, given: Range, below: float | None = None) -> Bounds:
+    """Returns r as (-r, r), a pair unchanged. Both ends are smaller in size than `below`."""
+    value = _number_or_pair(name, given)
     low, high = _extremes(value)
     if _is_number(value):
         if low < 0:
@@ -32,9 +36,9 @@ def symmetric_range(name: str, value: Any, below: float | None = None) -> Any:
     return value if is_array(value) else (low + 0.0, high + 0.0)
 
 
-def centred_range(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> Any:
-    """r as (1 - r, 1 + r), a pair as it is. Every factor lies above `above`, or is `least` at the least."""
-    value = _number_or_pair(name, value)
+def centred_range(name: str, given: Range, *, above: float | None = None, least: float | None = None) -> Bounds:
+    """Returns r as (1 - r, 1 + r), a pair unchanged. Every factor is above `above`, or at least `least`."""
+    value = _number_or_pair(name, given)
     low, high = _extremes(value)
     if _is_number(value):
         if low < 0:
@@ -47,9 +51,9 @@ def centred_range(name: str, value: Any, *, above: float | None = None, least: f
     return value if is_array(value) else (low, high)
 
 
-def shift_ranges(name: str, value: Any) -> Any:
-    """r for both axes, or (rows, cols) with a number or a pair each; an array of shape (), (2,) or (2, 2) likewise."""
-    value = _stacked(value)
+def shift_ranges(name: str, given: Range | Sequence[Range]) -> tuple[Bounds, Bounds] | np.ndarray | jax.Array:
+    """Takes r for both axes, or (rows, cols) with a number or a pair each, or an array of shape (), (2,) or (2, 2)."""
+    value = _stacked(given)
     if is_array(value) and value.ndim:
         if value.shape not in ((2,), (2, 2)):
             raise ValueError(f"{name} has shape {value.shape}; expected (), (2,) for (rows, cols), or two pairs.")
@@ -65,13 +69,13 @@ def shift_ranges(name: str, value: Any) -> Any:
                     f"{name}[{axis}] is {part!r}; expected 0 or more: {name} is (rows, cols), and r means [-r, r]. The "
                     f"range {value!r} for both is {name}=({value!r}, {value!r})."
                 )
-        return tuple(symmetric_range(f"{name}[{axis}]", part) for axis, part in enumerate(value))
+        return symmetric_range(f"{name}[0]", value[0]), symmetric_range(f"{name}[1]", value[1])
     checked = symmetric_range(name, value)
-    return checked if is_array(checked) else (checked, checked)
+    return (checked, checked) if isinstance(checked, tuple) else checked
 
 
 def check_fraction(name: str, value: Any) -> None:
-    """Of a checked range of shifts: more than the whole size is a number of pixels, mistaken for a fraction."""
+    """Refuses checked shifts of more than the whole size: most likely pixels, where fractions are expected."""
     for part in value if isinstance(value, tuple) else (value,):
         low, high = _extremes(part)
         if max(-low, high) > 1:
@@ -81,11 +85,11 @@ def check_fraction(name: str, value: Any) -> None:
             )
 
 
-def probability(name: str, value: Any) -> Any:
-    """True as one half, False as 0, a number or scalar array as it is."""
-    if isinstance(value, (bool, np.bool_)):
-        return 0.5 if value else 0.0
-    value = frozen_value(value)
+def probability(name: str, given: Any) -> float | np.ndarray | jax.Array:
+    """Returns True as one half, False as 0, a number or scalar array unchanged."""
+    if isinstance(given, (bool, np.bool_)):
+        return 0.5 if given else 0.0
+    value = frozen_value(given)
     check_finite(name, value)
     if not _is_number(value):
         raise TypeError(f"{name} is {value!r}; expected True, False or one probability.")
@@ -95,22 +99,22 @@ def probability(name: str, value: Any) -> Any:
     return value if is_array(value) else float(value)
 
 
-def is_point(value: Any) -> bool:
-    """Whether a static range holds one number only."""
-    return not is_array(value) and value[0] == value[1]
+def is_point(bounds: Any) -> bool:
+    """Whether a range is static and holds one number only."""
+    return not is_array(bounds) and bounds[0] == bounds[1]
 
 
-def between(bounds: Any, drawn: Any, *, scale: float = 1.0, centre: float = 0.0) -> Any:
-    """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r is centre +- r.
+def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: float = 0.0) -> jax.Array:
+    """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r means centre +- r.
 
     No product is contracted with a sum, so that a draw is the same in every program.
     """
     two_sided = np.float32(2) * drawn - np.float32(1)  # exact: drawn is a multiple of 2**-24
     if not isinstance(bounds, tuple):
-        bounds = jnp.asarray(bounds, np.float32) * np.float32(scale)
-        if bounds.ndim:
-            return bounds[0] + rounded((bounds[1] - bounds[0]) * drawn)
-        product = bounds * two_sided
+        ends = jnp.asarray(bounds, np.float32) * np.float32(scale)
+        if ends.ndim:
+            return ends[0] + rounded((ends[1] - ends[0]) * drawn)
+        product = ends * two_sided
         return rounded(product) + np.float32(centre * scale) if centre else product
     low, high = bounds[0] * scale, bounds[1] * scale
     if low == high:
@@ -120,8 +124,8 @@ def between(bounds: Any, drawn: Any, *, scale: float = 1.0, centre: float = 0.0)
     return np.float32(low) + rounded(np.float32(high - low) * drawn)
 
 
-def _number_or_pair(name: str, value: Any) -> Any:
-    value = _stacked(0.0 if value is False else value)
+def _number_or_pair(name: str, given: Any) -> Any:
+    value = _stacked(0.0 if given is False else given)
     check_finite(name, value)
     if is_array(value) and value.shape not in ((), (2,)):
         raise ValueError(f"{name} has shape {value.shape}; expected () for a number or (2,) for (low, high).")
@@ -133,7 +137,7 @@ def _number_or_pair(name: str, value: Any) -> Any:
 
 
 def _stacked(value: Any) -> Any:
-    """A sequence that holds an array as one array, anything else frozen."""
+    """Returns a sequence that holds an array as one array, anything else frozen."""
     if isinstance(value, (list, tuple)) and any(is_array(item) for item in value):
         return jnp.stack([jnp.asarray(item, np.float32) for item in value])
     return frozen_value(value)
@@ -144,7 +148,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _extremes(value: Any) -> tuple[float, float]:
-    """The least and the greatest number; NaN, which passes every comparison, for a tracer."""
+    """The least and the greatest number; NaN for a tracer, which passes every check."""
     if isinstance(value, jax.core.Tracer):
         return float("nan"), float("nan")
     numbers = np.asarray(value, np.float64)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._host_rows import dtype_of, read_blocks
+from .._checks import check_finite, check_flag
+from .._host_rows import dtype_of, read_blocks, read_rows
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from jaxtyping import Float
 
 _BLOCK_BYTES = 2**25
@@ -23,13 +25,22 @@ class Statistics(NamedTuple):
     whitening: Float[np.ndarray, "pixels pixels"] | None
 
 
-def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max_bytes: int = 2**30) -> Statistics:
+def fit_statistics(
+    images: Any,
+    *,
+    rows: npt.ArrayLike | None = None,
+    zca: bool = False,
+    epsilon: float = 1e-6,
+    max_bytes: int = 2**30,
+) -> Statistics:
     """Per-channel mean and population standard deviation, and on demand the ZCA whitening matrix.
 
     Reads `images` in blocks, twice, in float64, which takes about 100 MB: a memmap larger than memory works.
 
     Args:
         images: (size, height, width, channels), an array or anything that slices like one (memmap, h5py).
+        rows: Integers in [0, size): the images that count, for example `train_validation_split(...).train`; one that
+            comes twice counts twice. Default: all. An array-like must take a sorted integer array as index.
         zca: Also compute `whitening`, of images from which the mean is subtracted (not divided by std). With
             n = height * width * channels this holds n * n numbers and takes time in n**3, or where there are fewer
             images than that, min(size, n)**3.
@@ -40,8 +51,9 @@ def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max
         Statistics(mean, std, whitening); whitening is None without zca.
 
     Raises:
-        ValueError: For another rank, no images, pixels that are NaN or infinite, or a whitening beyond max_bytes,
-            with what it would cost.
+        ValueError: For another rank, no images, rows outside the images, pixels that are NaN or infinite, or a
+            whitening beyond max_bytes, with what it would cost.
+        TypeError: For images that are no real numbers, or rows that are no integers.
 
     Example:
         >>> import numpy as np
@@ -58,40 +70,66 @@ def fit_statistics(images: Any, *, zca: bool = False, epsilon: float = 1e-6, max
     dtype = dtype_of(images)
     if dtype.kind in "OSUcmM":
         raise TypeError(f"images has dtype {dtype}; expected real numbers.")
-    if not 0 <= epsilon < float("inf"):
+    check_flag("zca", zca)
+    check_finite("epsilon", epsilon)
+    if epsilon < 0:
         raise ValueError(f"epsilon is {epsilon!r}; expected a finite number of at least 0.")
+    if rows is not None:
+        rows = _checked_rows(rows, shape[0])
+        shape = (len(rows), *shape[1:])
     if zca and whitening_bytes(shape) > max_bytes:
         raise ValueError(
             f"zca=True for {whitening_cost(shape)}; max_bytes allows {max_bytes / 2**30:.1f} GiB. Fit on smaller "
             f"images, or pass max_bytes={whitening_bytes(shape)}."
         )
-    mean, std = moments(images)
+    mean, std = moments(images, rows)
     if not np.isfinite(mean).all():
         raise ValueError(f"images has channel means {mean.tolist()}; expected finite pixels.")
-    whitening = whitening_matrix(images, mean, epsilon).astype(np.float32) if zca else None
+    whitening = whitening_matrix(images, mean, epsilon, rows).astype(np.float32) if zca else None
     return Statistics(mean.astype(np.float32), std.astype(np.float32), whitening)
 
 
-def moments(images: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked_rows(rows: npt.ArrayLike, size: int) -> np.ndarray:
+    values = np.asarray(rows)
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        raise TypeError(
+            f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array. For a bool mask "
+            "use np.flatnonzero(mask)."
+        )
+    if values.size == 0:
+        raise ValueError("rows is empty; expected at least one row.")
+    if values.min() < 0 or values.max() >= size:
+        raise ValueError(f"rows runs from {values.min()} to {values.max()}; expected [0, {size}), the rows of images.")
+    return values
+
+
+def moments(images: Any, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation of each channel in float64; NaN where a pixel is not finite."""
-    count = float(np.prod(images.shape[:3]))
+    size = images.shape[0] if rows is None else len(rows)
+    count = float(size * np.prod(images.shape[1:3]))
     total, squares = np.zeros(images.shape[3]), np.zeros(images.shape[3])
-    for block in _blocks(images):
+    for block in _blocks(images, rows):
         total += block.sum(axis=(0, 1, 2))
     mean = total / count
     with np.errstate(invalid="ignore"):
-        for block in _blocks(images):
+        for block in _blocks(images, rows):
             squares += np.square(block - mean).sum(axis=(0, 1, 2))
     return mean, np.sqrt(squares / count)
 
 
-def _blocks(images: Any) -> Iterator[np.ndarray]:
+def _blocks(images: Any, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+    """The images at `rows`, or all, in float64 and in blocks of a few MB."""
     num_rows = max(1, _BLOCK_BYTES // (8 * int(np.prod(images.shape[1:]))))
-    return (block.astype(np.float64) for block in read_blocks("images", images, num_rows))
+    if rows is None:
+        blocks = read_blocks("images", images, num_rows)
+    else:
+        starts = range(0, len(rows), num_rows)
+        blocks = (read_rows("images", images, rows[start : start + num_rows]) for start in starts)
+    return (block.astype(np.float64) for block in blocks)
 
 
 def whitening_bytes(shape: tuple[int, ...]) -> int:
-    """The memory that a whitening matrix for images (size, height, width, channels) takes while it is made."""
+    """The memory that computing a whitening matrix for images (size, height, width, channels) takes."""
     features = int(np.prod(shape[1:]))
     rank = min(features, shape[0])
     # The result and its factors; and while a Gram matrix is formed, the data once if it is the smaller one.
@@ -108,14 +146,15 @@ def whitening_cost(shape: tuple[int, ...]) -> str:
     )
 
 
-def whitening_matrix(images: Any, mean: Any, epsilon: float) -> np.ndarray:
+def whitening_matrix(images: Any, mean: np.ndarray, epsilon: float, rows: np.ndarray | None = None) -> np.ndarray:
     """U diag(sqrt(size) / (s + epsilon)) U^T, with U and s of the thin SVD of `images - mean`, transposed."""
-    size, features = images.shape[0], int(np.prod(images.shape[1:]))
-    centred = ((block - mean).reshape(len(block), -1) for block in _blocks(images))
+    size = images.shape[0] if rows is None else len(rows)
+    features = int(np.prod(images.shape[1:]))
+    centred = ((block - mean).reshape(len(block), -1) for block in _blocks(images, rows))
     if size >= features:
         gram = np.zeros((features, features))
-        for rows in centred:
-            gram += rows.T @ rows
+        for flat in centred:
+            gram += flat.T @ flat
         eigenvalues, directions = np.linalg.eigh(gram)
         singular = np.sqrt(np.maximum(eigenvalues, 0))
     else:  # fewer images than numbers in one: the smaller Gram matrix has the same eigenvalues

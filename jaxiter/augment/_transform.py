@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
@@ -14,7 +14,10 @@ from .._checks import is_array
 from .._keys import tag
 
 if TYPE_CHECKING:
+    from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Num
+
+    from .._keys import Key
 
 Params = Any  # arrays drawn for one example, in a NamedTuple; () for a step that draws nothing
 
@@ -34,6 +37,10 @@ class Transform:
             def apply(self, params, image):
                 return image + params
 
+    A step that moves pixels may also define `matrix(params, image_shape)`, its map from output to source in (row, col,
+    1), so that `Chain.matrix` and `explain` know it. A step that never changes the shape of an image may set
+    `keeps_shape = True`, which saves a trace of `apply`.
+
     Arrays among the fields, and transforms, are leaves: they are copied when the transform is made, and under
     `jit` they are traced, so that another value compiles nothing new. Everything else is static and compared by
     value, type included; lists become tuples.
@@ -44,23 +51,26 @@ class Transform:
 
     kind: ClassVar[str] = ""  # pinned for the built-in transforms, else module and qualified name
     needs_image: ClassVar[bool] = True  # False: it takes leaves of any rank, not images alone
+    keeps_shape: ClassVar[bool] = False  # True: the result has the shape of the image, whatever is drawn
     draws: str | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "kind" not in cls.__dict__:
             cls.kind = f"{cls.__module__}.{cls.__qualname__}"
+        if "apply" in cls.__dict__ and "keeps_shape" not in cls.__dict__:
+            cls.keeps_shape = False  # what a parent class promised does not hold for another `apply`
         jax.tree_util.register_pytree_with_keys(cls, cls._flatten_with_keys, cls._unflatten, cls._flatten)
 
     def __post_init__(self) -> None:
-        """Lists become tuples and NumPy arrays are copied; a subclass that checks its fields calls this first."""
+        """Turn lists into tuples and copy arrays; a subclass that checks its fields calls this first."""
         for name, value in vars(self).items():
             object.__setattr__(self, name, frozen_value(value))
         if not isinstance(self.draws, (str, type(None))):
             raise TypeError(f"draws is {self.draws!r}; expected a name, a str, or None.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """For subclasses that are not frozen: what a program was compiled for must not change behind its back."""
+        """Refuse changes to a transform in use, whose fields are part of compiled programs."""
         if "_kept_structure" in vars(self):
             raise AttributeError(
                 f"this {type(self).__qualname__} is in use and cannot be changed; make another one with the {name} you "
@@ -68,7 +78,7 @@ class Transform:
             )
         object.__setattr__(self, name, value)
 
-    def sample(self, key: Any, image_shape: tuple[int, ...]) -> Params:
+    def sample(self, key: Key, image_shape: tuple[int, ...]) -> Params:
         """The random numbers of one example, drawn from `key` alone; () if the step has none."""
         return ()
 
@@ -88,8 +98,8 @@ class Transform:
         """The 32 bits that set this step's draws apart; `occurrence` counts its kind within the chain of a leaf."""
         return tag(f"kind/{self.kind}/{occurrence}" if self.draws is None else f"stream/{self.draws}")
 
-    # A pytree. Which fields are leaves is settled once and then kept, so that unflattening takes any leaf at all, and
-    # so that a transform that goes through jit again is recognised by identity.
+    # Which fields are leaves is decided once and cached, so that unflattening accepts any value as a leaf, and so that
+    # a transform that goes through jit again is recognised by identity.
 
     @property
     def _structure(self) -> _Structure:
@@ -105,7 +115,7 @@ class Transform:
         structure = self._structure
         return tuple(vars(self)[name] for name in structure.leaf_names), structure
 
-    def _flatten_with_keys(self) -> tuple[Any, _Structure]:
+    def _flatten_with_keys(self) -> tuple[tuple[tuple[jax.tree_util.GetAttrKey, Any], ...], _Structure]:
         leaves, structure = self._flatten()
         names = structure.leaf_names
         return tuple(
@@ -113,7 +123,7 @@ class Transform:
         ), structure
 
     @classmethod
-    def _unflatten(cls, structure: _Structure, leaves: Any) -> Self:
+    def _unflatten(cls, structure: _Structure, leaves: Iterable[Any]) -> Self:
         transform = object.__new__(cls)
         fields = dict(zip(structure.static_names, structure.static_values, strict=True))
         fields |= dict(zip(structure.leaf_names, leaves, strict=True))
@@ -150,12 +160,12 @@ class _Structure:
         return hash(self._compared)
 
 
-def _types(value: Any) -> Any:
+def _types(value: object) -> type | tuple[Any, ...]:
     return tuple(_types(item) for item in value) if type(value) is tuple else type(value)
 
 
-def _is_leaf(value: Any) -> bool:
-    def is_inner(node: Any) -> bool:
+def _is_leaf(value: object) -> bool:
+    def is_inner(node: object) -> bool:
         return isinstance(node, Transform)
 
     return any(is_array(leaf) or is_inner(leaf) for leaf in jax.tree.leaves(value, is_leaf=is_inner))
@@ -170,7 +180,7 @@ def frozen_value(value: Any) -> Any:
         value.flags.writeable = False
         return value
     if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
-        return jnp.array(value)  # the caller may donate his own
+        return jnp.array(value)  # the caller may donate the original
     if type(value) in (list, tuple):
         return tuple(frozen_value(item) for item in value)
     return value
@@ -179,17 +189,17 @@ def frozen_value(value: Any) -> Any:
 # The dtype rules, see docs/conventions.md.
 
 
-def arithmetic_dtype(dtype: Any) -> np.dtype:
+def arithmetic_dtype(dtype: DTypeLike) -> np.dtype:
     """What arithmetic on an image of `dtype` is done in: float64 for float64, else float32."""
     return np.dtype(np.float64) if dtype == np.float64 else np.dtype(np.float32)
 
 
-def result_dtype(dtype: Any) -> np.dtype:
+def result_dtype(dtype: DTypeLike) -> np.dtype:
     """What arithmetic on an image of `dtype` returns: its own float dtype, or float32 for integers and bool."""
     return jnp.dtype(dtype) if jnp.issubdtype(dtype, np.floating) else np.dtype(np.float32)
 
 
-def in_arithmetic(image: Any, function: Callable[..., Any], *parameters: Any) -> Any:
+def in_arithmetic(image: ArrayLike, function: Callable[..., jax.Array], *parameters: Any) -> jax.Array:
     """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic."""
     image = jnp.asarray(image)
     dtype = arithmetic_dtype(image.dtype)

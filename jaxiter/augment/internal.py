@@ -1,10 +1,8 @@
 """What the other subpackages use of this one beside its public names."""
 
-from typing import TypeAlias
-
 from ._cast import round_to as round_to
-from ._chain import is_place as is_place
-from ._chain import is_transform as is_transform
+from ._duck_typed import is_transform as is_transform
+from ._duck_typed import is_transform_or_none as is_transform_or_none
 from ._normalize import mean_of as mean_of
 from ._statistics import moments as moments
 from ._statistics import whitening_bytes as whitening_bytes
@@ -15,11 +13,5 @@ from ._warp import FixedPoint as FixedPoint
 from ._warp import MatrixBounds as MatrixBounds
 from ._warp import check_sampling as check_sampling
 from ._warp import compiled_warp as compiled_warp
-from ._warp import is_planned as is_planned
 from ._warp import matrix_bounds as matrix_bounds
 from ._warp import resample as resample
-from ._warp import resample_planned as resample_planned
-from ._warp import warp as warp
-
-Plan: TypeAlias = FixedPoint
-Reach: TypeAlias = MatrixBounds

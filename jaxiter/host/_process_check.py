@@ -10,21 +10,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from .._keys import STREAM_VERSION, Key
-from ..loader import Loader
+from .._keys import STREAM_VERSION
+from ._prefetch import Position, Settings
 
 _WORDS = 2  # of 32 bits for each field
 
 
-def disagreement_in(sharding: Any, fields: Mapping[str, Any]) -> ValueError | None:
+def disagreement_in(sharding: Sharding, fields: Mapping[str, object]) -> ValueError | None:
     """An error in every process if `fields` differ between the processes whose devices `sharding` has.
 
     All of them must come here, which is why a stream does it once, when it starts: by one reduction over the devices.
     """
     digests = np.concatenate([_digest(value) for value in fields.values()])
-    devices = np.array(sorted(sharding.device_set, key=lambda device: device.id))
+    device_set: Any = sharding.device_set
+    devices = np.array(sorted(device_set, key=lambda device: device.id))
     mesh = Mesh(devices, ("all",))
     each, everywhere = NamedSharding(mesh, PartitionSpec("all")), NamedSharding(mesh, PartitionSpec())
     rows = jax.make_array_from_callback(
@@ -34,53 +35,53 @@ def disagreement_in(sharding: Any, fields: Mapping[str, Any]) -> ValueError | No
     differing = [name for name, is_same in zip(fields, same.tolist(), strict=True) if not is_same]
     if not differing:
         return None
-    own = "; ".join(f"{name} is {_told(fields[name])}" for name in differing)
+    own = "; ".join(f"{name} is {_shortened(fields[name])}" for name in differing)
     return ValueError(
         f"the processes of this stream differ in {', '.join(differing)}; here, in process {jax.process_index()}, "
         f"{own}. Expected every process to make the stream with the same arguments."
     )
 
 
-def _is_same(rows: Any) -> Any:
+def _is_same(rows: jax.Array) -> jax.Array:
     return jnp.max(rows, axis=0) == jnp.min(rows, axis=0)
 
 
-def of_stream(
-    loader: Loader, key: Key, position: Any, num_epochs: int | None, with_mask: bool, sharding: Any
-) -> dict[str, Any]:
-    """What has to be the same everywhere; of arrays the shapes, as every process may hold other rows."""
-    leaves = jax.tree.leaves_with_path(loader.data)
-    data = [(jax.tree_util.keystr(path), tuple(leaf.shape), str(leaf.dtype)) for path, leaf in leaves]
-    chains = jax.tree.map(lambda leaf: np.asarray(leaf).tobytes(), jax.tree.leaves(loader._chains))
+def stream_fields(settings: Settings, position: Position) -> dict[str, object]:
+    """What has to be equal in all processes; of arrays the shapes, as every process may hold other rows."""
+    spec = settings.spec
+    data = [(name, tuple(leaf.shape), str(leaf.dtype)) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+    # Functions are printed with their addresses, which differ.
+    chains = [re.sub(r"0x[0-9a-f]+", "", repr(chain)) for chain in spec.chains]
     return {
-        "key": np.asarray(jax.random.key_data(key)).tolist(),
+        "key": np.asarray(jax.random.key_data(settings.key)).tolist(),
         "position": position,
-        "num_epochs": num_epochs,
-        "batch_size": loader.batch_size,
-        "shuffle": loader.shuffle,
-        "remainder": loader.remainder,
-        "with_mask": with_mask,
-        "sharding": _layout(sharding),
+        "num_epochs": settings.num_epochs,
+        # Where programs exchange rows, how many are started ahead decides their order among the user's own.
+        "prefetch": settings.prefetch,
+        "batch_size": spec.batch_size,
+        "shuffle": spec.shuffle,
+        "remainder": spec.remainder,
+        "with_mask": settings.with_mask,
+        "sharding": _parts_of_devices(spec.sharding),
         "stream version": STREAM_VERSION,
         "jax_enable_x64": bool(jax.config.read("jax_enable_x64")),
         "data": data,
-        "rows": None if loader.rows is None else blake2s(np.asarray(loader.rows).tobytes()).hexdigest(),
-        # Functions are told by their addresses, which differ.
-        "augment": (re.sub(r"0x[0-9a-f]+", "", repr(loader.augment)), chains),
+        "rows": None if spec.rows is None else blake2s(np.asarray(spec.rows).tobytes()).hexdigest(),
+        "augment": (chains, [np.asarray(leaf).tobytes() for leaf in spec.chain_leaves]),
     }
 
 
-def _layout(sharding: Any) -> Any:
-    """Which places of a batch of a thousand devices' multiple each device has; meshes and specs are only its names."""
+def _parts_of_devices(sharding: Any) -> list[tuple[int, tuple[int, int]]]:
+    """Which examples of a large batch each device has: meshes and specs of other names may be equal."""
     length = len(sharding.device_set) * 1024
-    held = sharding.devices_indices_map((length,)).items()
-    return sorted((device.id, index[0].indices(length)[:2]) for device, index in held)
+    parts = sharding.devices_indices_map((length,)).items()
+    return sorted((device.id, index[0].indices(length)[:2]) for device, index in parts)
 
 
-def _digest(value: Any) -> np.ndarray:
+def _digest(value: object) -> np.ndarray:
     return np.frombuffer(blake2s(repr(value).encode(), digest_size=4 * _WORDS).digest(), np.uint32)
 
 
-def _told(value: Any) -> str:
-    told = repr(value)
-    return told if len(told) <= 2000 else f"{told[:2000]}..."
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 2000 else f"{text[:2000]}..."

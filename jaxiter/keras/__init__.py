@@ -4,6 +4,12 @@ from ._functions import apply_affine_transform as apply_affine_transform
 from ._functions import apply_brightness_shift as apply_brightness_shift
 from ._functions import apply_channel_shift as apply_channel_shift
 from ._functions import flip_axis as flip_axis
+from ._functions import random_brightness as random_brightness
+from ._functions import random_channel_shift as random_channel_shift
+from ._functions import random_rotation as random_rotation
+from ._functions import random_shear as random_shear
+from ._functions import random_shift as random_shift
+from ._functions import random_zoom as random_zoom
 from ._functions import transform_matrix_offset_center as transform_matrix_offset_center
 from ._generator import ImageDataGenerator as ImageDataGenerator
 from ._images import array_to_img as array_to_img
@@ -12,9 +18,3 @@ from ._images import load_img as load_img
 from ._images import save_img as save_img
 from ._iterator import Iterator as Iterator
 from ._numpy_iterator import NumpyArrayIterator as NumpyArrayIterator
-from ._random import random_brightness as random_brightness
-from ._random import random_channel_shift as random_channel_shift
-from ._random import random_rotation as random_rotation
-from ._random import random_shear as random_shear
-from ._random import random_shift as random_shift
-from ._random import random_zoom as random_zoom

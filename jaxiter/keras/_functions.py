@@ -1,28 +1,19 @@
-"""One image changed by parameters that the caller gives."""
+"""One image changed by parameters that the caller gives, or by those drawn within ranges that the caller gives."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite
 from ..augment.internal import compiled_warp, round_to
 from ._brightness import blend, check_channels
-from ._matrix import affine_matrix
-from ._sampling import checked_sampling
-
-
-class _Affine(NamedTuple):
-    theta: Any
-    tx: Any
-    ty: Any
-    shear: Any
-    zx: Any
-    zy: Any
+from ._draw import stream
+from ._settings import checked_sampling
+from ._transform import affine_matrix, wide_arithmetic
 
 
 def apply_affine_transform(
@@ -71,7 +62,7 @@ def apply_affine_transform(
     if is_identity(theta, tx, ty, shear, zx, zy):
         return x
     fill_mode, cval, order = checked_sampling(fill_mode, cval, order)
-    params = _Affine(np.deg2rad(theta), tx, ty, np.deg2rad(shear), zx, zy)
+    params = {"theta": theta, "tx": tx, "ty": ty, "shear": shear, "zx": zx, "zy": zy}
     rows, cols = x.shape[row_axis], x.shape[col_axis]
     upper = affine_matrix(np, params, rows, cols, exchanged=col_axis > row_axis)
     matrix: Any = np.array([*upper, (0, 0, 1)], np.float32)
@@ -80,7 +71,7 @@ def apply_affine_transform(
     axes = (min(row_axis, col_axis), max(row_axis, col_axis), channel_axis)
     dtype = np.dtype(x.dtype).newbyteorder("=")
     image: Any = _resampled_as(np.transpose(np.asarray(x), axes))
-    with numbers(image.dtype):
+    with wide_arithmetic(image.dtype):
         warped: Any = compiled_warp(image, matrix, cval, fill_mode=fill_mode, order=order)
         # SciPy rounds integers half away from zero, but cuts the fraction of a bool off.
         warped = np.asarray(round_to(dtype, jnp.trunc(warped) if dtype == np.bool_ else warped))
@@ -156,7 +147,124 @@ def transform_matrix_offset_center(matrix: np.ndarray, x: float, y: float) -> np
     return offset @ matrix @ reset
 
 
-def is_identity(theta: Any, tx: Any, ty: Any, shear: Any, zx: Any, zy: Any) -> bool:
+def random_rotation(
+    x: np.ndarray,
+    rg: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: str = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> np.ndarray:
+    """The image turned by an angle within `rg` degrees to either side.
+
+    Example:
+        >>> random_rotation(np.ones((3, 8, 8)), 20).shape
+        (3, 8, 8)
+    """
+    theta = stream().uniform(-rg, rg)
+    axes = (row_axis, col_axis, channel_axis)
+    return apply_affine_transform(x, theta, 0, 0, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
+
+
+def random_shift(
+    x: np.ndarray,
+    wrg: float,
+    hrg: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: str = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> np.ndarray:
+    """The image shifted by at most the fraction `wrg` of its width and `hrg` of its height.
+
+    As in `apply_affine_transform`, what is drawn for the height moves it sideways.
+
+    Example:
+        >>> random_shift(np.ones((3, 8, 8)), 0.1, 0.1).shape
+        (3, 8, 8)
+    """
+    tx = stream().uniform(-hrg, hrg) * x.shape[row_axis]
+    ty = stream().uniform(-wrg, wrg) * x.shape[col_axis]
+    axes = (row_axis, col_axis, channel_axis)
+    return apply_affine_transform(x, 0, tx, ty, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
+
+
+def random_shear(
+    x: np.ndarray,
+    intensity: float,
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: str = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> np.ndarray:
+    """The image sheared by an angle within `intensity` degrees to either side.
+
+    Example:
+        >>> random_shear(np.ones((3, 8, 8)), 20).shape
+        (3, 8, 8)
+    """
+    shear = stream().uniform(-intensity, intensity)
+    axes = (row_axis, col_axis, channel_axis)
+    return apply_affine_transform(x, 0, 0, 0, shear, 1, 1, *axes, fill_mode, cval, interpolation_order)
+
+
+def random_zoom(
+    x: np.ndarray,
+    zoom_range: Sequence[float],
+    row_axis: int = 1,
+    col_axis: int = 2,
+    channel_axis: int = 0,
+    fill_mode: str = "nearest",
+    cval: float = 0.0,
+    interpolation_order: int = 1,
+) -> np.ndarray:
+    """The image zoomed along rows and columns by two factors within `zoom_range`, (low, high).
+
+    Raises:
+        ValueError: If zoom_range has another length than 2.
+
+    Example:
+        >>> random_zoom(np.ones((3, 8, 8)), (0.9, 1.1)).shape
+        (3, 8, 8)
+    """
+    _check_pair("zoom_range", zoom_range)
+    low, high = zoom_range[0], zoom_range[1]
+    zx, zy = (1, 1) if low == 1 and high == 1 else stream().uniform(low, high, 2)
+    axes = (row_axis, col_axis, channel_axis)
+    return apply_affine_transform(x, 0, 0, 0, 0, zx, zy, *axes, fill_mode, cval, interpolation_order)
+
+
+def random_channel_shift(x: np.ndarray, intensity_range: float, channel_axis: int = 0) -> np.ndarray:
+    """The image with one number within `intensity_range` added, see `apply_channel_shift`.
+
+    Example:
+        >>> random_channel_shift(np.ones((3, 8, 8)), 20).shape
+        (3, 8, 8)
+    """
+    return apply_channel_shift(x, stream().uniform(-intensity_range, intensity_range), channel_axis)
+
+
+def random_brightness(x: np.ndarray, brightness_range: Sequence[float], scale: bool = True) -> np.ndarray:
+    """The image times a factor within `brightness_range`, (low, high), see `apply_brightness_shift`.
+
+    Raises:
+        ValueError: If brightness_range has another length than 2.
+
+    Example:
+        >>> random_brightness(np.ones((8, 8, 3)), (0.5, 1.5)).shape
+        (8, 8, 3)
+    """
+    _check_pair("brightness_range", brightness_range)
+    return apply_brightness_shift(x, stream().uniform(brightness_range[0], brightness_range[1]), scale)
+
+
+def is_identity(theta: float, tx: float, ty: float, shear: float, zx: float, zy: float) -> bool:
     return bool(theta == 0 and tx == 0 and ty == 0 and shear == 0 and zx == 1 and zy == 1)
 
 
@@ -170,11 +278,6 @@ def _check_axes(row_axis: int, col_axis: int, channel_axis: int) -> None:
         raise ValueError(f"Invalid axis: {sorted(axes - {0, 1, 2})}; expected 0, 1 and 2 for an image of rank 3.")
 
 
-def numbers(dtype: Any) -> AbstractContextManager[Any]:
-    """64 bits for as long as a program needs them; the user's own setting stays as it is."""
-    return jax.enable_x64(True) if np.dtype(dtype).itemsize > 4 else nullcontext()
-
-
 def _resampled_as(image: np.ndarray) -> np.ndarray:
     """In this machine's byte order; integers that float32 cannot hold, and bool, as float64."""
     if image.dtype.kind in "OSUc":
@@ -182,3 +285,8 @@ def _resampled_as(image: np.ndarray) -> np.ndarray:
     if image.dtype.kind == "b" or (image.dtype.kind in "iu" and not np.can_cast(image.dtype, np.float32)):
         return image.astype(np.float64)
     return image.astype(image.dtype.newbyteorder("="), copy=False)
+
+
+def _check_pair(name: str, value: Sequence[float]) -> None:
+    if len(value) != 2:
+        raise ValueError(f"`{name}` should be a tuple or list of two floats, (low, high); got {value!r}.")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from .._warn import warn
-from ._config import brightness_axis
+from ._draw import RandomTransform, draw
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
 from ._images import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
-from ._params import RandomTransform, draw
-from ._standardize import standardized
-from ._statistics import fit
+from ._numpy_stream import Seed
+from ._settings import brightness_axis
+from ._statistics import fit, standardized
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 
 class ImageDataGenerator:
@@ -66,11 +70,11 @@ class ImageDataGenerator:
         zca_whitening: bool = False,
         zca_epsilon: float = 1e-6,
         rotation_range: float = 0,
-        width_shift_range: Any = 0.0,
-        height_shift_range: Any = 0.0,
-        brightness_range: Any = None,
+        width_shift_range: ArrayLike = 0.0,
+        height_shift_range: ArrayLike = 0.0,
+        brightness_range: Sequence[float] | None = None,
         shear_range: float = 0.0,
-        zoom_range: Any = 0.0,
+        zoom_range: float | Sequence[float] = 0.0,
         channel_shift_range: float = 0.0,
         fill_mode: str = "nearest",
         cval: float = 0.0,
@@ -81,7 +85,7 @@ class ImageDataGenerator:
         data_format: str | None = None,
         validation_split: float = 0.0,
         interpolation_order: int = 1,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
     ):
         self.featurewise_center = featurewise_center
         self.samplewise_center = samplewise_center
@@ -119,12 +123,12 @@ class ImageDataGenerator:
     def flow(
         self,
         x: Any,
-        y: Any = None,
+        y: ArrayLike | None = None,
         batch_size: int = 32,
         shuffle: bool = True,
-        sample_weight: Any = None,
-        seed: Any = None,
-        save_to_dir: Any = None,
+        sample_weight: ArrayLike | None = None,
+        seed: Seed = None,
+        save_to_dir: str | os.PathLike[str] | None = None,
         save_prefix: str = "",
         save_format: str = "png",
         ignore_class_split: bool = False,
@@ -172,8 +176,8 @@ class ImageDataGenerator:
         """Not there yet: `flow` takes an array."""
         raise NotImplementedError(_only_arrays("flow_from_dataframe"))
 
-    def fit(self, x: Any, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
-        """Nothing; sets `mean`, `std` and `zca_whitening_matrix`, as far as the flags ask for them.
+    def fit(self, x: ArrayLike, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
+        """Find `mean`, `std` and `zca_whitening_matrix`, those that the flags ask for. Returns None.
 
         Args:
             x: Images of rank 4, not changed. `rescale` is applied, samplewise steps and preprocessing_function are
@@ -206,7 +210,7 @@ class ImageDataGenerator:
         """
         return standardized(self, x)
 
-    def get_random_transform(self, img_shape: Any, seed: int | None = None) -> RandomTransform:
+    def get_random_transform(self, img_shape: tuple[int, ...], seed: int | None = None) -> RandomTransform:
         """Parameters for `apply_transform`, drawn within the ranges.
 
         Args:
@@ -264,16 +268,18 @@ class ImageDataGenerator:
         """
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
-    def _overrides(self, *names: str) -> bool:
-        """Whether one of these methods is not this class' own, in a subclass or on the object itself.
+    def _overridden(self) -> set[str]:
+        """The methods that are not this class' own, in a subclass or on the object itself.
 
         With axes of one's own apply_transform is another too: batches are made for those of the data formats.
         """
-        cls = type(self)
-        axes = (self.row_axis, self.col_axis, self.channel_axis)
-        if "apply_transform" in names and axes not in ((1, 2, 3), (2, 3, 1)):
-            return True
-        return any(name in vars(self) or getattr(cls, name) is not getattr(ImageDataGenerator, name) for name in names)
+        cls, own = type(self), set()
+        for name in _METHODS:
+            if name in self.__dict__ or getattr(cls, name) is not getattr(ImageDataGenerator, name):
+                own.add(name)
+        if (self.row_axis, self.col_axis, self.channel_axis) not in ((1, 2, 3), (2, 3, 1)):
+            own.add("apply_transform")
+        return own
 
     def _override_flags(self) -> None:
         """Flags that need another one set it, and warn if it was not given."""
@@ -291,6 +297,9 @@ class ImageDataGenerator:
         if self.samplewise_std_normalization and not self.samplewise_center:
             self.samplewise_center = True
             _warn_override("samplewise_std_normalization", "samplewise_center", True)
+
+
+_METHODS = ("random_transform", "get_random_transform", "apply_transform", "standardize")
 
 
 def _brightness_pair(brightness_range: Any) -> Any:

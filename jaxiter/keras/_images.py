@@ -87,7 +87,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
 def save_img(
     path: Any, x: Any, data_format: str | None = None, file_format: str | None = None, scale: bool = True, **kwargs: Any
 ) -> None:
-    """Nothing; the array is written as a picture file.
+    """Write an array as a picture file. Returns None.
 
     Args:
         path: A path, or an open file; then file_format says what to write.

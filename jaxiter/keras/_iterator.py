@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import secrets
 import threading
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Self
 
+import jax
 import numpy as np
 
-from .._keys import Key
+from .._keys import Key, as_key
 from ..sampler import permutation
-from ._numpy_stream import Replay
+from ._draw import BatchContext, context_of, making, stream_words
+from ._numpy_stream import KerasStream, Seed
 from ._pydataset import check_keras, check_process, keras_class
-from ._seed import seed_key
-from ._state import checked, restore, taken
+from ._state import checked_state, restore, state_of
 
 
 class Iterator:
     """An endless iterator over batches of examples; a subclass says what a batch of given examples is.
 
     Epochs follow each other without an end, the last batch of each is short, and `it[i]` is batch `i` of the present
-    order. Threads may share one iterator: every example is handed out once in an epoch.
+    order. Threads may share one iterator: every example appears once in an epoch.
 
     Args:
         n: Number of examples.
@@ -59,7 +61,7 @@ class Iterator:
         n: int,
         batch_size: int,
         shuffle: bool,
-        seed: Any,
+        seed: Seed,
         *,
         rng: str | None = None,
         workers: int = 1,
@@ -70,8 +72,8 @@ class Iterator:
         self._process = os.getpid()
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
             raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
-        self._replay = None if rng is None else Replay(seed)
-        self._keyed: tuple[Any, Key] = (seed, seed_key(seed))
+        self._stream = None if rng is None else KerasStream(seed)
+        self._keyed: tuple[Seed, Key] = (seed, seed_key(seed))
         self.n = n
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -81,18 +83,17 @@ class Iterator:
         self.max_queue_size = max_queue_size
         self.batch_index = 0
         self.total_batches_seen = 0
-        # Reentrant, so that whoever holds it may still ask for a batch or end an epoch.
+        # Reentrant, so that a thread that holds it may still ask for a batch or end an epoch.
         self.lock = threading.RLock()
         self.index_array: np.ndarray | None = None
         self.index_generator = self._flow_index()
         self._epoch = -1
         self._is_restored = False  # and goes on from there, without the reset with which iteration begins
-        self._taken = threading.local()
 
     @property
     def rng(self) -> str | None:
         """Whose random stream this follows: None, jaxiter's own, or "keras"."""
-        return None if self._replay is None else "keras"
+        return None if self._stream is None else "keras"
 
     def __len__(self) -> int:
         return (self.n + self.batch_size - 1) // self.batch_size
@@ -107,8 +108,8 @@ class Iterator:
         """The next batch, as `next(it)` gives it; a subclass that writes its own is asked by both, as in Keras 2."""
         with self.lock:
             index_array = next(self.index_generator)
-            making = self._making()
-        with making:
+            context = self._context(index_array)
+        with making(context):
             return self._get_batches_of_transformed_samples(index_array)
 
     def __getitem__(self, idx: int) -> Any:
@@ -119,27 +120,28 @@ class Iterator:
             self.total_batches_seen += 1
             if self.index_array is None:
                 self._set_index_array()
-            index_array = self._order[self.batch_size * idx : self.batch_size * (idx + 1)]
-            making = self._making()
-        with making:
+            assert self.index_array is not None
+            index_array = self.index_array[self.batch_size * idx : self.batch_size * (idx + 1)]
+            context = self._context(index_array)
+        with making(context):
             return self._get_batches_of_transformed_samples(index_array)
 
     def reset(self) -> None:
-        """Nothing; the next batch starts a new epoch, in a new order."""
+        """Start a new epoch, in a new order, at the next batch. Returns None."""
         self.batch_index = 0
 
     def on_epoch_end(self) -> None:
-        """Nothing; a new epoch with a new order begins, at the position where the iterator stands."""
+        """Begin a new epoch with a new order, at the position where the iterator stands. Returns None."""
         with self.lock:
             self._set_index_array()
 
     def get_state(self) -> dict[str, Any]:
         """Where the iterator stands: what `set_state` needs to give the batches that come next, as JSON can hold it.
 
-        Counted are batches that were handed out; a Keras that fetches them ahead has not shown all of those.
+        Counted are batches that the iterator has returned; a Keras that fetches them ahead has not shown all of those.
         """
         with self.lock:
-            return taken(self)
+            return state_of(self)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on where `get_state` was called, on this iterator or on one made in the same way, in another process too.
@@ -161,7 +163,7 @@ class Iterator:
             True
         """
         with self.lock:
-            restore(self, checked(self, state))
+            restore(self, checked_state(self, state))
             self._is_restored = True
             self.index_generator = self._flow_index()
 
@@ -181,8 +183,9 @@ class Iterator:
     def _set_index_array(self) -> None:
         self._epoch += 1
         self.index_array = np.arange(self.n)
-        if self.shuffle and self._replay is not None:
-            self.index_array = self._replay.order(self.n)
+        if self.shuffle and self._stream is not None:
+            context = context_of(self)
+            self.index_array = self._stream.order(self.n, None if context is None else context.state)
         elif self.shuffle and self.n:
             check_process(self._process, Iterator._process)
             self.index_array = np.asarray(permutation(self._key, self._epoch, self.n)).astype(np.intp)
@@ -199,7 +202,8 @@ class Iterator:
             stop = start + self.batch_size
             self.batch_index = self.batch_index + 1 if stop < self.n else 0
             self.total_batches_seen += 1
-            yield self._order[start:stop]
+            assert self.index_array is not None
+            yield self.index_array[start:stop]
 
     def _get_batches_of_transformed_samples(self, index_array: np.ndarray) -> Any:
         """The batch of the examples at `index_array`; a subclass writes it."""
@@ -209,11 +213,6 @@ class Iterator:
         )
 
     @property
-    def _order(self) -> np.ndarray:
-        assert self.index_array is not None
-        return self.index_array
-
-    @property
     def _key(self) -> Key:
         """The key of `seed`, which may be set anew at any time; that of None stays the same."""
         if self._keyed[0] is not self.seed:
@@ -221,24 +220,43 @@ class Iterator:
         return self._keyed[1]
 
     def _reseed(self) -> None:
-        if self._replay is not None:
-            self._replay.reseed(self.seed, self.total_batches_seen)
+        if self._stream is not None:
+            self._stream.reseed(self.seed, self.total_batches_seen)
 
-    def _making(self) -> AbstractContextManager[None]:
-        """Around the making of the batch whose examples were just taken, which may take its time."""
-        if self._replay is None:
-            return self._in_epoch(self._epoch)
-        return self._replay.batch(self._replay.lend(self.seed))
+    def _context(self, index_array: np.ndarray) -> BatchContext:
+        """What the making of the batch of these examples draws from; it may take its time."""
+        if self._stream is not None:
+            return BatchContext(self, self._epoch, state=self._stream.for_next_batch(self.seed))
+        epoch = max(0, self._epoch)
 
-    @contextmanager
-    def _in_epoch(self, epoch: int) -> Generator[None, None, None]:
-        # By the time that a batch is made, another thread may have begun the next epoch.
-        self._taken.epoch = epoch
-        try:
-            yield
-        finally:
-            del self._taken.epoch
+        def words() -> np.ndarray:
+            check_process(self._process, Iterator._process)
+            return stream_words(self._key, epoch, 0, index_array)
 
-    def _epoch_of_batch(self) -> int:
-        """The epoch of the batch that this thread is making; outside of one, the present epoch."""
-        return max(0, getattr(self._taken, "epoch", self._epoch))
+        return BatchContext(self, epoch, words=words)
+
+
+_BITS = 64
+
+
+def seed_key(seed: Seed) -> Key:
+    """The key of a seed: an integer's two 32-bit words, a JAX key as it is, fresh entropy for None.
+
+    The words are made in Python, so that no flag of JAX changes them; seed `s` is `jax.random.key(s)`.
+    """
+    if seed is None:
+        return _key_of_integer(secrets.randbits(_BITS))
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        if getattr(seed, "dtype", None) is None:
+            raise TypeError(f"seed is {seed!r}; expected an integer, a JAX key or None.") from None
+        return as_key(seed)
+    if not 0 <= value < 2**_BITS:
+        raise ValueError(f"seed is {value}; expected an integer in [0, 2**{_BITS}), a JAX key or None.")
+    return _key_of_integer(value)
+
+
+def _key_of_integer(value: int) -> Key:
+    high_and_low: Any = np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)
+    return jax.random.wrap_key_data(high_and_low, impl="threefry2x32")

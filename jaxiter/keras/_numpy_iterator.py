@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -11,14 +11,18 @@ import numpy as np
 from .._host_rows import read_rows
 from .._warn import warn
 from ..host.internal import save_whole
-from ._batch import transformed
+from ._batch import Settings, to_numpy, transformed
 from ._brightness import CHANNELS
-from ._draws import Place
-from ._functions import numbers
+from ._draw import RowKeys, context_of
 from ._images import array_to_img
 from ._iterator import Iterator
-from ._memory import to_numpy
+from ._numpy_stream import Seed
 from ._pydataset import check_process
+from ._settings import GeneratorLike
+from ._transform import wide_arithmetic
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 OUTPUTS = ("numpy", "jax")
 SUBSETS = ("training", "validation")
@@ -66,19 +70,19 @@ class NumpyArrayIterator(Iterator):
     def __init__(
         self,
         x: Any,
-        y: Any,
-        image_data_generator: Any,
+        y: ArrayLike | None,
+        image_data_generator: GeneratorLike,
         batch_size: int = 32,
         shuffle: bool = False,
-        sample_weight: Any = None,
-        seed: Any = None,
+        sample_weight: ArrayLike | None = None,
+        seed: Seed = None,
         data_format: str | None = None,
-        save_to_dir: Any = None,
+        save_to_dir: str | os.PathLike[str] | None = None,
         save_prefix: str = "",
         save_format: str = "png",
         subset: str | None = None,
         ignore_class_split: bool = False,
-        dtype: Any = None,
+        dtype: DTypeLike | None = None,
         *,
         output: str = "numpy",
         rng: str | None = None,
@@ -111,6 +115,7 @@ class NumpyArrayIterator(Iterator):
         self.output = output
         self._first_row = rows.start
         self._file_numbers = np.random.RandomState()
+        self._settings = Settings()
         super().__init__(self._shape[0], batch_size, shuffle, seed, rng=rng)
 
     @property
@@ -119,30 +124,34 @@ class NumpyArrayIterator(Iterator):
         return np.asarray(self._source[self._rows], dtype=self.dtype)
 
     @x.setter
-    def x(self, images: Any) -> None:
-        images = as_array(images)
-        self._set_source(images, slice(0, len(images)))
+    def x(self, images: ArrayLike) -> None:
+        array: Any = as_array(images)
+        self._set_source(array, slice(0, len(array)))
 
     def _set_source(self, source: Any, rows: slice) -> None:
         self._source, self._rows = source, rows
         self._shape = (rows.stop - rows.start, *source.shape[1:])[: len(source.shape)]
 
-    def _get_batches_of_transformed_samples(self, index_array: Any) -> Any:
+    def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_process(self._process, Iterator._process)
         index = _positions(index_array, self._shape[0])
-        if self._replay is not None:
-            place: Any = self._replay.state
+        context = context_of(self)
+        source: Any
+        if self._stream is not None:
+            source = self._stream.latest if context is None else context.state
         else:
-            place = Place(self._key, self._epoch_of_batch(), index + self._first_row)
+            epoch = max(0, self._epoch) if context is None else context.epoch
+            source = RowKeys(self._key, epoch, index + self._first_row)
+        stored = read_rows("x", self._source, index + self._rows.start)
         length = max(len(index), min(self.batch_size, self.n))
-        images = transformed(self.image_data_generator, self._read(index), self.dtype, place, length)
+        images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._settings, self)
         if self.output == "jax":
-            with numbers(self.dtype):
+            with wide_arithmetic(self.dtype):
                 images = jax.numpy.asarray(images)[: len(index)]
         else:
             images = to_numpy(images, len(index))
         if self.save_to_dir:
-            self._save(np.asarray(images), index)
+            self._save(np.asarray(images), index, self._file_numbers if self._stream is None else source)
         part = [images, *(other[index] for other in self.x_misc)] if self.x_misc else images
         if self.y is None:
             return part
@@ -150,18 +159,15 @@ class NumpyArrayIterator(Iterator):
             return part, self.y[index]
         return part, self.y[index], self.sample_weight[index]
 
-    def _read(self, index: np.ndarray) -> np.ndarray:
-        return read_rows("x", self._source, index + self._rows.start)
-
-    def _save(self, images: np.ndarray, index: np.ndarray) -> None:
-        stream = self._file_numbers if self._replay is None else self._replay.state
+    def _save(self, images: np.ndarray, index: np.ndarray, stream: np.random.RandomState) -> None:
+        folder = os.fspath(self.save_to_dir or "")
         for image, position in zip(images, index, strict=True):
             number = stream.randint(10000)
             name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
-            save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(self.save_to_dir, name))
+            save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(folder, name))
 
 
-def _positions(index_array: Any, count: int) -> np.ndarray:
+def _positions(index_array: ArrayLike, count: int) -> np.ndarray:
     """Places among `count` images, which NumPy may count from the end too."""
     index = np.asarray(index_array).astype(np.intp)
     if index.size and not -count <= index.min() <= index.max() < count:
@@ -209,7 +215,7 @@ def _check_subset(subset: str) -> None:
         raise ValueError(f"subset is {subset!r}; expected 'training' or 'validation'.")
 
 
-def _check_classes(y: Any, cut: int, ignore_class_split: bool) -> None:
+def _check_classes(y: ArrayLike | None, cut: int, ignore_class_split: bool) -> None:
     if y is None or ignore_class_split:
         return
     y = np.asarray(y)

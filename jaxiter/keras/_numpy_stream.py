@@ -1,79 +1,59 @@
-"""Keras' own random stream, NumPy's reseeded before every batch, though private to one iterator."""
+"""Keras' own random stream, NumPy's reseeded before every batch, but private to one iterator."""
 
 from __future__ import annotations
 
 import operator
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
 
 import jax
 import numpy as np
 
-from ._params import drawing_from
+Seed = int | np.integer | jax.Array | None
 
 _END_OF_SEEDS = 2**32
 
 
-class Replay:
+class KerasStream:
     """What an iterator with rng="keras" draws from: an order, then parameters image by image, then file numbers.
 
     Keras reseeds the only stream there is. Here reseeding makes another one, so that a batch which a thread is still
     making keeps its own. Without a seed nothing is reseeded and, as in Keras, threads draw from one stream.
     """
 
-    def __init__(self, seed: Any):
+    def __init__(self, seed: Seed):
         check_seed(seed)
-        self._latest = np.random.RandomState()
-        self._lent = False  # to a batch, which must find it as it was seeded
-        self._own = threading.local()
+        self.latest = np.random.RandomState()
+        self._in_use = False  # by a batch, which must find it as it was seeded
 
-    @property
-    def state(self) -> np.random.RandomState:
-        """That of the batch which this thread is making; outside of one, as the latest batch left it."""
-        return getattr(self._own, "state", self._latest)
-
-    def reseed(self, seed: Any, batches_seen: int) -> None:
-        """Nothing; what follows is drawn as Keras draws it after so many batches."""
+    def reseed(self, seed: Seed, batches_seen: int) -> None:
+        """Draw from here on as Keras does after so many batches. Returns None."""
         if seed is not None:
-            self._latest, self._lent = _seeded(seed, batches_seen), False
+            self.latest, self._in_use = _seeded(seed, batches_seen), False
 
-    def restart(self, state: Any) -> None:
-        """From a state of NumPy's stream, as its `get_state` gives it."""
-        self._latest, self._lent = np.random.RandomState(), False
-        self._latest.set_state(state)
+    def restart(self, state: tuple[Any, ...]) -> None:
+        """Start from a state of NumPy's stream, as its `get_state` returns it. Returns None."""
+        self.latest, self._in_use = np.random.RandomState(), False
+        self.latest.set_state(state)
 
-    def order(self, size: int) -> np.ndarray:
-        """A permutation: of a batch that begins, or of an epoch that was ended."""
-        if self._lent and hasattr(self._own, "state"):
-            return self._own.state.permutation(size)
-        if self._lent:  # another thread may still be making that batch
-            self._latest, self._lent = deepcopy(self._latest), False
-        return self._latest.permutation(size)
+    def order(self, size: int, own: np.random.RandomState | None) -> np.ndarray:
+        """A permutation: of a batch that begins, or of an epoch that was ended.
 
-    def lend(self, seed: Any) -> np.random.RandomState:
-        """The state for the batch that comes next."""
-        self._lent = seed is not None
-        return self._latest
+        Args:
+            own: The stream of the batch that this thread is making, if any.
+        """
+        if self._in_use and own is not None:
+            return own.permutation(size)
+        if self._in_use:  # another thread may still be making that batch
+            self.latest, self._in_use = deepcopy(self.latest), False
+        return self.latest.permutation(size)
 
-    @contextmanager
-    def batch(self, state: np.random.RandomState) -> Generator[None, None, None]:
-        """Around the making of a batch: all that this thread draws comes from `state`."""
-        outer = getattr(self._own, "state", None)  # a batch may be made of another
-        self._own.state = state
-        try:
-            with drawing_from(state):
-                yield
-        finally:
-            if outer is None:
-                del self._own.state
-            else:
-                self._own.state = outer
+    def for_next_batch(self, seed: Seed) -> np.random.RandomState:
+        self._in_use = seed is not None
+        return self.latest
 
 
-def check_seed(seed: Any) -> None:
+def check_seed(seed: Seed) -> None:
     """Raises for what NumPy's stream cannot start from.
 
     Example:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-import os
 import sys
 import types
 from typing import Any
 
+from .. import _checks
+
 
 def keras_class(cls: type) -> Any:
-    """`cls`, or, once somebody has imported Keras 3, the class that is `cls` and a `keras.utils.PyDataset` too.
+    """`cls`, or, once Keras 3 has been imported, the class that is `cls` and a `keras.utils.PyDataset` too.
 
     Nothing is imported here. What both classes define is taken from `cls`.
 
@@ -33,11 +34,11 @@ def check_keras() -> None:
 
 def check_process(*made_in: int) -> None:
     """Raises in a process that was forked from those given: JAX, which runs threads, would wait there for ever."""
-    if os.getpid() not in made_in:
-        raise RuntimeError(
-            "A batch was asked for in a fork of the process that made the iterator, where JAX hangs. Leave "
-            "use_multiprocessing=False: the workers of Keras are threads then, and make batches side by side."
-        )
+    try:
+        _checks.check_process("The iterator", *made_in)
+    except RuntimeError as error:
+        remedy = "Leave use_multiprocessing=False: the workers of Keras are threads then, and make batches in parallel."
+        raise RuntimeError(f"{error} {remedy}") from None
 
 
 def _pydataset() -> Any:
@@ -55,7 +56,7 @@ class _Joined:
     _first: type
 
     def __init_subclass__(cls) -> None:
-        """Nothing: the class is no subclass that somebody wrote, and is not announced as one."""
+        """Skip the hook of the classes joined: no user wrote this subclass."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # Pickle looks a class up by its name, which is that of the first.

@@ -1,22 +1,47 @@
-"""Where an iterator stands, as JSON can hold it."""
+"""The position of an iterator as JSON can hold it: saved, checked and restored."""
 
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from .._keys import STREAM_VERSION
-
-if TYPE_CHECKING:
-    from ._iterator import Iterator
+from .._keys import STREAM_VERSION, Key
+from .._state import check_state
+from ._draw import context_of
+from ._numpy_stream import KerasStream
 
 _COUNTERS = ("epoch", "batch_index", "total_batches_seen")
 
 
-def identity(iterator: Iterator) -> dict[str, Any]:
+class Resumable(Protocol):
+    """What a state is taken of: an iterator of this package."""
+
+    n: int
+    batch_size: int
+    shuffle: bool
+    seed: Any
+    batch_index: int
+    total_batches_seen: int
+    index_array: np.ndarray | None
+    _epoch: int
+    _keyed: tuple[Any, Key]
+    _stream: KerasStream | None
+
+    @property
+    def rng(self) -> str | None: ...
+
+    @property
+    def _key(self) -> Key: ...
+
+    def __len__(self) -> int: ...
+
+    def _set_index_array(self) -> None: ...
+
+
+def identity(iterator: Resumable) -> dict[str, Any]:
     """What has to be the same where a state is taken and where it is set."""
     return {
         "n": int(iterator.n),
@@ -24,38 +49,30 @@ def identity(iterator: Iterator) -> dict[str, Any]:
         "batch_size": int(iterator.batch_size),
         "shuffle": bool(iterator.shuffle),
         "rng": iterator.rng,
-        "seed": _told_seed(iterator),
+        "seed": _seed_in_json(iterator),
         "stream_version": STREAM_VERSION,
     }
 
 
-def taken(iterator: Iterator) -> dict[str, Any]:
+def state_of(iterator: Resumable) -> dict[str, Any]:
     """`Iterator.get_state`; its lock is held."""
     counters = (iterator._epoch, iterator.batch_index, iterator.total_batches_seen)
     state = {**identity(iterator), **dict(zip(_COUNTERS, map(int, counters), strict=True))}
-    if iterator._replay is None:
+    if iterator._stream is None:
         return {**state, "key": _words(iterator)}
-    # What Keras draws next hangs on all that it drew before.
-    random: Any = iterator._replay.state.get_state(legacy=True)
+    # What Keras draws next depends on everything that it drew before.
+    context = context_of(iterator)
+    latest = iterator._stream.latest if context is None else context.state
+    random: Any = latest.get_state(legacy=True)
     name, words, position, has_gauss, gauss = random
     order = None if iterator.index_array is None else np.asarray(iterator.index_array).tolist()
     return {**state, "order": order, "random": [name, words.tolist(), int(position), int(has_gauss), float(gauss)]}
 
 
-def checked(iterator: Iterator, state: Any) -> dict[str, Any]:
+def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
     """`state`, if it is one of this iterator."""
-    if not isinstance(state, dict):
-        raise TypeError(f"state is {state!r}; expected the dict that get_state() gave.")
-    expected = identity(iterator)
-    needed = (*expected, *_COUNTERS, *(("key",) if iterator._replay is None else ("order", "random")))
-    missing = [name for name in needed if name not in state]
-    if missing and state.get("rng", iterator.rng) == iterator.rng:
-        raise ValueError(f"state lacks {', '.join(missing)}; expected what get_state() gave.")
-    wrong = [
-        f"{name} is {state.get(name)!r}, here {value!r}" for name, value in expected.items() if state.get(name) != value
-    ]
-    if wrong:
-        raise ValueError(f"state was taken from another iterator: {'; '.join(wrong)}. Make this one as that one was.")
+    needed = (*_COUNTERS, *(("key",) if iterator._stream is None else ("order", "random")))
+    check_state(state, identity(iterator), needed, remedy="Make this one as that one was.")
     for name in _COUNTERS:
         value = state[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < (-1 if name == "epoch" else 0):
@@ -65,10 +82,10 @@ def checked(iterator: Iterator, state: Any) -> dict[str, Any]:
     return state
 
 
-def restore(iterator: Iterator, state: dict[str, Any]) -> None:
+def restore(iterator: Resumable, state: dict[str, Any]) -> None:
     """`Iterator.set_state`, of a state that was checked; its lock is held."""
-    replay = iterator._replay
-    if replay is None:
+    stream = iterator._stream
+    if stream is None:
         if iterator.seed is None:
             words: Any = np.array(state["key"], np.uint32)
             iterator._keyed = (None, jax.random.wrap_key_data(words, impl="threefry2x32"))
@@ -77,13 +94,13 @@ def restore(iterator: Iterator, state: dict[str, Any]) -> None:
             iterator._set_index_array()
     else:
         name, words, *rest = state["random"]
-        replay.restart((name, np.array(words, np.uint32), *rest))
+        stream.restart((name, np.array(words, np.uint32), *rest))
         iterator.index_array = None if state["order"] is None else np.array(state["order"], np.intp)
     iterator._epoch = state["epoch"]
     iterator.batch_index, iterator.total_batches_seen = state["batch_index"], state["total_batches_seen"]
 
 
-def _told_seed(iterator: Iterator) -> Any:
+def _seed_in_json(iterator: Resumable) -> Any:
     """An integer as it is, a JAX key by its words, None as None."""
     if iterator.seed is None:
         return None
@@ -93,5 +110,5 @@ def _told_seed(iterator: Iterator) -> Any:
         return _words(iterator)
 
 
-def _words(iterator: Iterator) -> list[int]:
+def _words(iterator: Resumable) -> list[int]:
     return np.asarray(jax.random.key_data(iterator._key)).tolist()

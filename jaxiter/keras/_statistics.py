@@ -1,8 +1,8 @@
-"""Statistics of sample data for a generator: as Keras computes them where memory allows it, else in blocks."""
+"""`fit`, statistics of sample data as Keras computes them, and `standardize`, which applies them on the host."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,8 +10,13 @@ from .._warn import warn
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
 from ._batch import apply_each
 from ._brightness import CHANNELS
+from ._draw import BatchContext, draw_each, making
 from ._numpy_iterator import as_array
-from ._params import draw_each, drawing_from
+from ._settings import GeneratorLike, fitted_statistic
+from ._transform import KerasTransform
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 _AUGMENT_BLOCK = 128
 _AT_ONCE_BYTES = 2**25
@@ -21,7 +26,7 @@ _MAX_WHITENING_BYTES = 2**34
 class Samples:
     """The images as `fit` sees them, made when they are read: cast, rescaled and augmented."""
 
-    def __init__(self, generator: Any, images: Any, rescale: Any):
+    def __init__(self, generator: GeneratorLike, images: Any, rescale: float | None):
         self.generator = generator
         self.images = images
         self.rescale = rescale
@@ -35,7 +40,7 @@ class Samples:
     def __getitem__(self, rows: slice) -> np.ndarray:
         return self.rescaled(self.images[rows]) if self.transforms is None else self._augmented(rows)
 
-    def rescaled(self, images: Any) -> np.ndarray:
+    def rescaled(self, images: ArrayLike) -> np.ndarray:
         images = np.asarray(images).astype(self.generator.dtype)
         if not self.rescale:
             return images
@@ -48,15 +53,15 @@ class Samples:
             stop = min(start + _AUGMENT_BLOCK, rows.stop, len(self.transforms))
             images = self.rescaled(self.images[np.arange(start, stop) % len(self.images)])
             transforms = self.transforms[start:stop]
-            batch = apply_each(self.generator, images, transforms, images.dtype, _AUGMENT_BLOCK, standardize=False)
-            blocks.append(np.asarray(batch)[: len(images)])
+            transform = KerasTransform.of(self.generator, images.shape[1:], images.dtype, standardize=False)
+            blocks.append(np.asarray(apply_each(transform, images, transforms, _AUGMENT_BLOCK))[: len(images)])
         return np.concatenate(blocks)
 
 
 class ChannelsLast:
     """Samples in the layout of `jaxiter.augment`, divided by one number for each channel."""
 
-    def __init__(self, samples: Samples, divisor: Any = 1):
+    def __init__(self, samples: Samples, divisor: ArrayLike = 1):
         generator = samples.generator
         self.samples = samples
         self.divisor = divisor
@@ -67,8 +72,8 @@ class ChannelsLast:
         return self.samples[rows].transpose(self.axes) / self.divisor
 
 
-def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
-    """Sets `mean`, `std` and `zca_whitening_matrix`, those that the generator asks for."""
+def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int | None) -> None:
+    """Sets `mean`, `std` and `zca_whitening_matrix`, those that the generator's flags ask for."""
     images = as_array(x)
     _check_images(generator, images.shape)
     size = rounds * len(images) if augment else len(images)
@@ -78,7 +83,7 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
     state = np.random.RandomState(seed)
     samples = Samples(generator, images, generator.rescale)
     if augment:
-        if generator._overrides("random_transform", "get_random_transform", "apply_transform"):
+        if generator._overridden() & {"random_transform", "get_random_transform", "apply_transform"}:
             samples = _augmented_one_by_one(generator, samples, rounds, state)
         else:
             samples.transforms = draw_each(state, generator, images.shape[1:], size)
@@ -88,7 +93,31 @@ def fit(generator: Any, x: Any, augment: bool, rounds: int, seed: Any) -> None:
     _fit_at_once(generator, samples) if needed <= _AT_ONCE_BYTES else _fit_in_blocks(generator, samples)
 
 
-def _fit_at_once(generator: Any, samples: Samples) -> None:
+def standardized(generator: GeneratorLike, x: Any) -> Any:
+    """What `ImageDataGenerator.standardize` gives back."""
+    if generator.preprocessing_function:
+        x = generator.preprocessing_function(x)
+    mean, std, whitening = (fitted_statistic(generator, name) for name in ("mean", "std", "zca_whitening_matrix"))
+    center, scale = generator.samplewise_center, generator.samplewise_std_normalization
+    if not (generator.rescale or center or scale) and mean is None and std is None and whitening is None:
+        return x
+    x = _writable_floats(x, generator.dtype)
+    if generator.rescale:
+        x *= generator.rescale
+    if center:
+        x -= np.mean(x, keepdims=True)
+    if scale:
+        x /= np.std(x, keepdims=True) + 1e-6
+    if mean is not None:
+        x -= mean
+    if std is not None:
+        x /= std + 1e-6
+    if whitening is not None:
+        x = (x.reshape(-1, np.prod(x.shape[-3:])) @ whitening).reshape(x.shape)
+    return x
+
+
+def _fit_at_once(generator: GeneratorLike, samples: Samples) -> None:
     """Keras' own operations, one by one.
 
     Where the images leave a direction without any variance, as with a constant border, its singular value is rounding
@@ -111,7 +140,7 @@ def _fit_at_once(generator: Any, samples: Samples) -> None:
         generator.zca_whitening_matrix = np.dot(directions * scale, directions.T)
 
 
-def _fit_in_blocks(generator: Any, samples: Samples) -> None:
+def _fit_in_blocks(generator: GeneratorLike, samples: Samples) -> None:
     images: Any = ChannelsLast(samples)
     mean: Any = 0
     if generator.featurewise_center or generator.featurewise_std_normalization:
@@ -126,7 +155,7 @@ def _fit_in_blocks(generator: Any, samples: Samples) -> None:
         generator.zca_whitening_matrix = _in_layout(generator, images.shape[1:], whitening)
 
 
-def _check_images(generator: Any, shape: tuple[int, ...]) -> None:
+def _check_images(generator: GeneratorLike, shape: tuple[int, ...]) -> None:
     if len(shape) != 4:
         raise ValueError(f"x has shape {shape}; images for `.fit()` should have rank 4.")
     axis = generator.channel_axis
@@ -142,24 +171,26 @@ def _check_whitening(shape: tuple[int, ...]) -> None:
         raise ValueError(f"zca_whitening for {whitening_cost(shape)}. Fit on smaller images, or switch it off.")
 
 
-def _augmented_one_by_one(generator: Any, samples: Samples, rounds: int, state: np.random.RandomState) -> Samples:
+def _augmented_one_by_one(
+    generator: GeneratorLike, samples: Samples, rounds: int, state: np.random.RandomState
+) -> Samples:
     size = len(samples.images)
     dtype = samples.rescaled(samples.images[:0]).dtype
     augmented = np.zeros((rounds * size, *samples.images.shape[1:]), dtype)
-    with drawing_from(state):
+    with making(BatchContext(None, state=state)):
         for position in range(len(augmented)):
             row = position % size
             augmented[position] = generator.random_transform(samples.rescaled(samples.images[row : row + 1])[0])
     return Samples(generator, augmented, rescale=None)
 
 
-def _per_channel(generator: Any, values: np.ndarray) -> np.ndarray:
+def _per_channel(generator: GeneratorLike, values: np.ndarray) -> np.ndarray:
     shape = [1, 1, 1]
     shape[generator.channel_axis - 1] = len(values)
     return values.reshape(shape).astype(_float_dtype(generator))
 
 
-def _in_layout(generator: Any, image_shape: tuple[int, ...], whitening: Any) -> np.ndarray:
+def _in_layout(generator: GeneratorLike, image_shape: tuple[int, ...], whitening: np.ndarray) -> np.ndarray:
     """The matrix for flattened images in the generator's own data format."""
     size = int(np.prod(image_shape))
     if generator.channel_axis == 1:
@@ -167,11 +198,20 @@ def _in_layout(generator: Any, image_shape: tuple[int, ...], whitening: Any) -> 
     return whitening.reshape(size, size)
 
 
-def _float_dtype(generator: Any) -> np.dtype:
+def _float_dtype(generator: GeneratorLike) -> np.dtype:
     """Of the figures: that of the data, if it is one of floats."""
     dtype = np.dtype(generator.dtype)
     return dtype if dtype.kind == "f" else np.dtype(np.float32)
 
 
-def _working_dtype(generator: Any) -> np.dtype:
+def _working_dtype(generator: GeneratorLike) -> np.dtype:
     return np.promote_types(_float_dtype(generator), np.float32)
+
+
+def _writable_floats(x: Any, dtype: DTypeLike) -> np.ndarray:
+    """`x` itself if it can be changed in place, else a copy; integers, on which Keras fails, as floats."""
+    if not isinstance(x, np.ndarray):
+        x = np.array(x)
+    if x.dtype.kind != "f":
+        return x.astype(dtype if np.dtype(dtype).kind == "f" else np.float32)
+    return x if x.flags.writeable else x.copy()

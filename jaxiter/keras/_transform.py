@@ -1,125 +1,298 @@
-"""A whole batch in one compiled program: draws, resampling, and all that comes after."""
+"""What a generator does to an image, as one `Transform`: drawn, resampled, shifted, brightened and standardized."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._fusion_barrier import fusion_barrier
-from .._keys import AUGMENT, Key, role_key
-from ..augment.internal import is_planned, resample_planned, round_to, warp
-from ._config import Config, Ranges, Statistics
-from ._matrix import affine_matrix, flipped
-from ._pixels import shifted_and_brightened, standardized
-from ._sample import Params, sample_params, uniform_block
+from .._keys import Key, uniforms
+from ..augment import Transform
+from ..augment.internal import FixedPoint, MatrixBounds, matrix_bounds, mean_of, resample, round_to
+from ._brightness import blend
+from ._draw import KIND, NUM_SLOTS, BlockNumbers, draw_transform
+from ._settings import (
+    GeneratorLike,
+    Ranges,
+    Sampling,
+    Shift,
+    ShiftKinds,
+    brightness_axis,
+    checked_sampling,
+    checked_statistics,
+    ranges_of,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
+    from numpy.typing import DTypeLike
+
+MatrixRows = tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]
 
 
-class Given(NamedTuple):
-    """What the images of a batch were given, their maps made on the host; see `Params`."""
+class Params(NamedTuple):
+    """What one image is changed by, or one row for each image of a batch. A brightness of NaN is none."""
 
-    matrix: Float[Array, "batch 3 3"]  # output to source, the flips in it
-    flip_horizontal: Float[Array, ...]
+    matrix: Float[Array, "... 3 3"]  # output to source, the flips in it
+    flip_horizontal: Float[Array, ...]  # 0 or 1
     flip_vertical: Float[Array, ...]
     channel_shift_intensity: Float[Array, ...]
     brightness: Float[Array, ...]
 
 
-def given_params(config: Config, transforms: Any, rows: int, cols: int) -> Given:
-    """For `given_batch`, from one of Keras' transforms for each image, an array of `TRANSFORMS`.
+@dataclass(frozen=True, eq=False)
+class KerasTransform(Transform):
+    """A generator's attributes for images of one shape and dtype: flags that are compiled, numbers that are traced."""
 
-    What decides a coordinate is computed in float64, and rounded once.
+    shift_kinds: ShiftKinds | None  # None if the parameters are given
+    affine: bool
+    flips: bool
+    channel_shift: bool
+    brightness_axis: int | None  # the axis of the channels in an image; None: no brightness
+    samplewise_center: bool
+    samplewise_std: bool
+    fill_mode: str
+    order: int
+    channels_first: bool
+    dtype: np.dtype
+    arithmetic: np.dtype  # what is computed in
+    bounds: FixedPoint | None  # of the maps that are drawn from the ranges
+    given: bool  # parameters come from the caller and may lie anywhere
+    ranges: Ranges | None
+    cval: np.ndarray
+    rescale: np.ndarray | None
+    mean: np.ndarray | None
+    scale: np.ndarray | None  # std + 1e-6
+    whitening: np.ndarray | None
+
+    kind: ClassVar[str] = KIND
+
+    def __post_init__(self) -> None:
+        """Keep the arrays as they are: the generator may be changed, and is watched for it."""
+
+    @classmethod
+    def of(cls, generator: GeneratorLike, image_shape: tuple[int, ...], dtype: DTypeLike, *, standardize: bool) -> Self:
+        """What the generator is set to now.
+
+        Raises:
+            TypeError, ValueError: For a setting that cannot be followed.
+        """
+        kinds, exact = ranges_of(generator, image_shape)
+        ranges, dtype = exact.as_float32(), np.dtype(dtype)
+        # float64 where float32 cannot hold the numbers.
+        arithmetic = np.dtype(np.float32 if np.can_cast(dtype, np.float32) or dtype == np.float16 else np.float64)
+        affine = bool(exact.theta or exact.shear or exact.zoom or any(np.any(s.values) for s in (exact.tx, exact.ty)))
+        sampling, bounds = Sampling("nearest", 0.0, 0), None
+        channels_first = generator.channel_axis == 1
+        if affine:
+            sampling = checked_sampling(generator.fill_mode, generator.cval, generator.interpolation_order)
+            rows, cols = image_shape[1:] if channels_first else image_shape[:2]
+            bounds = bounds_of(ranges, rows, cols).fixed_point((rows, cols))
+        fitted = checked_statistics(generator, image_shape) if standardize else {}
+        mean, std, whitening = (fitted.get(name) for name in ("mean", "std", "zca_whitening_matrix"))
+        # In its own precision: fit's float64, as Keras multiplies. Float32 is noise where a direction hardly varies.
+        if whitening is not None:
+            whitening = np.asarray(whitening, np.result_type(arithmetic, np.asarray(whitening)))
+        return cls(
+            shift_kinds=kinds,
+            affine=affine,
+            flips=any(map(bool, exact.flips)),
+            channel_shift=exact.channel_shift is not None,
+            brightness_axis=None if exact.brightness is None else brightness_axis(generator, image_shape),
+            samplewise_center=standardize and bool(generator.samplewise_center),
+            samplewise_std=standardize and bool(generator.samplewise_std_normalization),
+            fill_mode=sampling.fill_mode,
+            order=sampling.order,
+            channels_first=channels_first,
+            dtype=dtype,
+            arithmetic=arithmetic,
+            bounds=bounds,
+            given=False,
+            ranges=ranges,
+            cval=np.asarray(sampling.cval, np.float32),
+            rescale=np.asarray(generator.rescale, arithmetic) if standardize and generator.rescale else None,
+            mean=None if mean is None else np.asarray(mean, arithmetic),
+            scale=None if std is None else np.asarray(std + 1e-6, arithmetic),
+            whitening=whitening,
+        )
+
+    @property
+    def widest(self) -> np.dtype:
+        """What the program must be able to compute in."""
+        return self.arithmetic if self.whitening is None else self.whitening.dtype
+
+    @property
+    def changes_nothing(self) -> bool:
+        statistics = (self.rescale, self.mean, self.scale, self.whitening)
+        return not (self.affine or self.flips or self.reduces) and all(map(_is_none, statistics))
+
+    @property
+    def reduces(self) -> bool:
+        """Whether a step needs something of the whole image, its extremes or its mean."""
+        of_extremes = self.channel_shift or self.brightness_axis is not None
+        return of_extremes or self.samplewise_center or self.samplewise_std
+
+    @property
+    def row_axis(self) -> int:
+        return 1 if self.channels_first else 0
+
+    def sample(self, key: Key, image_shape: tuple[int, ...]) -> Params:
+        assert self.shift_kinds is not None
+        assert self.ranges is not None
+        drawn = draw_transform(BlockNumbers(jnp, uniforms(key, NUM_SLOTS)), self.shift_kinds, self.ranges)
+        return self.params(jnp, drawn, image_shape)
+
+    def params(self, xp: Any, drawn: Mapping[str, Any], image_shape: tuple[int, ...]) -> Params:
+        """The parameters as `apply` takes them: of one image, or with NumPy of many, computed in float64."""
+        rows, cols = image_shape[self.row_axis], image_shape[self.row_axis + 1]
+        upper = affine_matrix(xp, drawn, rows, cols)
+        if self.flips:
+            upper = flipped(upper[0], drawn, rows, cols), flipped(upper[1], drawn, rows, cols)
+        zero = xp.zeros_like(drawn["theta"])
+        last = (zero, zero, zero + 1)
+        matrix: Any = xp.stack([xp.stack(xp.broadcast_arrays(*row), axis=-1) for row in (*upper, last)], axis=-2)
+        return Params(
+            matrix.astype(np.float32),
+            drawn["flip_horizontal"].astype(np.float32),
+            drawn["flip_vertical"].astype(np.float32),
+            drawn["channel_shift_intensity"].astype(self.arithmetic),
+            drawn["brightness"].astype(np.float32),  # Pillow's own precision
+        )
+
+    def apply(self, params: Params, image: Num[Array, ...]) -> Num[Array, ...]:
+        image = jnp.asarray(image)
+        if not self.affine:
+            image = self._finished(params, self._mirrored(params, image) if self.flips else image)
+        elif self.reduces:
+            # The compiler would otherwise pull the resampling into the sums over its result.
+            image = self._finished(params, fusion_barrier(lambda: self._resampled(params, image)))
+        else:
+            image = fusion_barrier(lambda: self._finished(params, self._resampled(params, image)))
+        if self.whitening is not None:
+            flat = image.ravel().astype(self.whitening.dtype)
+            image = jnp.matmul(flat, self.whitening, precision="highest").reshape(image.shape)
+        return image.astype(self.dtype)
+
+    def _resampled(self, params: Params, image: jax.Array) -> jax.Array:
+        """One affine map, the flips in it: what lies between, a channel shift, is the same on either side of a flip."""
+        image = jnp.moveaxis(image, 0, -1) if self.channels_first else image
+        # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
+        if self.order == 0 or self.arithmetic == np.float64:
+            image = image.astype(self.arithmetic)
+        bounds = None if self.given else self.bounds
+        image = resample(
+            image, params.matrix, fill_mode=self.fill_mode, cval=self.cval, order=self.order, bounds=bounds
+        )
+        image = round_to(self.dtype, image).astype(self.arithmetic)
+        return jnp.moveaxis(image, -1, 0) if self.channels_first else image
+
+    def _mirrored(self, params: Params, image: jax.Array) -> jax.Array:
+        for axis, flip in ((self.row_axis + 1, params.flip_horizontal), (self.row_axis, params.flip_vertical)):
+            image = jnp.where(flip > 0, jnp.flip(image, axis), image)
+        return image
+
+    def _finished(self, params: Params, image: jax.Array) -> jax.Array:
+        image = image.astype(self.arithmetic)
+        if self.channel_shift or self.brightness_axis is not None:
+            image = self._shifted_and_brightened(params, image)
+        return self._standardized(image)
+
+    def _shifted_and_brightened(self, params: Params, image: jax.Array) -> jax.Array:
+        """After channel shift and brightness; the flips are done already, which change neither."""
+
+        def search() -> tuple[jax.Array, jax.Array]:
+            return jnp.min(image), jnp.max(image)
+
+        # XLA:CPU makes one piece of a search and a shift, which takes twice the time; brightness keeps it from that.
+        extremes = low, high = fusion_barrier(search) if self.brightness_axis is None else search()
+        if self.channel_shift:
+            # Brightness needs the extremes of the shifted image. A shift keeps the order of values, rounded or not, so
+            # they are the extremes shifted, and the picture is searched and written once for both.
+            intensity = params.channel_shift_intensity.astype(image.dtype)
+            image, low, high = (jnp.clip(values + intensity, *extremes) for values in (image, low, high))
+        if self.brightness_axis is None:
+            return image
+        factor, axis = params.brightness, self.brightness_axis
+        result = blend(jnp, image, factor, (low, high), scale=False, channel_axis=axis, resampled=self.affine)
+        levels = result.levels.astype(image.dtype)
+        bright = jnp.where(result.stretched, levels / 255 * (high - low) + low, levels)
+        return jnp.where(jnp.isnan(factor), image, bright) if self.given else bright
+
+    def _standardized(self, image: jax.Array) -> jax.Array:
+        """After the steps of standardize but the last, whitening."""
+        scale: Any = self.rescale
+        if self.samplewise_center or self.samplewise_std:
+            # Of the image before rescale, which is one factor with the deviation then: a pass over the pixels less.
+            centred = image - mean_of(image)
+            if self.samplewise_std:
+                std = jnp.sqrt(mean_of(jnp.square(centred)))
+                scale = 1 / (std + 1e-6) if scale is None else scale / (std * jnp.abs(scale) + 1e-6)
+            image = centred if self.samplewise_center else image
+        if scale is not None:
+            image = image * scale
+        if self.mean is not None:
+            image = image - self.mean
+        return image if self.scale is None else image / self.scale
+
+
+def affine_matrix(xp: Any, drawn: Mapping[str, Any], rows: int, cols: int, *, exchanged: bool = True) -> MatrixRows:
+    """The upper two rows of the 3x3 matrix, output to source in (row, col, 1); `xp` is NumPy or jax.numpy.
+
+    Rotation, shift, shear and zoom act about (rows / 2 - 0.5, cols / 2 - 0.5). Where `exchanged`, as in both of Keras'
+    data formats, rows and columns are swapped at the very end, and the centre with them: `tx` moves along columns,
+    and a picture that is not square turns about a point beside its middle. That is what Keras does.
+
+    Args:
+        drawn: theta and shear in degrees, tx and ty in pixels, zx and zy.
     """
-    columns: dict[str, Any] = {name: transforms[name] for name in Params._fields}
-    columns |= {name: np.deg2rad(columns[name]) for name in ("theta", "shear")}
-    columns |= {name: (columns[name] != 0) * 1.0 for name in ("flip_horizontal", "flip_vertical")}
-    params = Params(**columns)
-    matrix: Any = np.zeros((len(transforms), 3, 3), np.float32)
-    for axis, row in enumerate(_source_rows(np, config, params, rows, cols)):
-        matrix[:, axis] = np.stack(np.broadcast_arrays(*row), axis=-1)
-    matrix[:, 2, 2] = 1
-    return Given(
-        matrix,
-        params.flip_horizontal.astype(np.float32),
-        params.flip_vertical.astype(np.float32),
-        params.channel_shift_intensity.astype(config.arithmetic),
-        params.brightness.astype(np.float32),  # Pillow's own precision
-    )
+    theta, shear = xp.deg2rad(drawn["theta"]), xp.deg2rad(drawn["shear"])
+    tx, ty, zx, zy = (drawn[name] for name in ("tx", "ty", "zx", "zy"))
+    cos, sin = xp.cos(theta), xp.sin(theta)
+    a00, a01 = zx * cos, -zy * xp.sin(theta + shear)
+    a10, a11 = zx * sin, zy * xp.cos(theta + shear)
+    centre_row, centre_col = rows / 2 - 0.5, cols / 2 - 0.5
+    # The offset as shift plus (1 - A) times the centre: the identity gives exactly 0 in float32 too.
+    b0 = tx * cos - ty * sin + ((1 - a00) * centre_row - a01 * centre_col)
+    b1 = tx * sin + ty * cos + ((1 - a11) * centre_col - a10 * centre_row)
+    if exchanged:
+        return (a11, a10, b1), (a01, a00, b0)
+    return (a00, a01, b0), (a10, a11, b1)
 
 
-@partial(jax.jit, static_argnums=0)
-def random_batch(
-    config: Config, ranges: Ranges, statistics: Statistics, key: Key, epoch: Any, index: Any, images: Any
-) -> Num[Array, "batch ..."]:
-    """The images after a random transform each, and standardize; what an image draws follows from its index."""
-    drawn = jax.vmap(partial(uniform_block, role_key(key, epoch, AUGMENT), np.uint32(0)))(index)
-    params = jax.vmap(partial(sample_params, jnp, (config.tx, config.ty), ranges))(drawn)
-    return _changed(config, params, ranges.cval, statistics, images)
+def flipped(row: tuple[Any, Any, Any], drawn: Mapping[str, Any], rows: int, cols: int) -> tuple[Any, Any, Any]:
+    """One row of the matrix, of a picture that is mirrored after the map where the flips, 0 or 1, say so."""
+    along_rows, along_cols, offset = row
+    horizontal, vertical = drawn["flip_horizontal"], drawn["flip_vertical"]
+    offset = offset + vertical * along_rows * (rows - 1) + horizontal * along_cols * (cols - 1)
+    return along_rows * (1 - 2 * vertical), along_cols * (1 - 2 * horizontal), offset
 
 
-@partial(jax.jit, static_argnums=0)
-def given_batch(config: Config, given: Given, cval: Any, statistics: Statistics, images: Any) -> Any:
-    """The images after the given transforms, and standardize."""
-    return _changed(config, given, cval, statistics, images)
+def bounds_of(ranges: Ranges, rows: int, cols: int) -> MatrixBounds:
+    """Bounds on every `affine_matrix`, flips included, whose parameters are drawn from `ranges`, as float32."""
+    theta, shear = (np.deg2rad(float(np.max(np.abs(degrees)))) for degrees in (ranges.theta, ranges.shear))
+    turned, leaning = (np.sin(min(angle, np.pi / 2)) for angle in (theta, theta + shear))
+    linear = float(np.max(np.abs(ranges.zoom))) * np.array([[1.0, turned], [leaning, 1.0]])
+    # A shift acts before the rotation, and ty along rows.
+    shift = np.array([[1.0, turned], [turned, 1.0]]) @ [_largest(ranges.ty), _largest(ranges.tx)]
+    # Keras' centre is that of the picture with its sides exchanged.
+    beside = np.full(2, abs(rows - cols) / 2)
+    return matrix_bounds(linear, shift + beside + linear @ beside)
 
 
-def _changed(config: Config, params: Params | Given, cval: Any, statistics: Statistics, images: Any) -> Any:
-    images = jnp.asarray(images)
-
-    def resampled() -> Any:
-        return jax.vmap(partial(_resampled, config, cval=cval))(params, images)
-
-    def finished(images: Any) -> Any:
-        images = shifted_and_brightened(config, params, images.astype(config.arithmetic))
-        return jax.vmap(partial(standardized, config, statistics))(images)
-
-    if not config.affine:
-        images = finished(jax.vmap(partial(_mirrored, config))(params, images) if config.flips else images)
-    elif config.reduces:
-        # The compiler would otherwise pull the resampling into the sums over its result.
-        images = finished(fusion_barrier(resampled))
-    else:
-        images = fusion_barrier(lambda: finished(resampled()))
-    if statistics.whitening is not None:
-        flat = images.reshape(images.shape[0], -1).astype(statistics.whitening.dtype)
-        images = jnp.matmul(flat, statistics.whitening, precision="highest").reshape(images.shape)
-    return images.astype(config.dtype)
+def wide_arithmetic(dtype: DTypeLike) -> AbstractContextManager[Any]:
+    """64 bits for as long as a program needs them; the user's own setting stays as it is."""
+    return jax.enable_x64(True) if np.dtype(dtype).itemsize > 4 else nullcontext()
 
 
-def _resampled(config: Config, params: Params | Given, image: Any, cval: Any) -> Any:
-    """One affine map, the flips in it: what lies between, a channel shift, is the same on either side of a flip."""
-    image = jnp.moveaxis(image, 0, -1) if config.channels_first else image
-    # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
-    if config.order == 0 or config.arithmetic == np.float64:
-        image = image.astype(config.arithmetic)
-    if isinstance(params, Given):
-        matrix = params.matrix
-    else:
-        in_row, in_col = _source_rows(jnp, config, params, image.shape[0], image.shape[1])
-        matrix = jnp.array([in_row, in_col, (0, 0, 1)], np.float32)
-    if config.plan is not None and is_planned(image, config.order):
-        image = resample_planned(image, matrix, config.fill_mode, cval, config.order, config.plan)
-    else:
-        image = warp(image, matrix, config.fill_mode, cval, config.order)
-    image = round_to(config.dtype, image).astype(config.arithmetic)
-    return jnp.moveaxis(image, -1, 0) if config.channels_first else image
+def _largest(shift: Shift) -> Any:
+    return np.max(np.abs(shift.values))
 
 
-def _source_rows(xp: Any, config: Config, params: Params, rows: int, cols: int) -> tuple[Any, Any]:
-    """The upper two rows of the map from output to source, the flips in it."""
-    in_row, in_col = affine_matrix(xp, params, rows, cols)
-    if config.flips:
-        return flipped(in_row, params, rows, cols), flipped(in_col, params, rows, cols)
-    return in_row, in_col
-
-
-def _mirrored(config: Config, params: Params | Given, image: Any) -> Any:
-    for axis, flip in ((config.row_axis + 1, params.flip_horizontal), (config.row_axis, params.flip_vertical)):
-        image = jnp.where(flip > 0, jnp.flip(image, axis), image)
-    return image
+def _is_none(value: Any) -> bool:
+    return value is None

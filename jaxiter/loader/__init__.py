@@ -3,6 +3,6 @@
 from ._explain import Explanation as Explanation
 from ._explain import explain as explain
 from ._loader import Loader as Loader
-from ._plan import Plan as Plan
+from ._memory import MemoryEstimate as MemoryEstimate
 from ._records import from_records as from_records
 from ._scan import scan_epoch as scan_epoch

@@ -2,122 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import KeyPath, PyTreeDef
 
 from .._host_rows import dtype_of
 from .._warn import warn
 from ..augment import Chain
-from ..augment.internal import is_place, is_transform
-from ._data import leaf_name
+from ..augment.internal import is_transform, is_transform_or_none
+from ._data import PyTree, Source, leaf_name
 
-if TYPE_CHECKING:
-    from ._loader import Loader
-
+Paths = Sequence[tuple[KeyPath, Source]]
 IMAGE_RANK = 4
 
 
-class Form(NamedTuple):
-    """How `augment` was given; what is told about it has the same form."""
+class AugmentForm(NamedTuple):
+    """How `augment` was given; `Loader.augment` and `explain` return things in the same form."""
 
-    bare: bool  # one transform for the one picture, not a tree
-    single: tuple[bool, ...]  # for each leaf: a transform that is no Chain
+    is_bare: bool  # one transform for the one picture, not a tree
+    is_single: tuple[bool, ...]  # for each leaf: a transform that is no Chain
 
 
-def place(data: Any, augment: Any) -> tuple[tuple[Chain | None, ...], Form]:
+def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[Chain | None, ...], AugmentForm]:
     """One chain, or None, for each leaf of the data."""
-    given = _transform_of_each_leaf(data, augment)
-    chains = tuple(None if transform is None else Chain(transform) for transform in given)
-    single = tuple(transform is not None and not isinstance(transform, Chain) for transform in given)
-    return chains, Form(is_transform(augment), single)
+    transforms = _transform_of_each_leaf(data, augment)
+    chains = tuple(None if transform is None else Chain(transform) for transform in transforms)
+    is_single = tuple(transform is not None and not isinstance(transform, Chain) for transform in transforms)
+    return chains, AugmentForm(is_transform(augment), is_single)
 
 
-def as_given(loader: Loader, steps: Sequence[Any], pack: Any = lambda *steps: steps) -> Any:
-    """For each leaf a tuple with one entry for each step of its chain, in the form in which `augment` was given."""
+def as_given(
+    form: AugmentForm,
+    structure: PyTreeDef,
+    steps: Sequence[Sequence[object] | None],
+    join: Callable[..., Any] = lambda *steps: steps,
+) -> PyTree:
+    """For each leaf one entry for each step of its chain, in the form in which `augment` was given.
+
+    Args:
+        structure: Of the data.
+        steps: For each leaf its entries, or None where it has no chain.
+        join: Makes one of the entries of a Chain.
+    """
     leaves = [
-        None if entries is None else entries[0] if single else pack(*entries)
-        for entries, single in zip(steps, loader._form.single, strict=True)
+        None if entries is None else entries[0] if is_single else join(*entries)
+        for entries, is_single in zip(steps, form.is_single, strict=True)
     ]
-    return one_or_tree(loader, leaves)
+    return one_or_tree(form, structure, leaves)
 
 
-def one_or_tree(loader: Loader, leaves: Sequence[Any]) -> Any:
-    """Something of each augmented leaf: of the one picture if `augment` was one transform, else as the data."""
-    if loader._form.bare:
-        return next(leaf for leaf, chain in zip(leaves, loader._chains, strict=True) if chain is not None)
-    return jax.tree.unflatten(jax.tree.structure(loader.data), leaves)
+def one_or_tree(form: AugmentForm, structure: PyTreeDef, leaves: Sequence[object]) -> PyTree:
+    """Something of each augmented leaf, else None: that of the one picture if `augment` was bare, else a tree."""
+    if form.is_bare:
+        return next(leaf for leaf in leaves if leaf is not None)
+    return jax.tree.unflatten(structure, leaves)
 
 
-def _transform_of_each_leaf(data: Any, augment: Any) -> list[Any]:
+def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[Any]:
     paths, structure = jax.tree.flatten_with_path(data)
     if augment is None:
         return [None] * len(paths)
     if is_transform(augment):
-        images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
-        if _are_single_pictures([leaf.shape for _, leaf in paths]):
-            raise ValueError(
-                f"data has {len(paths)} leaves of shape {paths[0][1].shape}, as if each were one picture; expected all "
-                "of them in one array, (size, height, width, channels). Use np.stack(pictures)."
-            )
-        if len(images) != 1:
-            found = "no leaf" if not images else f"{len(images)} leaves"
-            raise ValueError(
-                f"augment is one transform and the data has {found} of rank 4, (size, height, width, channels):"
-                f"\n{_listing(paths)}\nSay which leaf it is for, as augment={_suggestion(paths, structure)}"
-                f"{_grey_remedy(paths)}."
-            )
-        augment = jax.tree.unflatten(structure, [augment if path == images[0] else None for path, _ in paths])
-    return _spread(augment, paths, structure)
-
-
-def _spread(augment: Any, paths: Any, structure: Any) -> list[Any]:
-    data = jax.tree.unflatten(structure, [leaf for _, leaf in paths])
-    misfit = (
+        return _for_the_one_picture(augment, paths, structure)
+    given = jax.tree.leaves_with_path(augment, is_leaf=is_transform_or_none)
+    error = (
         f"augment does not fit the data, whose leaves are:\n{_listing(paths)}\nExpected a transform or None at each "
-        f"place, for example augment={_suggestion(paths, structure)}{_chain_remedy(augment)}"
+        f"leaf or subtree, for example augment={_suggestion(paths, structure)}{_chain_remedy(augment)}"
     )
-    given = jax.tree.leaves_with_path(augment, is_leaf=is_place)
     for where, transform in given:
-        if not is_place(transform):
-            wrapped = " Wrap a function in Map(function)." if callable(transform) else ""
-            raise TypeError(f"{misfit}; got {transform!r} at augment{jax.tree_util.keystr(where)}.{wrapped}")
-    # None in the data holds no leaf and is a place all the same.
-    places = [path for path, _ in jax.tree.leaves_with_path(data, is_leaf=lambda node: node is None)]
-    unused = [where for where, _ in given if not any(_leads_to(where, path) for path in places)]
-    if unused:
-        raise ValueError(f"{misfit}; got augment{jax.tree_util.keystr(unused[0])}, where the data has nothing.")
-    return [_transform_for(path, leaf, given, misfit) for path, leaf in paths]
+        if not is_transform_or_none(transform):
+            remedy = " Wrap a function in Map(function)." if callable(transform) else ""
+            raise TypeError(f"{error}; got {transform!r} at augment{jax.tree_util.keystr(where)}.{remedy}")
+    try:
+        broadcast = jax.tree.broadcast(augment, data, is_leaf=is_transform_or_none)
+    except ValueError:
+        found = jax.tree.map(
+            lambda node: _Word("None" if node is None else "transform"), augment, is_leaf=is_transform_or_none
+        )
+        raise ValueError(f"{error}; got augment={found}.") from None
+    as_any: Any = structure  # mypy does not know its methods
+    transforms = as_any.flatten_up_to(broadcast)
+    for (path, leaf), transform in zip(paths, transforms, strict=True):
+        if transform is not None and Chain(transform).needs_image:
+            _check_images(path, leaf, error)
+    return transforms
 
 
-def _leads_to(prefix: Any, path: Any) -> bool:
-    return prefix == path[: len(prefix)]
+def _for_the_one_picture(augment: object, paths: Paths, structure: PyTreeDef) -> list[object]:
+    """One transform by itself: for the leaf of rank 4, of which there must be one."""
+    images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
+    if _are_single_pictures([leaf.shape for _, leaf in paths]):
+        raise ValueError(
+            f"data has {len(paths)} leaves of shape {paths[0][1].shape}, as if each were one picture; expected all "
+            "of them in one array, (size, height, width, channels). Use np.stack(pictures)."
+        )
+    if len(images) != 1:
+        found = "no leaf" if not images else f"{len(images)} leaves"
+        raise ValueError(
+            f"augment is one transform and the data has {found} of rank 4, (size, height, width, channels):"
+            f"\n{_listing(paths)}\nSay which leaf it is for, as augment={_suggestion(paths, structure)}"
+            f"{_grey_remedy(paths)}."
+        )
+    for path, leaf in paths:
+        if path == images[0] and Chain(augment).needs_image:
+            _check_images(path, leaf, "")
+    return [augment if path == images[0] else None for path, _ in paths]
 
 
-def _transform_for(path: Any, leaf: Any, given: Any, misfit: str) -> Any:
-    """The transform of one leaf, checked against it."""
-    transforms = [transform for where, transform in given if _leads_to(where, path)]
-    if not transforms:
-        raise ValueError(f"{misfit}; got nothing for {leaf_name(path)}.")
-    (transform,) = transforms
-    if transform is not None and Chain(transform).needs_image:
-        if len(leaf.shape) != IMAGE_RANK:
-            raise ValueError(
-                f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank 4, "
-                f"(size, height, width, channels){_grey_remedy([(path, leaf)])}.\n{misfit}."
-            )
-        if jnp.issubdtype(dtype_of(leaf), np.complexfloating):
-            raise TypeError(
-                f"{leaf_name(path)} has dtype {dtype_of(leaf)} and a transform for images; expected real numbers."
-            )
-        _warn_of_channels_first(leaf_name(path), leaf.shape)
-    return transform
+def _check_images(path: KeyPath, leaf: Source, error: str) -> None:
+    """Raises where a leaf cannot hold images, with what else is wrong in `error`."""
+    if len(leaf.shape) != IMAGE_RANK:
+        raise ValueError(
+            f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank 4, "
+            f"(size, height, width, channels){_grey_remedy([(path, leaf)])}.\n{error}."
+        )
+    if jnp.issubdtype(dtype_of(leaf), np.complexfloating):
+        raise TypeError(
+            f"{leaf_name(path)} has dtype {dtype_of(leaf)} and a transform for images; expected real numbers."
+        )
+    _warn_of_channels_first(leaf_name(path), leaf.shape)
 
 
-def _warn_of_channels_first(name: str, shape: Any) -> None:
+def _warn_of_channels_first(name: str, shape: tuple[int, ...]) -> None:
     if shape[1] in (1, 3, 4) and min(shape[2:]) >= 16:
         warn(
             f"{name} has shape {shape}, which looks like (size, channels, height, width); a transform takes it as "
@@ -125,14 +135,14 @@ def _warn_of_channels_first(name: str, shape: Any) -> None:
         )
 
 
-def _chain_remedy(augment: Any) -> str:
+def _chain_remedy(augment: PyTree) -> str:
     is_list = isinstance(augment, (list, tuple)) and all(map(is_transform, augment))
     return (
         " (a list is one transform for each leaf; for steps one after the other use Chain(*steps))" if is_list else ""
     )
 
 
-def _listing(paths: Any) -> str:
+def _listing(paths: Paths) -> str:
     return "\n".join(f"  {leaf_name(path)}: {dtype_of(leaf)}{list(leaf.shape)}" for path, leaf in paths)
 
 
@@ -141,7 +151,7 @@ def _are_single_pictures(shapes: list[tuple[int, ...]]) -> bool:
     return len(shapes) > 1 and len(set(shapes)) == 1 and len(first) == IMAGE_RANK - 1 and first[-1] in (1, 3, 4)
 
 
-def _grey_remedy(paths: Any) -> str:
+def _grey_remedy(paths: Paths) -> str:
     grey = [leaf_name(path) for path, leaf in paths if len(leaf.shape) == IMAGE_RANK - 1]
     return f"; if {grey[0]} holds grey pictures, give them a channel axis first: x[..., None]" if grey else ""
 
@@ -154,7 +164,7 @@ class _Word:
         return self.word
 
 
-def _suggestion(paths: Any, structure: Any) -> str:
+def _suggestion(paths: Paths, structure: PyTreeDef) -> str:
     """A tree prefix to paste, `transform` at the first picture."""
     ranks = [len(leaf.shape) for _, leaf in paths]
     chosen = next((leaf for rank in (IMAGE_RANK, IMAGE_RANK - 1) for leaf, r in enumerate(ranks) if r == rank), 0)

@@ -1,20 +1,34 @@
-"""What a Loader accepts: data, a pytree of arrays with one leading axis, the user's own and never copied; options."""
+"""What a Loader accepts: data, a pytree of arrays with one leading axis, and options."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import KeyPath
+from numpy.typing import ArrayLike
 
-from .._checks import check_fits
-from .._host_rows import aligned_empty, check_length, native
+from .._checks import check_fits, check_int
 
 REMAINDERS = ("drop", "pad", "keep")
 
 
-def check_data(data: Any) -> None:
+PyTree = Any  # containers of arrays, nested in any way: the data, a batch, the carry of a scan
+
+
+class Source(Protocol):
+    """A leaf of the data: a NumPy or JAX array, or anything with these three."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+def check_data(data: PyTree) -> None:
     """Refuses, by path, leaves that are no arrays, that differ in length, or that JAX cannot hold."""
     paths = jax.tree.leaves_with_path(data)
     if not paths:
@@ -29,11 +43,11 @@ def check_data(data: Any) -> None:
         raise ValueError("data holds no examples; expected arrays with a leading axis of at least 1.")
 
 
-def leaf_name(path: Any) -> str:
+def leaf_name(path: KeyPath) -> str:
     return "data" + jax.tree_util.keystr(path)
 
 
-def _check_leaf(name: str, leaf: Any) -> None:
+def _check_leaf(name: str, leaf: object) -> None:
     shape, dtype = getattr(leaf, "shape", None), getattr(leaf, "dtype", None)
     if shape is None or dtype is None:
         raise TypeError(
@@ -57,18 +71,15 @@ def _check_leaf(name: str, leaf: Any) -> None:
         check_fits(name, leaf)
 
 
-def check_options(batch_size: Any, shuffle: Any, remainder: Any) -> None:
-    if isinstance(batch_size, (bool, np.bool_)) or not isinstance(batch_size, (int, np.integer)):
-        raise TypeError(f"batch_size is {batch_size!r}; expected a Python int.")
-    if not 1 <= batch_size < 2**31:
-        raise ValueError(f"batch_size is {batch_size}; expected at least 1 example in a batch.")
+def check_options(batch_size: object, shuffle: object, remainder: object) -> None:
+    check_int("batch_size", batch_size, 1, 2**31, expected="at least 1 example in a batch")
     if remainder not in REMAINDERS:
         raise ValueError(f"remainder is {remainder!r}; expected one of {', '.join(map(repr, REMAINDERS))}.")
     if not isinstance(shuffle, (bool, np.bool_)):
         raise TypeError(f"shuffle is {shuffle!r}; expected True or False. The order is decided by the key.")
 
 
-def check_rows(rows: Any, num_examples: int) -> Any:
+def check_rows(rows: ArrayLike, num_examples: int) -> np.ndarray | jax.Array:
     if isinstance(rows, jax.core.Tracer):
         return rows
     values = np.asarray(rows)
@@ -85,54 +96,12 @@ def check_rows(rows: Any, num_examples: int) -> Any:
     return rows.astype(np.int32) if isinstance(rows, jax.Array) else values.astype(np.int32)
 
 
-def is_resident(leaf: Any) -> bool:
+def is_resident(leaf: object) -> bool:
     """Whether rows are gathered on the device, inside the compiled program; tracers are."""
     return isinstance(leaf, jax.Array)
 
 
-def upload(name: str, leaf: Any, sharding: Any) -> Any:
-    """The array on the device, or laid out by `sharding`, of which every process reads only what its devices hold."""
-    if is_resident(leaf):
-        return leaf if sharding is None else jax.device_put(leaf, sharding)
-    if sharding is None:
-        return jax.device_put(_copied(name, leaf, ()))
-    copies: dict[Any, np.ndarray] = {}  # devices that hold the same are given the same
-
-    def copied(index: Any) -> np.ndarray:
-        spans = tuple(part.indices(length)[:2] for part, length in zip(index, leaf.shape, strict=True))
-        if spans not in copies:
-            copies[spans] = _copied(name, leaf, index)
-        return copies[spans]
-
-    return jax.make_array_from_callback(leaf.shape, sharding, copied)
-
-
-def _copied(name: str, leaf: Any, index: tuple[slice, ...]) -> np.ndarray:
-    if isinstance(leaf, np.ndarray):
-        check_length(name, leaf)
-    values = native(np.asarray(leaf[index[0] if index else slice(None)]))
-    values = values[(slice(None), *index[1:])]
-    check_fits(name, values)
-    # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is
-    # aligned as its own memory (in spite of may_alias=False), and `jnp.array` holds a third one for a while; so
-    # the copy is made here, aligned, and handed over.
-    copy = aligned_empty(values.shape, jax.dtypes.canonicalize_dtype(values.dtype))
-    np.copyto(copy, values, casting="same_kind")
-    return copy
-
-
-def check_divides(name: str, leaf: Any, sharding: Any) -> None:
-    """Raises, by path, for an array that cannot be laid out as `sharding` says."""
-    try:
-        sharding.shard_shape(tuple(leaf.shape))
-    except (ValueError, IndexError) as error:
-        raise ValueError(
-            f"{name} has shape {leaf.shape}, which {sharding} does not divide. Put all of it on every device, "
-            "NamedSharding(mesh, P()), or leave examples out."
-        ) from error
-
-
-def take_rows(leaf: Any, index: Any) -> Any:
+def take_rows(leaf: jax.Array, index: jax.Array) -> jax.Array:
     """Rows of a resident array; `index` is in range by construction."""
     flat = leaf.reshape(leaf.shape[0], -1) if leaf.ndim > 2 else leaf  # whole rows: one fast gather on every backend
     return flat.at[index].get(mode="promise_in_bounds").reshape(index.shape + leaf.shape[1:])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
 from ._augment_tree import as_given, one_or_tree
-from ._data import is_resident, leaf_name
-from ._loader import Loader
-from ._reading import read_rows
+from ._data import PyTree, is_resident
+from ._loader import Loader, spec_of
+from ._program import Chains
+from ._read import read_leaf
 from ._sharding import spans_devices
 
 
@@ -28,10 +31,10 @@ class Explanation(NamedTuple):
     structure of the data, with None at leaves that have no transform.
     """
 
-    params: Any
-    matrix: Any
-    before: Any
-    after: Any
+    params: PyTree
+    matrix: PyTree
+    before: PyTree
+    after: PyTree
 
 
 def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explanation:
@@ -55,34 +58,38 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
         [[1.0, 0.0, -2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     key, epoch, index = as_key(key), check_counter("epoch", epoch), int(check_counter("index", index))
-    paths, structure = jax.tree.flatten_with_path(loader.data)
-    num_examples = paths[0][1].shape[0]
+    spec = spec_of(loader)
+    num_examples = spec.leaves[0].shape[0]
     if index >= num_examples:
         raise ValueError(f"index is {index}; expected a row of the data, in [0, {num_examples}).")
     before = [
-        leaf[index]
-        if is_resident(leaf) and not spans_devices(leaf)
-        else read_rows(leaf_name(path), leaf, np.array([index]))[0]
-        for path, leaf in paths
+        jnp.asarray(
+            leaf[index]
+            if is_resident(leaf) and not spans_devices(leaf)
+            else read_leaf(name, leaf, np.array([index]))[0]
+        )
+        for name, leaf in zip(spec.names, spec.leaves, strict=True)
     ]
-    before = [jnp.asarray(example) for example in before]
-    explained = _explain(loader._chains, key, epoch, np.uint32(index), before)
+    explained = _explain(spec.chains, key, epoch, np.uint32(index), before)
     params, matrices, after = zip(*explained, strict=True)
+    structure = spec.program.data
     return Explanation(
-        params=as_given(loader, params),
-        matrix=one_or_tree(loader, matrices),
+        params=as_given(loader._form, structure, params),
+        matrix=one_or_tree(loader._form, structure, matrices),
         before=jax.tree.unflatten(structure, before),
         after=jax.tree.unflatten(structure, after),
     )
 
 
 @jax.jit
-def _explain(chains: Any, key: Key, epoch: Any, index: Any, before: Any) -> Any:
+def _explain(
+    chains: Chains, key: Key, epoch: ArrayLike, index: ArrayLike, before: Sequence[jax.Array]
+) -> list[tuple[Any, ...]]:
     own_key = fold_in(role_key(key, epoch, AUGMENT), index)
-    explained = []
+    explained: list[tuple[Any, ...]] = []
     for chain, example in zip(chains, before, strict=True):
         if chain is None:
             explained.append((None, None, example))
         else:
-            explained.append(chain.told(own_key, example))
+            explained.append(chain.trace(own_key, example))
     return explained

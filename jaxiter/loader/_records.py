@@ -7,9 +7,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import PyTreeDef
+from numpy.typing import ArrayLike
+
+from ._data import PyTree
 
 
-def from_records(source: Any) -> Any:
+def from_records(source: Any) -> PyTree:
     """The columns of a source that gives one example at a time, as data for a `Loader`.
 
     For what indexes by one integer and gives a pytree of arrays and numbers, with `len()`: a Grain
@@ -47,22 +51,22 @@ def from_records(source: Any) -> Any:
         ) from error
     paths, structure = jax.tree.flatten_with_path(first)
     columns = []
-    for place, (path, leaf) in enumerate(paths):
+    for leaf_index, (path, leaf) in enumerate(paths):
         value = np.asarray(leaf)
         if value.dtype == object:
             raise TypeError(
                 f"source[0]{jax.tree_util.keystr(path)} is a {type(leaf).__name__}; expected an array or a number."
             )
-        columns.append(Column(source, structure, place, (len(source), *value.shape), value.dtype))
+        columns.append(Column(source, structure, leaf_index, (len(source), *value.shape), value.dtype))
     return jax.tree.unflatten(structure, columns)
 
 
-def with_columns(data: Any) -> Any:
-    """`data` with the columns of a source in place of each leaf that is one and no array."""
+def with_columns(data: PyTree) -> PyTree:
+    """`data` where every leaf that is a source of examples is replaced by its columns."""
     return jax.tree.map(lambda leaf: from_records(leaf) if _is_source(leaf) else leaf, data)
 
 
-def _is_source(leaf: Any) -> bool:
+def _is_source(leaf: object) -> bool:
     is_sequence = hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and not isinstance(leaf, (str, bytes))
     return is_sequence and not hasattr(leaf, "shape") and not hasattr(leaf, "keys")
 
@@ -70,31 +74,31 @@ def _is_source(leaf: Any) -> bool:
 class Column:
     """One leaf of every example of a source."""
 
-    def __init__(self, source: Any, structure: Any, place: int, shape: tuple[int, ...], dtype: np.dtype):
-        self.source, self.structure, self.place, self.shape, self.dtype = source, structure, place, shape, dtype
+    def __init__(self, source: Any, structure: PyTreeDef, leaf_index: int, shape: tuple[int, ...], dtype: np.dtype):
+        self.source, self.structure, self.leaf_index = source, structure, leaf_index
+        self.shape, self.dtype = shape, dtype
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: Any) -> np.ndarray:
+    def __getitem__(self, index: Any, /) -> np.ndarray:
         rows = np.arange(self.shape[0])[index]
-        return next(columns_read([self], rows.reshape(-1))).reshape(rows.shape + self.shape[1:])
+        return next(read_columns([self], rows.reshape(-1))).reshape(rows.shape + self.shape[1:])
 
     def __repr__(self) -> str:
         return f"<column of {type(self.source).__name__}: {self.dtype}{list(self.shape)}>"
 
 
-def columns_read(leaves: Sequence[Any], rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows of each of `leaves` that is a column; an example is read once, in rising order."""
+def read_columns(columns: Sequence[Column], rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of each column; an example is read once for all of them, in rising order."""
     unique, inverse = np.unique(rows, return_inverse=True)
-    read: dict[int, list[list[Any]]] = {}
-    for column in leaves:
-        if isinstance(column, Column):
-            if id(column.source) not in read:
-                read[id(column.source)] = [_example(column, row) for row in unique.tolist()]
-            examples = zip(unique.tolist(), read[id(column.source)], strict=True)
-            values = np.stack([_checked(column, row, example[column.place]) for row, example in examples])
-            yield values[inverse]
+    examples: dict[int, list[list[Any]]] = {}
+    for column in columns:
+        if id(column.source) not in examples:
+            examples[id(column.source)] = [_example(column, row) for row in unique.tolist()]
+        found = zip(unique.tolist(), examples[id(column.source)], strict=True)
+        values = np.stack([_checked(column, row, example[column.leaf_index]) for row, example in found])
+        yield values[inverse]
 
 
 def _example(column: Column, row: int) -> list[Any]:
@@ -107,7 +111,7 @@ def _example(column: Column, row: int) -> list[Any]:
     return leaves
 
 
-def _checked(column: Column, row: int, value: Any) -> np.ndarray:
+def _checked(column: Column, row: int, value: ArrayLike) -> np.ndarray:
     found = np.asarray(value)
     if found.shape != column.shape[1:] or found.dtype != column.dtype:
         raise ValueError(

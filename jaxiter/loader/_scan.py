@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .._keys import Counter, Key, as_key, check_counter
-from ._data import leaf_name
+from ._data import PyTree, leaf_name
 from ._loader import Loader
+
+StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
 
 def scan_epoch(
-    step_fn: Callable[[Any, Any], tuple[Any, Any]],
-    carry: Any,
+    step_fn: StepFn,
+    carry: PyTree,
     loader: Loader,
     key: Key,
     epoch: Counter,
     *,
     with_mask: bool = False,
-) -> tuple[Any, Any]:
+) -> tuple[PyTree, PyTree]:
     """`lax.scan` of `step_fn` over the batches of one epoch; the same as a loop over `loader.batch`.
 
     The program is compiled once for each step_fn, so define it once, outside the loop over epochs.
@@ -67,8 +69,10 @@ def scan_epoch(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _scan(step_fn: Any, with_mask: bool, carry: Any, loader: Loader, key: Key, epoch: Any) -> tuple[Any, Any]:
-    def body(carry: Any, step: Any) -> tuple[Any, Any]:
+def _scan(
+    step_fn: StepFn, with_mask: bool, carry: PyTree, loader: Loader, key: Key, epoch: ArrayLike
+) -> tuple[PyTree, PyTree]:
+    def body(carry: PyTree, step: jax.Array) -> tuple[PyTree, PyTree]:
         batch = loader.batch(key, epoch, step)
         return step_fn(carry, (batch, loader.mask(step)) if with_mask else batch)
 

@@ -1,49 +1,51 @@
-"""One batch over several devices, and over several processes: who makes which of its examples."""
+"""Arrays over several devices and processes: which examples of a batch each makes, and uploads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 
-from ._data import take_rows
+from .._checks import check_fits
+from .._host_rows import aligned_empty, check_length, native
+from ._data import Source, take_rows
 
 
 class Share(NamedTuple):
     """The examples of a batch that this process makes: those that its own devices will hold."""
 
-    sharding: Any
+    sharding: Sharding
     batch_size: int
-    places: np.ndarray  # in the batch, uint32, each once
-    begins: dict[tuple[int, int], int]  # for each span of the batch that a device holds: where in `places` it begins
+    positions: np.ndarray  # in the batch, uint32, each once
+    starts: dict[tuple[int, int], int]  # for each span of the batch that a device holds: where it starts in `positions`
 
-    def spread(self, rows: Any) -> jax.Array:
-        """The global array of which this process has `rows`, one for each of its places; no bytes go elsewhere."""
+    def make_global_array(self, rows: np.ndarray | jax.Array) -> jax.Array:
+        """The global array of which this process has `rows`, one for each of its positions; no bytes are exchanged."""
 
-        def held(index: Any) -> Any:
+        def shard(index: Any) -> np.ndarray | jax.Array:
             start, stop, _ = index[0].indices(self.batch_size)
-            begin = self.begins[start, stop]
-            return rows[begin : begin + stop - start]
+            first = self.starts[start, stop]
+            return rows[first : first + stop - start]
 
-        return jax.make_array_from_callback((self.batch_size, *rows.shape[1:]), self.sharding, held)
+        return jax.make_array_from_callback((self.batch_size, *rows.shape[1:]), self.sharding, shard)
 
 
 @lru_cache(maxsize=64)
-def share_of(sharding: Any, batch_size: int) -> Share:
-    held = sharding.addressable_devices_indices_map((batch_size,)).values()
-    begins, total = {}, 0
-    for start, stop in sorted({index[0].indices(batch_size)[:2] for index in held}):
-        begins[start, stop] = total
+def share_of(sharding: Sharding, batch_size: int) -> Share:
+    shards = sharding.addressable_devices_indices_map((batch_size,)).values()
+    starts, total = {}, 0
+    for start, stop in sorted({index[0].indices(batch_size)[:2] for index in shards if index is not None}):
+        starts[start, stop] = total
         total += stop - start
-    places = np.concatenate([np.arange(*span, dtype=np.uint32) for span in begins])
-    return Share(sharding, batch_size, places, begins)
+    positions = np.concatenate([np.arange(*span, dtype=np.uint32) for span in starts])
+    return Share(sharding, batch_size, positions, starts)
 
 
-def check_sharding(sharding: Any, batch_size: int, remainder: str, leaves: Iterable[Any] = ()) -> None:
+def check_sharding(sharding: object, batch_size: int, remainder: str, leaves: Iterable[Source]) -> None:
     """Raises for what is no sharding over the leading axis of a batch that gives every device as much."""
     if remainder == "keep":
         raise ValueError("remainder='keep' makes the last batch short, which cannot be sharded; use remainder='pad'.")
@@ -64,7 +66,7 @@ def check_sharding(sharding: Any, batch_size: int, remainder: str, leaves: Itera
         raise ValueError(f"sharding is {sharding!r}, which has no device of this process, {jax.process_index()}.")
 
 
-def laid_out(function: Callable[..., Any], sharding: Any) -> Callable[..., Any]:
+def laid_out(function: Callable[..., Any], sharding: Sharding | None) -> Callable[..., Any]:
     """`function` with results as `sharding` says; the compiler lets every device compute what it will hold."""
     if sharding is None:
         return function
@@ -73,13 +75,13 @@ def laid_out(function: Callable[..., Any], sharding: Any) -> Callable[..., Any]:
     return jax.jit(function, out_shardings=sharding)
 
 
-def explicit_axes(sharding: Any) -> bool:
+def explicit_axes(sharding: Sharding | None) -> TypeGuard[NamedSharding]:
     """Whether the mesh has axes by which JAX types arrays; programs of ours leave the layout to the compiler."""
     return isinstance(sharding, NamedSharding) and AxisType.Explicit in sharding.mesh.axis_types
 
 
-def layout_of_data(leaves: Iterable[Any], batch_size: int) -> Any:
-    """How a batch of arrays on a mesh of explicit axes is laid out, which JAX wants told: as they are, if it can be."""
+def sharding_of_data(leaves: Iterable[Source], batch_size: int) -> Sharding | None:
+    """The sharding of a batch of arrays on a mesh of explicit axes, which JAX requires: theirs, if it divides."""
     for leaf in leaves:
         sharding: Any = jax.typeof(leaf).sharding if isinstance(leaf, jax.Array) else None
         if explicit_axes(sharding):
@@ -92,15 +94,15 @@ def layout_of_data(leaves: Iterable[Any], batch_size: int) -> Any:
     return None
 
 
-def is_traced(leaf: Any) -> bool:
+def is_traced(leaf: object) -> bool:
     return isinstance(leaf, jax.core.Tracer)
 
 
-def spans_devices(leaf: Any) -> bool:
+def spans_devices(leaf: object) -> bool:
     return isinstance(leaf, jax.Array) and not is_traced(leaf) and len(leaf.sharding.device_set) > 1
 
 
-def lies_on(leaf: Any, sharding: Any) -> bool:
+def lies_on(leaf: jax.Array, sharding: Sharding) -> bool:
     """Whether a program over the devices of `sharding` can take rows from `leaf`: one on the same mesh, or traced."""
     if is_traced(leaf):
         return True
@@ -108,12 +110,54 @@ def lies_on(leaf: Any, sharding: Any) -> bool:
     return leaf.sharding.device_set == sharding.device_set and (len(meshes) < 2 or meshes[0] == meshes[1])
 
 
-def taken(leaf: Any, index: np.ndarray) -> Any:
+def take_elsewhere(leaf: jax.Array, index: np.ndarray) -> np.ndarray | jax.Array:
     """Rows of an array that lies on other devices than those that the batch goes to."""
     sharding = leaf.sharding
     if explicit_axes(sharding):
         return np.asarray(laid_out(take_rows, NamedSharding(sharding.mesh, PartitionSpec()))(leaf, index))
-    return _take(leaf, index)
+    return _take_rows(leaf, index)
 
 
-_take = jax.jit(take_rows)
+_take_rows = jax.jit(take_rows)
+
+
+def upload(name: str, leaf: Source, sharding: Sharding | None) -> jax.Array:
+    """The array on the device, or laid out by `sharding`, of which every process reads only what its devices hold."""
+    if isinstance(leaf, jax.Array):
+        return leaf if sharding is None else jax.device_put(leaf, sharding)
+    if sharding is None:
+        return jax.device_put(_copied(name, leaf, ()))
+    copies: dict[tuple[tuple[int, int], ...], np.ndarray] = {}  # shared by the devices that hold the same
+
+    def copied(index: Any) -> np.ndarray:
+        spans = tuple(part.indices(length)[:2] for part, length in zip(index, leaf.shape, strict=True))
+        if spans not in copies:
+            copies[spans] = _copied(name, leaf, index)
+        return copies[spans]
+
+    return jax.make_array_from_callback(leaf.shape, sharding, copied)
+
+
+def _copied(name: str, leaf: Source, index: tuple[slice, ...]) -> np.ndarray:
+    if isinstance(leaf, np.ndarray):
+        check_length(name, leaf)
+    values = native(np.asarray(leaf[index[0] if index else slice(None)]))
+    values = values[(slice(None), *index[1:])]
+    check_fits(name, values)
+    # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is
+    # aligned as its own memory (in spite of may_alias=False), and `jnp.array` holds a third one for a while; so
+    # the copy is made here, aligned.
+    copy = aligned_empty(values.shape, jax.dtypes.canonicalize_dtype(values.dtype))
+    np.copyto(copy, values, casting="same_kind")
+    return copy
+
+
+def check_divides(name: str, leaf: Source, sharding: Sharding) -> None:
+    """Raises, by path, for an array that cannot be laid out as `sharding` says."""
+    try:
+        sharding.shard_shape(tuple(leaf.shape))
+    except (ValueError, IndexError) as error:
+        raise ValueError(
+            f"{name} has shape {leaf.shape}, which {sharding} does not divide. Put all of it on every device, "
+            "NamedSharding(mesh, P()), or leave examples out."
+        ) from error

@@ -1,6 +1,13 @@
 """What the other subpackages use of this one beside its public names."""
 
+from ._batch import batch_mask as batch_mask
+from ._batch import compute_batch as compute_batch
+from ._data import PyTree as PyTree
+from ._data import Source as Source
 from ._data import is_resident as is_resident
-from ._plan import check_streaming as check_streaming
-from ._reading import reads as reads
-from ._sharding import share_of as share_of
+from ._loader import spec_of as spec_of
+from ._memory import check_streaming as check_streaming
+from ._program import augment_rows as augment_rows
+from ._read import HostRows as HostRows
+from ._read import read_batch as read_batch
+from ._spec import BatchSpec as BatchSpec

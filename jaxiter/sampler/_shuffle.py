@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import check_int
 from .._keys import ORDER, Counter, Key, as_key, check_counter, role_key, words
 
 if TYPE_CHECKING:
+    from jax.typing import ArrayLike
     from jaxtyping import Array, Int
+
+Size: TypeAlias = int | np.uint32 | jax.Array
 
 MAX_ROUNDS = 4 * 31 + 16
 # Whole epochs are made in blocks of these lengths, so that a new size compiles nothing new.
@@ -28,7 +33,7 @@ def shuffled(key: Key, epoch: Counter, position: Int[Array, ...], size: int) -> 
     Args:
         key: Decides the order of every epoch.
         epoch: An integer in [0, 2**32), may be traced; neighbouring epochs are independent.
-        position: Places in the epoch, integers in [0, size), of any shape. May be traced, and then unchecked.
+        position: Positions in the epoch, integers in [0, size), of any shape. May be traced, and then unchecked.
         size: Number of examples, a Python int in [1, 2**31).
 
     Returns:
@@ -82,28 +87,28 @@ def permutation(key: Key, epoch: Counter, size: int) -> Int[Array, " size"]:
     return jax.device_put(order)  # jnp.asarray would compile a program for every new size
 
 
-def shuffle_positions(key: Key, epoch: Any, position: Any, size: Any) -> Int[Array, ...]:
-    """`shuffled` without its door, for programs that are being traced; `size` may be traced too."""
+def shuffle_positions(key: Key, epoch: Counter, position: ArrayLike, size: Size) -> Int[Array, ...]:
+    """Unchecked version of `shuffled`, for use under tracing; `size` may be traced too."""
     most_rounds = MAX_ROUNDS if isinstance(size, jax.Array) else 4 * (int(size) - 1).bit_length() + 16
     size = jnp.asarray(size, np.uint32)
     num_rounds = 4 * _bit_length(size - np.uint32(1)) + 16
     drawn = words(role_key(key, epoch, ORDER), 2 * MAX_ROUNDS).reshape(MAX_ROUNDS, 2)
     constants, masks = _multiply_high(drawn[:, 0], size), drawn[:, 1]
 
-    def four_rounds(group: Any, x: Any) -> Any:
+    def four_rounds(group: jax.Array, x: jax.Array) -> jax.Array:
         for offset in range(4):
             constant, mask = constants[group * 4 + offset], masks[group * 4 + offset]
             x = _swap_or_not(x, constant, mask, size)
         return x
 
-    def looped(x: Any) -> Any:
-        # The trip count is traced, so the number of rounds costs no compilation; four to a body beat one and eight.
+    def looped(x: jax.Array) -> jax.Array:
+        # The trip count is traced, so another number of rounds compiles nothing. Four rounds in a body were fastest.
         return jax.lax.fori_loop(0, num_rounds // 4, four_rounds, x)
 
-    def unrolled(x: Any) -> Any:
-        # A GPU starts kernels for every turn of a loop, half a millisecond in all; this is one kernel. Rounds that are
-        # not needed are compiled only where the size is traced.
-        def one_round(x: Any, drawn: Any) -> Any:
+    def unrolled(x: jax.Array) -> jax.Array:
+        # A GPU starts kernels for every iteration of a loop, half a millisecond in all; this is one kernel. Only where
+        # the size is traced are there rounds beyond those needed.
+        def one_round(x: jax.Array, drawn: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
             constant, mask, is_one = drawn
             return jnp.where(is_one, _swap_or_not(x, constant, mask, size), x), None
 
@@ -115,7 +120,7 @@ def shuffle_positions(key: Key, epoch: Any, position: Any, size: Any) -> Int[Arr
     return x.astype(np.int32)
 
 
-def _swap_or_not(x: Any, constant: Any, mask: Any, size: Any) -> Any:
+def _swap_or_not(x: jax.Array, constant: jax.Array, mask: jax.Array, size: jax.Array) -> jax.Array:
     """One round: x or its partner (constant - x) mod size; both ask the same hash bit, so the map is a bijection."""
     partner = constant - x
     partner = jnp.where(constant < x, partner + size, partner)
@@ -124,7 +129,7 @@ def _swap_or_not(x: Any, constant: Any, mask: Any, size: Any) -> Any:
     return jnp.where(bits >> np.uint32(31) != 0, partner, x)
 
 
-def _multiply_high(a: Any, b: Any) -> Any:
+def _multiply_high(a: jax.Array, b: jax.Array) -> jax.Array:
     """The upper 32 bits of a 32 x 32 bit product: maps a word to [0, b) without a modulo's bias."""
     low, shift = np.uint32(0xFFFF), np.uint32(16)
     a_low, a_high, b_low, b_high = a & low, a >> shift, b & low, b >> shift
@@ -133,39 +138,34 @@ def _multiply_high(a: Any, b: Any) -> Any:
     return a_high * b_high + (middle >> shift) + (carry >> shift)
 
 
-def _bit_length(x: Any) -> Any:
+def _bit_length(x: jax.Array) -> jax.Array:
     """ceil(log2(x + 1)) of a uint32 scalar."""
     return np.int32(32) - jax.lax.clz(x).astype(np.int32)
 
 
 @jax.jit
-def _shuffled(key: Key, epoch: Any, position: Any, size: Any) -> Any:
+def _shuffled(key: Key, epoch: Counter, position: ArrayLike, size: Size) -> jax.Array:
     return shuffle_positions(key, epoch, position, size)
 
 
-def _shuffled_block_impl(key: Key, epoch: Any, start: Any, size: Any, length: int) -> Any:
+@partial(jax.jit, static_argnums=4)
+def _shuffled_block(key: Key, epoch: Counter, start: ArrayLike, size: jax.Array, length: int) -> jax.Array:
     # Positions past the end are computed at 0 and cut off afterwards.
     position = start + jnp.arange(length, dtype=np.uint32)
     return shuffle_positions(key, epoch, jnp.where(position < size, position, np.uint32(0)), size)
 
 
-_shuffled_block = jax.jit(_shuffled_block_impl, static_argnums=4)
-
-
-def _is_being_traced(key: Key, epoch: Any) -> bool:
-    """Also true for concrete arguments under a user's `jit`, where the results are tracers all the same."""
+def _is_being_traced(key: Key, epoch: Counter) -> bool:
+    """True for tracers, and for concrete arguments under a user's `jit`, where the results are tracers all the same."""
     return any(isinstance(x, jax.core.Tracer) for x in (key, epoch, jax.random.key_data(key)))
 
 
 def check_size(size: int) -> int:
-    if isinstance(size, (bool, np.bool_)) or not isinstance(size, (int, np.integer)):
-        raise TypeError(f"size is {size!r}; expected a Python int, the number of examples.")
-    if not 1 <= size < 2**31:
-        raise ValueError(f"size is {size}; expected at least 1 and less than 2**31 examples (rows are int32).")
-    return int(size)
+    expected = "at least 1 and less than 2**31 examples (rows are int32)"
+    return check_int("size", size, 1, 2**31, expected=expected, kind="a Python int, the number of examples")
 
 
-def _check_position(position: Any, size: int) -> Any:
+def _check_position(position: ArrayLike, size: int) -> np.ndarray | jax.Array:
     if isinstance(position, jax.core.Tracer):
         if not jnp.issubdtype(position.dtype, np.integer):
             raise TypeError(f"position is a traced {position.dtype}; expected integers.")
@@ -175,6 +175,6 @@ def _check_position(position: Any, size: int) -> Any:
         raise TypeError(f"position has dtype {values.dtype}; expected integers, for example jnp.arange({size}).")
     if values.size and (values.min() < 0 or values.max() >= size):
         raise ValueError(
-            f"position runs from {values.min()} to {values.max()}; expected [0, {size}), the places of one epoch."
+            f"position runs from {values.min()} to {values.max()}; expected [0, {size}), the positions of one epoch."
         )
     return values.astype(np.uint32)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
 
+from .._checks import check_flag
 from .._keys import SPLIT, Key, as_key
 from ._shuffle import check_size, permutation
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from jaxtyping import Int
 
 
@@ -21,7 +23,7 @@ class Split(NamedTuple):
     validation: Int[np.ndarray, " validation"]
 
 
-def train_validation_split(key: Key, labels: Any, fraction: float, *, stratify: bool = True) -> Split:
+def train_validation_split(key: Key, labels: npt.ArrayLike, fraction: float, *, stratify: bool = True) -> Split:
     """Rows for training and rows for validation, drawn by `key`.
 
     Give each half to `Loader(data, rows=...)`: nothing is copied, and an image keeps its augmentation.
@@ -39,6 +41,7 @@ def train_validation_split(key: Key, labels: Any, fraction: float, *, stratify: 
 
     Raises:
         ValueError: If fraction is not inside (0, 1), or a half would be empty.
+        TypeError: If stratify is no bool, or key is no threefry key.
 
     Example:
         >>> import jax, numpy as np
@@ -47,6 +50,7 @@ def train_validation_split(key: Key, labels: Any, fraction: float, *, stratify: 
         >>> len(train), labels[validation].tolist()
         (16, [0, 0, 1, 1])
     """
+    check_flag("stratify", stratify)
     labels = np.asarray(labels)
     if labels.ndim == 0:
         raise ValueError(f"labels is {labels!r}; expected one label for each example, an array of rank 1 or more.")
@@ -68,7 +72,7 @@ def train_validation_split(key: Key, labels: Any, fraction: float, *, stratify: 
 
 
 def _stratified(labels: np.ndarray, order: np.ndarray, fraction: float, num_validation: int) -> np.ndarray:
-    """Each class gives its share rounded down; the rows still missing come from the largest remainders."""
+    """The rows for validation: of each class its share rounded down, then one more where most was rounded off."""
     axis = 0 if labels.ndim > 1 else None
     _, classes, counts = np.unique(labels, axis=axis, return_inverse=True, return_counts=True)
     classes = classes.reshape(-1)

@@ -16,7 +16,7 @@ BYTES = (IMAGE * 255).astype(np.uint8)
 
 # One random use of every option, and the parameter that it decides.
 OPTIONS = {
-    "rotation": (30.0, "theta"),
+    "rotation": (30.0, "rotation"),
     "shift": (0.3, "shift"),
     "shear": (20.0, "shear"),
     "zoom": (0.3, "zoom"),
@@ -362,7 +362,7 @@ def test_replacing_an_option_keeps_the_others():
     [
         ({"whole_pixels": "no"}, TypeError, "whole_pixels is 'no'; expected True or False"),
         ({"keep_aspect": 1}, TypeError, "keep_aspect is 1"),
-        ({"stream": 5}, TypeError, "stream is 5; expected a name"),
+        ({"draws": 5}, TypeError, "draws is 5; expected a name"),
         ({"order": 1.0}, ValueError, r"order is 1\.0"),
         ({"order": np.array([0, 1])}, ValueError, "order is array"),
         ({"fill_mode": np.array(["wrap", "nearest"])}, ValueError, "fill_mode is array"),

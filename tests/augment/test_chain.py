@@ -1,7 +1,8 @@
 """Chain: steps in turn, adjacent Affines as one resampling, and draws that no insertion moves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -150,11 +151,6 @@ def test_affines_that_are_off_drop_out_of_the_fusion():
 # Draws.
 
 
-def assert_same_draws(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
-
-
 def test_inserting_another_kind_moves_no_draw():
     alone = sample(Chain(TURN, ChannelShift(5)))
     for chain, places in [
@@ -163,13 +159,13 @@ def test_inserting_another_kind_moves_no_draw():
         (Chain(ChannelShift(5), TURN), (1, 0)),
     ]:
         drawn = sample(chain)
-        assert_same_draws(alone, tuple(drawn[place] for place in places))
+        chex.assert_trees_all_equal(alone, tuple(drawn[place] for place in places), strict=True)
 
 
 def test_two_of_a_kind_draw_apart_and_the_first_as_if_alone():
     first, second = sample(Chain(TURN, TURN))
     assert float(first.rotation) != float(second.rotation)
-    assert_same_draws((first,), sample(Chain(TURN)))
+    chex.assert_trees_all_equal((first,), sample(Chain(TURN)), strict=True)
     thetas = jax.vmap(lambda key: Chain(TURN, TURN).sample(key, SHAPE))(jax.random.split(jax.random.key(0), 2000))
     assert abs(np.corrcoef(thetas[0].rotation, thetas[1].rotation)[0, 1]) < 5 / np.sqrt(2000)
 
@@ -182,8 +178,8 @@ def test_kinds_of_the_same_block_length_draw_apart():
 def test_steps_of_one_stream_draw_alike_wherever_they_stand():
     named = Affine(rotation=30, draws="pose")
     drawn = sample(Chain(TURN, named, Brightness(0.1), named))
-    assert_same_draws(drawn[1], drawn[3])
-    assert_same_draws((drawn[1],), sample(Chain(named)))
+    chex.assert_trees_all_equal(drawn[1], drawn[3], strict=True)
+    chex.assert_trees_all_equal((drawn[1],), sample(Chain(named)), strict=True)
     assert float(drawn[0].rotation) != float(drawn[1].rotation)
     other = sample(Chain(Affine(rotation=30, draws="other")))[0]
     assert float(other.rotation) != float(drawn[1].rotation)
@@ -197,7 +193,7 @@ def test_a_stream_is_not_the_kind_of_the_same_name():
 
 def test_a_chain_accepts_both_spellings_of_a_key():
     legacy = Chain(TURN).sample(jax.random.PRNGKey(0), SHAPE)
-    assert_same_draws(legacy, sample(Chain(TURN)))
+    chex.assert_trees_all_equal(legacy, sample(Chain(TURN)), strict=True)
 
 
 ONE_PASS = {
@@ -216,6 +212,10 @@ def test_sampling_and_applying_in_one_pass_is_sampling_and_then_applying(name):
     found, expected = chain.sample_and_apply(key, BYTES), chain.apply(chain.sample(key, SHAPE), BYTES)
     assert found.dtype == expected.dtype
     assert np.array_equal(found, expected)
+    params, matrix, after = chain.trace(key, BYTES)
+    chex.assert_trees_all_equal(tuple(params), chain.sample(key, SHAPE), strict=True)
+    np.testing.assert_array_equal(matrix, chain.matrix(tuple(params), SHAPE))
+    np.testing.assert_array_equal(after, expected)
 
 
 # Steps of the user's own.
@@ -249,6 +249,39 @@ def test_a_step_that_changes_the_shape_is_seen_by_the_steps_after_it():
     assert noise.shape == (4, 6, 3)
     assert run(chain, BYTES).shape == (4, 6, 3)
     assert chain.matrix(sample(chain), SHAPE)[:2, 2].tolist() == [-2.0, -3.0]
+
+
+@dataclass(frozen=True, eq=False)
+class Crop(Brightness):
+    """Inherits from a transform that keeps the shape, and does not."""
+
+    def apply(self, params, image):
+        return super().apply(params, image)[:4, :6]
+
+
+def test_a_subclass_of_a_built_in_step_may_change_the_shape():
+    _, affine = sample(Chain(Crop(0.1), Affine(shift=((0.5, 0.5), (0.5, 0.5)))))
+    assert affine.shift.tolist() == [2.0, 3.0]
+
+
+class Down(Transform):
+    """A user's step whose geometry is known."""
+
+    def apply(self, params, image):
+        return jnp.roll(image, 2, axis=0)
+
+    def matrix(self, params, image_shape):
+        return jnp.array([[1.0, 0, -2], [0, 1, 0], [0, 0, 1]])
+
+
+def test_the_matrix_of_a_users_step_is_part_of_the_chains():
+    chain = Chain(Affine(horizontal_flip=1.0), Down(), Affine(shift=((0, 0), (0.5, 0.5))))
+    params, matrix, _ = chain.trace(jax.random.key(0), BYTES)
+    down, right = np.eye(3), np.eye(3)
+    down[0, 2], right[1, 2] = -2, -7
+    expected = np.diag([1.0, -1, 1]) + 13 * np.outer([0, 1, 0], [0, 0, 1])  # a flip about the centre of 14 columns
+    np.testing.assert_allclose(matrix, expected @ down @ right, atol=1e-5)
+    np.testing.assert_array_equal(chain.matrix(params, SHAPE), matrix)
 
 
 def test_what_is_no_transform_is_refused_with_a_remedy():
@@ -290,6 +323,49 @@ def test_a_flip_that_outlives_a_rotation_only_selects_pixels():
     fixed = deterministic(Affine(rotation=10, horizontal_flip=1.0))
     assert np.array_equal(run(fixed, BYTES), BYTES[:, ::-1].astype(np.float32))
     assert deterministic(fixed) == fixed
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Transposed(Affine):
+    """Another map than the options give, and a field of its own."""
+
+    rows: float = 0.0
+
+    def matrix(self, params, image_shape):
+        swap_and_move = jnp.array([[0.0, 1, 0], [1, 0, self.rows], [0, 0, 1]])
+        return super().matrix(params, image_shape) @ swap_and_move
+
+
+class QuarterTurns(Affine):
+    """Draws otherwise than the options say."""
+
+    def sample(self, key, image_shape):
+        return super().sample(key, image_shape)._replace(rotation=jax.random.choice(key, np.float32([1.57, 3.14])))
+
+
+@pytest.mark.parametrize("option", [{}, {"horizontal_flip": 1.0}, {"rotation": 30}])
+def test_a_subclass_with_another_map_keeps_it_in_evaluation(option):
+    square = BYTES[:, :10]
+    fixed = deterministic(Transposed(rows=1.0, keep_aspect=True, draws="own", **option))
+    assert (type(fixed), fixed.rows, fixed.keep_aspect, fixed.draws) == (Transposed, 1.0, True, "own")
+    flipped = square[:, ::-1] if "horizontal_flip" in option else square
+    columns = np.minimum(np.arange(10) + 1, 9)
+    np.testing.assert_allclose(run(fixed, square), flipped[:, columns].swapaxes(0, 1), atol=1e-3)
+
+
+def test_a_subclass_that_draws_otherwise_keeps_its_class_in_evaluation():
+    random = QuarterTurns(rotation=180, vertical_flip=1.0, keep_aspect=True, draws="own")
+    fixed = deterministic(random)
+    assert (type(fixed), fixed.keep_aspect, fixed.draws) == (QuarterTurns, True, "own")
+    result = run(fixed, BYTES)
+    assert result.dtype == run(random, BYTES).dtype == np.float32
+    assert np.array_equal(result, BYTES[::-1])
+
+
+def test_another_option_of_a_transform_for_evaluation_is_checked_and_kept():
+    fixed = deterministic(Affine(rotation=10, horizontal_flip=1.0))
+    assert replace(fixed, vertical_flip=1.0) == Affine(horizontal_flip=1.0, vertical_flip=1.0)
+    assert fixed != Affine(horizontal_flip=1.0)  # which returns bytes
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """One walk over every built-in transform: shape, dtype, jit, vmap, params, and what stands outside."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,11 +72,12 @@ def test_the_shape_is_kept_and_the_dtype_follows_the_rule(name, dtype):
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_one_trace_under_jit_and_vmap_serves_every_batch_and_equals_a_loop(name):
     """To 1e-3 of bytes; a cast at the end may round a value near a tie the other way."""
-    transform, traces = TRANSFORMS[name], []
+    transform = TRANSFORMS[name]
+    chex.clear_trace_counter()
 
     @jax.jit
+    @chex.assert_max_traces(n=1)
     def augment(transform, keys, images):
-        traces.append(name)
         return jax.vmap(lambda key, image: run(transform, key, image))(keys, images)
 
     augment(transform, KEYS[::-1], BATCH[::-1])
@@ -85,7 +87,6 @@ def test_one_trace_under_jit_and_vmap_serves_every_batch_and_equals_a_loop(name)
         difference = np.abs(np.asarray(alone, np.float32) - np.asarray(result, np.float32))
         assert difference.max() <= (1 if name in CASTS else 1e-3)
         assert np.mean(difference > 1e-3) < 0.02
-    assert traces == [name]
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
@@ -104,22 +105,6 @@ def test_params_are_arrays_and_the_same_for_the_same_key(name):
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_the_image_given_is_not_changed(name):
-    image = BATCH[0].copy()
-    run(TRANSFORMS[name], KEYS[0], image)
-    assert np.array_equal(image, BATCH[0])
-
-
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_apply_draws_nothing(name):
-    transform = TRANSFORMS[name]
-    params = transform.sample(KEYS[0], SHAPE)
-    assert np.array_equal(
-        transform.apply(params, jnp.asarray(BATCH[0])), transform.apply(params, jnp.asarray(BATCH[0]))
-    )
-
-
 @pytest.mark.parametrize("name", ["Affine", "SamplewiseNormalize", "Whiten", "Chain"])
 def test_results_agree_with_x64_on(name):
     augment = jax.jit(lambda key, image: run(TRANSFORMS[name], key, image))
@@ -129,8 +114,3 @@ def test_results_agree_with_x64_on(name):
     assert found.dtype == expected.dtype
     difference = np.abs(np.asarray(found, np.float32) - np.asarray(expected, np.float32))
     assert difference.max() <= (1 if name in CASTS else 1e-3)
-
-
-@pytest.mark.parametrize("name", TRANSFORMS)
-def test_the_repr_names_the_class(name):
-    assert repr(TRANSFORMS[name]).startswith(type(TRANSFORMS[name]).__name__ + "(")

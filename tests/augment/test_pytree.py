@@ -4,6 +4,7 @@ import copy
 import pickle
 from dataclasses import FrozenInstanceError, dataclass, replace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,18 +25,17 @@ class Setting(Transform):
         return image
 
 
-def count_traces(*transforms):
-    """How often a step that takes the transform as an argument is traced."""
-    traces = []
+def trace(*transforms, at_most):
+    """Traces a step that takes the transform as an argument, and fails if one program does not serve enough of them."""
+    chex.clear_trace_counter()  # which goes by the name of the function
 
     @jax.jit
+    @chex.assert_max_traces(n=at_most)
     def step(transform, key, image):
-        traces.append(transform)
         return transform.apply(transform.sample(key, image.shape), image)
 
     for transform in transforms:
         jax.eval_shape(step, transform, jax.random.key(0), IMAGE)  # traces as a call does, without compiling
-    return len(traces)
 
 
 # One trace for equal configs.
@@ -54,7 +54,7 @@ EQUAL = [
 
 @pytest.mark.parametrize("equal", EQUAL)
 def test_equal_configs_share_one_trace(equal):
-    assert count_traces(*equal) == 1
+    trace(*equal, at_most=1)
     assert all(other == equal[0] and hash(other) == hash(equal[0]) for other in equal)
 
 
@@ -73,23 +73,24 @@ DIFFERENT = [
 
 @pytest.mark.parametrize("different", DIFFERENT)
 def test_different_configs_are_traced_apart(different):
-    assert count_traces(*different) == len(different)
+    with pytest.raises(AssertionError, match="traced"):
+        trace(*different, at_most=len(different) - 1)
     assert len(set(different)) == len(different)
 
 
 def test_another_value_of_an_array_shares_the_trace_and_changes_the_result():
     first, second = Normalize(MEAN, MEAN), Normalize(2 * MEAN, MEAN)
-    assert count_traces(first, second) == 1
+    trace(first, second, at_most=1)
     step = jax.jit(lambda transform, image: transform.apply((), image))
     assert np.allclose(step(first, IMAGE) - step(second, IMAGE), 1, atol=1e-5)
-    assert count_traces(*(Affine(rotation=np.array(degrees)) for degrees in (1.0, 2.0, 3.0))) == 1
-    assert count_traces(*(Chain(Brightness(np.array([0.9, top])), Rescale(2.0)) for top in (1.0, 2.0))) == 1
+    trace(*(Affine(rotation=np.array(degrees)) for degrees in (1.0, 2.0, 3.0)), at_most=1)
+    trace(*(Chain(Brightness(np.array([0.9, top])), Rescale(2.0)) for top in (1.0, 2.0)), at_most=1)
 
 
 def test_map_is_static_by_identity():
     assert Map(jnp.abs) == Map(jnp.abs)
     assert Map(jnp.abs) != Map(jnp.sqrt)
-    assert count_traces(Map(jnp.abs), Map(jnp.abs)) == 1
+    trace(Map(jnp.abs), Map(jnp.abs), at_most=1)
 
 
 # Leaves.
@@ -128,7 +129,7 @@ def test_leaves_are_named_by_their_fields():
     ],
 )
 def test_any_leaf_at_all_may_stand_in_the_tree(transform):
-    """JAX itself unflattens with None, object() and tracers, which no check at the door may see."""
+    """JAX itself unflattens with None, object() and tracers, which no check of values may see."""
     leaves, structure = jax.tree.flatten(transform)
     for leaf in (None, object(), "x", -1.0, jax.ShapeDtypeStruct((7,), np.float32)):
         rebuilt = jax.tree.unflatten(structure, [leaf] * len(leaves))
@@ -176,7 +177,7 @@ def test_a_mean_may_be_differentiated():
     assert np.allclose(gradient, -20 / 2)
 
 
-def test_a_traced_range_passes_the_door():
+def test_a_traced_range_passes_the_checks():
     bad = jax.jit(
         lambda r: Affine(rotation=r, zoom=(r, 2 * r), horizontal_flip=r).sample(jax.random.key(0), SHAPE).rotation
     )

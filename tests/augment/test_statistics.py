@@ -65,6 +65,38 @@ def test_a_memmap_is_read_in_blocks(tmp_path, monkeypatch):
     assert_numpys(fit_statistics(np.load(path, mmap_mode="r")), BYTES)
 
 
+class Indexed(Sliceable):
+    def __getitem__(self, rows):
+        assert isinstance(rows, slice) or (np.diff(rows) > 0).all()
+        return self.array[rows]
+
+
+@pytest.mark.parametrize("source", [np.asarray, Indexed], ids=["array", "array-like"])
+@pytest.mark.parametrize("rows", [[199, 3, 77, 3, 0], np.arange(150)[::-1], range(200)], ids=["few", "many", "all"])
+def test_rows_choose_the_images_that_count(source, rows, monkeypatch):
+    monkeypatch.setattr("jaxiter.augment._statistics._BLOCK_BYTES", 8 * 60 * 2)  # two images at a time
+    found = fit_statistics(source(BYTES), rows=rows, zca=True)
+    chosen = BYTES[np.asarray(rows)]
+    assert_numpys(found, chosen)
+    np.testing.assert_allclose(found.whitening, fit_statistics(chosen, zca=True).whitening, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        ([], TypeError, r"rows is float64\[0\]; expected a one-dimensional integer array"),
+        (np.zeros(0, int), ValueError, "rows is empty"),
+        (np.ones(200, bool), TypeError, r"np.flatnonzero\(mask\)"),
+        ([[1, 2]], TypeError, r"rows is int64\[1, 2\]"),
+        ([0, 200], ValueError, r"rows runs from 0 to 200; expected \[0, 200\)"),
+        ([-1], ValueError, r"rows runs from -1 to -1; expected \[0, 200\)"),
+    ],
+)
+def test_rows_that_are_not_there_are_refused(rows, error, message):
+    with pytest.raises(error, match=message):
+        fit_statistics(BYTES, rows=rows)
+
+
 def test_without_zca_there_is_no_whitening():
     assert fit_statistics(BYTES).whitening is None
 

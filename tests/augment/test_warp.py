@@ -11,6 +11,8 @@ from scipy import ndimage
 
 from jaxiter import about_centre, affine_warp, compose, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 
+from ..data import each_once, pairwise
+
 FILL_MODES = ["nearest", "constant", "reflect", "mirror", "wrap", "grid-wrap"]
 ORDERS = range(6)
 # Up to SciPy 1.17 "reflect" is filtered otherwise along an axis of fewer than ten pixels: a term too much in the sum.
@@ -70,9 +72,7 @@ def near_a_jump(matrix, shape, fill_mode, order, within, source=None):
 # Against SciPy.
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(*pairwise(shape=SHAPES, fill_mode=FILL_MODES, order=ORDERS))
 def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order):
     image = random_image(shape)
     matrices = [make(*shape[:2]) for make in MATRICES.values()]
@@ -88,8 +88,7 @@ def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order)
         assert difference.max(initial=0) <= tolerance, name
 
 
-@pytest.mark.parametrize("order", [0, 1, 3, 4])
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@pytest.mark.parametrize(*each_once(fill_mode=FILL_MODES, order=[0, 1, 3, 4]))
 def test_a_batch_of_224_pixels_agrees_with_scipy_under_jit_and_vmap(fill_mode, order):
     images = random_image((4, 224, 224, 3))
     thetas, shifts = np.linspace(-0.5, 0.5, 4), np.linspace(-30, 30, 4)

@@ -1,4 +1,4 @@
-"""No test of this room leaves a thread."""
+"""No test of this folder leaves a thread."""
 
 import pytest
 

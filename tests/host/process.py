@@ -62,7 +62,7 @@ def share():
             position = batches.position
     assert position == (1, 2), position
     np.save(FOLDER / f"asked-{RANK}.npy", np.array([len(rows) for rows in counted.asked]))
-    whole = next(stream(loader(images, labels), key))  # without a sharding: the same everywhere, and nobody is asked
+    whole = next(stream(loader(images, labels), key))  # without a sharding: the same everywhere, without communication
     np.savez(FOLDER / f"whole-{RANK}.npz", images=whole[0], labels=whole[1])
     each_axis = NamedSharding(jax.make_mesh((DEVICES,), ("data",)), P("data"))
     np.savez(FOLDER / f"explicit-{RANK}.npz", **own_part([loader(images, labels).batch(key, 0, 0, sharding=each_axis)]))

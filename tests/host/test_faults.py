@@ -41,7 +41,7 @@ FAULTS = {
 @pytest.mark.parametrize("options", [{"prefetch": 0}, {}, {"prefetch": 9}, {"num_threads": 4, "prefetch": 4}])
 @pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_source_is_told_at_its_batch_and_goes_on_once_mended(key, fault, sharded, options):
+def test_a_faulty_source_is_an_error_at_its_batch_and_goes_on_once_mended(key, fault, sharded, options):
     broken, kind, words = FAULTS[fault]
     source = Source(broken)
     sharding = four_devices() if sharded else None
@@ -80,7 +80,7 @@ def test_an_error_that_takes_no_note_arrives_without_one(key):
         assert caught.value is error
 
 
-def test_records_that_change_are_told(key):
+def test_records_that_change_are_an_error(key):
     records = [{"x": np.zeros(2, np.float32), "y": i} for i in range(12)]
     records[7] = {"x": np.zeros(3, np.float32), "y": 7}
     batches = stream(Loader(from_records(records), batch_size=4, shuffle=False), key)
@@ -93,7 +93,7 @@ def test_records_that_change_are_told(key):
     batches.close()
 
 
-def test_a_memmap_that_was_truncated_is_told_and_the_process_lives(key, tmp_path):
+def test_a_memmap_that_was_truncated_is_an_error_and_the_process_lives(key, tmp_path):
     path = tmp_path / "rows"
     array = np.memmap(path, np.int32, "w+", shape=(40, 1000))
     array[:] = np.arange(40)[:, None]
@@ -145,7 +145,7 @@ def test_a_slow_consumer_holds_the_readers_back(key):
             assert len(source.asked) == taken + 3
 
 
-def test_device_put_that_fails_is_told_at_its_batch(key, monkeypatch):
+def test_device_put_that_fails_is_an_error_at_its_batch(key, monkeypatch):
     data, sharding = loader(batch_size=8), four_devices()
     expected = [data.batch(key, 0, step) for step in range(2)]
     working = jax.make_array_from_callback
@@ -159,7 +159,7 @@ def test_device_put_that_fails_is_told_at_its_batch(key, monkeypatch):
     monkeypatch.setattr(jax, "make_array_from_callback", failing)
     with stream(data, key, sharding=sharding, num_epochs=1) as batches:
         np.testing.assert_array_equal(next(batches)[1], expected[0][1])
-        batches.set_state(batches.get_state())  # what was read ahead is let go
+        batches.set_state(batches.get_state())  # what was read ahead is dropped
         fails[0] = True
         with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
             next(batches)

@@ -1,27 +1,108 @@
+import chex
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxiter import image_grid
 
-
-def test_each_row_of_images_is_a_row_of_the_sheet():
-    black, white = np.zeros((2, 3, 4, 1)), np.ones((2, 3, 4, 1))
-    sheet = np.asarray(image_grid([black, white], high=1, scale=2, gap=1))
-    assert sheet.shape == (2 * 6 + 3, 2 * 8 + 3, 3)
-    assert (sheet[1:7, 1:9] == 0).all()
-    assert (sheet[8:14] == 255).all()
-    assert (sheet[0] == 255).all()
+GAP = 2
+BATCH = np.random.default_rng(0).integers(0, 256, (5, 3, 6, 3), np.uint8)
 
 
-def test_values_beyond_the_range_are_clipped():
-    sheet = np.asarray(image_grid([np.array([-9.0, 0.5, 9.0]).reshape(3, 1, 1, 1)], low=0, high=1, gap=0))
-    assert sheet[0, :, 0].tolist() == [0, 128, 255]
+def tiles_of(grid, height, width, lines, columns):
+    """The images of a grid, cut out again by hand."""
+    array = np.asarray(grid)
+    chex.assert_shape(array, (lines * (height + GAP) + GAP, columns * (width + GAP) + GAP, 3))
+    return [
+        [array[top : top + height, left : left + width] for left in range(GAP, array.shape[1], width + GAP)]
+        for top in range(GAP, array.shape[0], height + GAP)
+    ]
 
 
-def test_bad_sheets_are_refused():
-    with pytest.raises(ValueError, match=r"\(1, 2, 2, 2\)"):
-        image_grid([np.zeros((1, 2, 2, 2))])
-    with pytest.raises(ValueError, match="one shape"):
+def one_pixel(value, dtype, **options):
+    """What a grid makes of a pixel, given by its channels or as one number."""
+    value = np.array(value, dtype).reshape(1, 1, 1, -1)
+    return np.asarray(image_grid(value, scale=1, **options))[GAP, GAP].tolist()
+
+
+def test_each_batch_of_a_list_is_a_row():
+    tiles = tiles_of(image_grid([BATCH, BATCH[::-1]], scale=1), 3, 6, 2, 5)
+    np.testing.assert_array_equal(tiles[0], BATCH)
+    np.testing.assert_array_equal(tiles[1], BATCH[::-1])
+
+
+def test_a_batch_is_wrapped_into_columns_on_white():
+    tiles = tiles_of(image_grid(BATCH, columns=2, scale=1), 3, 6, 3, 2)
+    np.testing.assert_array_equal([tile for line in tiles for tile in line][:5], BATCH)
+    assert (tiles[2][1] == 255).all()
+
+
+def test_rows_that_are_wrapped_stay_below_each_other():
+    tiles = tiles_of(image_grid([BATCH, 255 - BATCH], columns=3, scale=1), 3, 6, 4, 3)
+    np.testing.assert_array_equal(tiles[2][0], BATCH[3])
+    np.testing.assert_array_equal(tiles[3][1], 255 - BATCH[4])
+
+
+def test_each_pixel_becomes_a_square():
+    tiles = tiles_of(image_grid(BATCH[:1], scale=3), 9, 18, 1, 1)
+    np.testing.assert_array_equal(tiles[0][0][1::3, 2::3], BATCH[0])
+    assert image_grid(np.zeros((1, 8, 8, 1))).size == (64 + 2 * GAP, 64 + 2 * GAP)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([0.0, 0.5, 1.0]), [0, 128, 255]),  # in [0, 1]
+        (np.array([0.0, 51.0, 102.0]), [0, 51, 102]),  # in [0, 255]
+        (np.array([-2.0, 0.0, 2.0]), [0, 128, 255]),  # from the smallest to the largest
+        (np.array([np.nan, 0.2, np.inf]), [0, 51, 255]),
+        (np.array([100, 200, 40], np.uint8), [100, 200, 40]),
+        (jnp.array([0.0, 0.5, 1.0], jnp.bfloat16), [0, 128, 255]),
+        (np.array([300.0, 300.0, 300.0]), [0, 0, 0]),
+    ],
+)
+def test_the_range_is_found(values, expected):
+    grid = np.asarray(image_grid(values.reshape(3, 1, 1, 1), scale=1))
+    assert grid[GAP, GAP :: 1 + GAP, 0][:3].tolist() == expected
+
+
+def test_rows_of_one_dtype_have_one_range_and_others_their_own():
+    grid = np.asarray(image_grid([np.full((1, 1, 1, 1), value) for value in (1.0, 200.0, np.uint8(100))], scale=1))
+    assert grid[GAP :: 1 + GAP, GAP, 0][:3].tolist() == [1, 200, 100]
+
+
+def test_values_beyond_a_range_are_clipped():
+    grid = np.asarray(image_grid(np.array([-9.0, 0.5, 9.0]).reshape(3, 1, 1, 1), range=(0, 1), scale=1))
+    assert grid[GAP, GAP :: 1 + GAP, 0][:3].tolist() == [0, 128, 255]
+
+
+def test_grey_may_have_no_channel_axis_and_rgba_is_blended_on_white():
+    grey = BATCH[..., :1]
+    np.testing.assert_array_equal(image_grid(grey[..., 0]), image_grid(grey))
+    assert one_pixel([200, 100, 0, 255], np.uint8) == [200, 100, 0]
+    assert one_pixel([200, 100, 0, 0], np.uint8) == [255, 255, 255]
+    assert one_pixel([0.0, 0.5, 1.0, 0.5], np.float32) == [128, 191, 255]
+
+
+def test_masks_are_drawn_in_colours():
+    assert [one_pixel(flag, bool) for flag in (False, True)] == [[0, 0, 0], [255, 255, 255]]
+    colours = [one_pixel(label, np.int32) for label in range(32)]
+    assert colours[:4] == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]  # Pascal VOC's
+    assert len(set(map(tuple, colours))) == 32
+    assert one_pixel(255, np.uint8) == [255, 255, 255]
+    assert one_pixel(16, np.uint8, range=(0, 16)) == [255, 255, 255]
+
+
+def test_what_is_no_image_is_refused():
+    with pytest.raises(ValueError, match=r"images has shape \(1, 2, 2, 2\)"):
+        image_grid(np.zeros((1, 2, 2, 2)))
+    with pytest.raises(ValueError, match=r"images has shape \(32, 32, 3\).*images\[None\]"):
+        image_grid(np.zeros((32, 32, 3)))
+    with pytest.raises(ValueError, match=r"\[\(1, 2, 2\), \(2, 2, 2\)\]; expected .* rows of one shape"):
         image_grid([np.zeros((1, 2, 2, 1)), np.zeros((2, 2, 2, 1))])
+    with pytest.raises(ValueError, match="at least one image"):
+        image_grid(np.zeros((0, 2, 2, 1)))
     with pytest.raises(ValueError, match="low < high"):
-        image_grid([np.zeros((1, 2, 2, 1))], low=1, high=1)
+        image_grid(np.zeros((1, 2, 2, 1)), range=(1, 1))
+    with pytest.raises(ValueError, match="columns is 0; expected 1 or more"):
+        image_grid(np.zeros((1, 2, 2, 1)), columns=0)

@@ -1,7 +1,6 @@
 """The life of a stream: threads, interrupts, closing, dropping, the end of the interpreter, forks."""
 
 import gc
-import math
 import signal
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 
 from jaxiter import Loader, stream
-from jaxiter.host import _stream
 
 from ..data import assert_trees_equal, loader
 from .sources import Source, four_devices, stream_threads, wait_for
@@ -72,17 +70,16 @@ def interrupted_at(line_number, call):
     return False
 
 
-@pytest.mark.parametrize("unhurried", [0.0, math.inf])  # the training is slower, or faster, than the threads
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"prefetch": 0}, {"sharding": four_devices()}, {"resident": True}], ids=str)
-def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options, unhurried, monkeypatch):
-    monkeypatch.setattr(_stream, "_UNHURRIED", unhurried)
+def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options):
     data = loader(size=40, shuffle=False)
     data = data.to_device() if "resident" in options else data
     with stream(data, key, **{name: value for name, value in options.items() if name != "resident"}) as batches:
         next(batches)
         too_late = 0
         for line_number in range(1, 1000):
-            while not all(begun.done() for begun in batches._pending):
+            while not all(pending.done() for pending in batches._pending):
                 time.sleep(0.001)
             before = batches.position
             came = interrupted_at(line_number, lambda: next(batches))
@@ -93,10 +90,11 @@ def test_an_interrupt_at_any_line_leaves_each_place_its_own_batch(key, options, 
             if not came:
                 break
     assert 20 < line_number < 999
-    # An interrupt in the very last lines is one after the batch was handed over; nothing is done there.
+    # An interrupt in the very last lines comes after the position has moved; nothing is done there.
     assert too_late <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"prefetch": 1, "num_threads": 1}, {"prefetch": 3, "num_threads": 2}], ids=str)
 def test_an_interrupt_while_the_first_threads_start_leaves_a_stream_that_goes_on_and_ends(key, options):
     data = loader(size=40, shuffle=False)
@@ -112,7 +110,7 @@ def test_an_interrupt_while_the_first_threads_start_leaves_a_stream_that_goes_on
     assert wait_for(lambda: not stream_threads())
 
 
-def test_a_thread_that_the_system_refuses_is_told_and_started_later(key, monkeypatch):
+def test_a_thread_that_the_system_refuses_is_an_error_and_started_later(key, monkeypatch):
     start, refused = threading.Thread.start, []
 
     def refuse(thread):
@@ -129,16 +127,17 @@ def test_a_thread_that_the_system_refuses_is_told_and_started_later(key, monkeyp
     assert wait_for(lambda: not stream_threads())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"num_threads": 2}, {"sharding": four_devices(), "prefetch": 4}], ids=str)
-def test_closing_from_another_thread_at_any_time_is_told_as_that_and_leaves_no_thread(key, options):
-    data, told = loader(size=4000), []
+def test_closing_from_another_thread_at_any_time_is_an_error_that_says_so_and_leaves_no_thread(key, options):
+    data, errors = loader(size=4000), []
 
     def take(batches):
         try:
             for _ in batches:
                 pass
         except BaseException as error:
-            told.append(error)
+            errors.append(error)
 
     for trial in range(100):
         batches = stream(data, key, **options)
@@ -148,8 +147,8 @@ def test_closing_from_another_thread_at_any_time_is_told_as_that_and_leaves_no_t
         batches.close()
         taker.join(20)
         assert not taker.is_alive()
-    assert {(type(error), "the stream is closed" in str(error)) for error in told} == {(ValueError, True)}
-    assert len(told) == 100
+    assert {(type(error), "the stream is closed" in str(error)) for error in errors} == {(ValueError, True)}
+    assert len(errors) == 100
     assert wait_for(lambda: not stream_threads())
 
 
@@ -172,31 +171,31 @@ def test_threads_that_share_a_stream_get_every_batch_once_between_them(key, opti
     assert sorted(seen) == list(range(0, 400, 4))
 
 
-def test_who_waits_while_another_thread_closes_is_told_so(key):
+def test_who_waits_while_another_thread_closes_gets_an_error_that_says_so(key):
     class Slow(Source):
         def __getitem__(self, index):
             time.sleep(0.3)
             return np.stack([index, index], 1).astype(np.float32)
 
-    batches, told = stream(Loader(Slow(None), batch_size=4), key, prefetch=3), []
+    batches, errors = stream(Loader(Slow(None), batch_size=4), key, prefetch=3), []
 
     def take():
         try:
             for _ in batches:
                 pass
         except ValueError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     taker = threading.Thread(target=take)
     taker.start()
     time.sleep(0.1)
     batches.close()
     taker.join()
-    assert "the stream is closed" in told[0]
+    assert "the stream is closed" in errors[0]
 
 
 def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
-    monkeypatch.setattr("jaxiter.host._pool._PATIENCE", 0.2)
+    monkeypatch.setattr("jaxiter.host._prefetch._PATIENCE", 0.2)
     release = threading.Event()
 
     class Hanging(Source):
@@ -205,13 +204,13 @@ def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
             return np.stack([index, index], 1).astype(np.float32)
 
     batches = stream(Loader(Hanging(None), batch_size=4), key)
-    told = []
+    errors = []
 
     def take():
         try:
             next(batches)
         except ValueError as error:
-            told.append(str(error))
+            errors.append(str(error))
 
     taker = threading.Thread(target=take)
     taker.start()
@@ -222,7 +221,7 @@ def test_closing_waits_for_a_read_that_hangs_but_not_for_ever(key, monkeypatch):
     assert stream_threads()
     release.set()  # and the thread is gone with its read
     taker.join()
-    assert "the stream is closed" in told[0]
+    assert "the stream is closed" in errors[0]
 
 
 def test_abandoned_streams_are_collected_with_their_threads(key):
@@ -285,6 +284,7 @@ BEGIN = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
 @pytest.mark.parametrize("end", ["pass", "raise KeyError('mine')", "raise SystemExit(3)", "os.kill(os.getpid(), 2)"])
 def test_the_interpreter_ends_at_once_with_a_stream_open(seconds, end):
@@ -298,6 +298,7 @@ def test_the_interpreter_ends_at_once_with_a_stream_open(seconds, end):
     assert words or not done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wait", ["", "; gc.collect(); time.sleep(0.05)"])
 def test_the_interpreter_ends_well_after_a_loop_that_was_left_early(wait):
     """The stream is dropped, and a thread still runs one of JAX's programs."""
@@ -311,6 +312,7 @@ def test_the_interpreter_ends_well_after_a_loop_that_was_left_early(wait):
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_read_that_hangs_does_not_keep_the_interpreter():
     begun = time.monotonic()
     done = run(f"{BEGIN}\n    source.seconds = 3000\n    next(batches); time.sleep(0.5); print('made')")
@@ -325,7 +327,7 @@ FORK = (
     import threading, warnings
     warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)  # of JAX, that this may hang
     warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)  # of Python 3.12
-    def tell_a_child():
+    def check_a_child():
         child = os.fork()
         if not child:
             signal.alarm(10)
@@ -339,7 +341,8 @@ FORK = (
 )
 
 
-def test_after_a_fork_while_another_thread_waits_the_child_is_told():
+@pytest.mark.slow
+def test_after_a_fork_while_another_thread_waits_the_child_gets_an_error():
     done = run(
         FORK
         + """
@@ -348,7 +351,7 @@ def test_after_a_fork_while_another_thread_waits_the_child_is_told():
     waiting = threading.Thread(target=lambda: next(batches))
     waiting.start()
     time.sleep(0.2)
-    tell_a_child()
+    check_a_child()
     waiting.join()
     batches.close()
     """
@@ -356,11 +359,12 @@ def test_after_a_fork_while_another_thread_waits_the_child_is_told():
     assert done.returncode == 0, done.stderr
 
 
-def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
+@pytest.mark.slow
+def test_after_a_fork_the_child_gets_an_error_and_the_parent_goes_on():
     done = run(
         FORK
         + """
-    tell_a_child()
+    check_a_child()
     child = os.fork()
     if not child:
         batches.close()
@@ -377,6 +381,7 @@ def test_after_a_fork_the_child_is_told_and_the_parent_goes_on():
     assert done.stdout.strip() == "(0, 21)"
 
 
+@pytest.mark.slow
 def test_ten_thousand_batches_leave_no_growth():
     """Resident memory over 10,000 batches; a batch that were kept would be 50 kB each."""
     done = run("""

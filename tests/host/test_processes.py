@@ -14,8 +14,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxiter import Affine, Chain, Loader, Map, Normalize
-from jaxiter.host._process_check import _digest, of_stream
+from jaxiter import Affine, Chain, Loader, Map, Normalize, stream
+from jaxiter.host._process_check import _digest, stream_fields
 
 from . import process_data as shared
 
@@ -80,6 +80,7 @@ def alone():
     return [(*loader.batch(key, *place), loader.mask(place[1])) for place in places]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("count", [2, 4])
 def test_any_number_of_processes_has_the_batches_of_one(count, tmp_path, alone):
@@ -105,6 +106,7 @@ def test_any_number_of_processes_has_the_batches_of_one(count, tmp_path, alone):
     np.testing.assert_array_equal(labels, alone[0][1])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_number_of_processes_may_change_between_runs(tmp_path, alone):
     (tmp_path / "start").write_text("0 5")
@@ -117,6 +119,7 @@ def test_the_number_of_processes_may_change_between_runs(tmp_path, alone):
     assert (tmp_path / "start").read_text() == "2 0"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_steps_that_reduce_pass_over_divided_data(tmp_path):
     run("divided", 2, tmp_path)
@@ -127,8 +130,9 @@ def test_steps_that_reduce_pass_over_divided_data(tmp_path):
         np.testing.assert_allclose(json.loads((tmp_path / f"totals-{rank}").read_text()), [expected] * 2, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
-def test_processes_that_differ_are_all_told_in_what(tmp_path):
+def test_processes_that_differ_all_say_in_what(tmp_path):
     run("disagree", 2, tmp_path)
     for rank in range(2):
         said = (tmp_path / f"error-{rank}").read_text()
@@ -140,6 +144,7 @@ def test_processes_that_differ_are_all_told_in_what(tmp_path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("killed", [0, 1])
 def test_when_a_process_dies_the_others_end_with_jaxs_words(tmp_path, killed):
@@ -172,6 +177,7 @@ DIFFERENT = {
     "key": {"key": jax.random.key(1)},
     "position": {"position": (0, 1)},
     "num_epochs": {"num_epochs": 3},
+    "prefetch": {"prefetch": 3},
     "with_mask": {"with_mask": True},
     "sharding": {"sharding": NamedSharding(Mesh(np.array(jax.devices()[:4]), ("data",)), P())},
     "batch_size": {"loader": Loader(shared.data(), batch_size=4)},
@@ -183,27 +189,26 @@ DIFFERENT = {
 }
 
 
+def fields_of(loader, key=None, position=(0, 0), **options):
+    sharding = NamedSharding(Mesh(np.array(jax.devices()[:4]), ("data",)), P("data"))
+    made = stream(loader, jax.random.key(0) if key is None else key, **{"sharding": sharding, **options})
+    return stream_fields(made._settings, position)
+
+
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_whatever_decides_a_stream_is_compared(name):
-    def told(**changes):
-        sharding = NamedSharding(Mesh(np.array(jax.devices()[:4]), ("data",)), P("data"))
-        own = {"loader": Loader(shared.data(), batch_size=8), "key": jax.random.key(0), "position": (0, 0)}
-        return of_stream(**{**own, "num_epochs": None, "with_mask": False, "sharding": sharding, **changes})
-
-    assert [
-        field for field in told() if _digest(told()[field]).tolist() != _digest(told(**DIFFERENT[name])[field]).tolist()
-    ] == [name]
+    loader = Loader(shared.data(), batch_size=8)
+    one, other = fields_of(loader), fields_of(**{"loader": loader, **DIFFERENT[name]})
+    assert [field for field in one if _digest(one[field]).tolist() != _digest(other[field]).tolist()] == [name]
 
 
-def test_functions_and_arrays_of_equal_configs_are_told_alike():
+def test_functions_and_arrays_of_equal_configs_compare_equal():
     """Other processes have them at other addresses."""
 
-    def told(mean):
+    def augment_field(mean):
         augment = Chain(Map(np.negative), Normalize(mean, np.ones(3)))
-        loader = Loader(shared.data(), batch_size=8, augment=augment)
-        sharding = NamedSharding(Mesh(np.array(jax.devices()[:4]), ("data",)), P("data"))
-        return of_stream(loader, jax.random.key(0), (0, 0), None, False, sharding)["augment"]
+        return fields_of(Loader(shared.data(), batch_size=8, augment=augment))["augment"]
 
-    assert _digest(told(np.zeros(3))).tolist() == _digest(told(np.zeros(3))).tolist()
-    assert _digest(told(np.zeros(3))).tolist() != _digest(told(np.full(3, 0.5))).tolist()
-    assert "0x" not in told(np.zeros(3))[0]
+    assert _digest(augment_field(np.zeros(3))).tolist() == _digest(augment_field(np.zeros(3))).tolist()
+    assert _digest(augment_field(np.zeros(3))).tolist() != _digest(augment_field(np.full(3, 0.5))).tolist()
+    assert "0x" not in repr(augment_field(np.zeros(3))[0])

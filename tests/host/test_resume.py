@@ -5,10 +5,8 @@ import signal
 import subprocess
 import sys
 
-import flax.serialization
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 
 from jaxiter import Loader, stream
@@ -74,6 +72,7 @@ KILLED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("killed", KILLED)
 def test_killed_and_resumed_it_shows_just_what_is_missing(killed, tmp_path, whole):
@@ -82,7 +81,10 @@ def test_killed_and_resumed_it_shows_just_what_is_missing(killed, tmp_path, whol
     assert run(tmp_path / "log") == whole
 
 
+@pytest.mark.extras
 def test_a_state_goes_through_flax_and_its_key_too(key):
+    import flax.serialization
+
     for made in (key, jax.random.PRNGKey(7)):
         with stream(loader(), made) as batches:
             for _ in range(8):
@@ -108,7 +110,10 @@ def test_a_state_goes_through_json_and_its_key_too(key):
         assert_trees_equal(next(batches), expected)
 
 
+@pytest.mark.extras
 def test_a_state_goes_through_orbax_and_its_key_too(key, tmp_path):
+    import orbax.checkpoint as ocp
+
     with stream(loader(), key) as batches:
         for _ in range(8):
             next(batches)

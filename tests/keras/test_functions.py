@@ -5,6 +5,7 @@ import pytest
 
 from jaxiter import keras
 
+from ..data import pairwise
 from .reference import image_utils, legacy
 from .test_generator import pictures, same_but_for_ties
 
@@ -43,9 +44,13 @@ PARAMS = [
 ]
 
 
-@pytest.mark.parametrize("params", PARAMS, ids=lambda params: "+".join(params))
-@pytest.mark.parametrize("axes", [(1, 2, 0), (0, 1, 2), (2, 1, 0), (1, 0, 2)])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int32", "int64"])
+@pytest.mark.parametrize(
+    *pairwise(
+        params=PARAMS,
+        axes=[(1, 2, 0), (0, 1, 2), (2, 1, 0), (1, 0, 2)],
+        dtype=["float32", "float64", "uint8", "int32", "int64"],
+    )
+)
 def test_an_affine_transform_is_keras_on_any_axes(params, axes, dtype):
     image = pictures((7, 9, 8), dtype=dtype)
     arguments = params | dict(zip(("row_axis", "col_axis", "channel_axis"), axes, strict=True))
@@ -88,10 +93,14 @@ def test_whole_numbers_in_exact_arithmetic_lose_no_level_of_brightness():
         np.testing.assert_array_equal(ours.apply_transform(image, params), theirs.apply_transform(image, params))
 
 
-@pytest.mark.parametrize("scale", [False, True])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("bounds", [(0, 255), (0, 1), (-2, 2), (5, 300), (7, 7), (-7, -7)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    *pairwise(
+        scale=[False, True],
+        channels=[1, 3, 4],
+        bounds=[(0, 255), (0, 1), (-2, 2), (5, 300), (7, 7), (-7, -7)],
+        dtype=["float32", "float64"],
+    )
+)
 def test_brightness_is_pillows_to_the_bit(scale, channels, bounds, dtype):
     low, high = bounds
     image = (low + pictures((9, 8, channels)) / 255 * (high - low)).astype(dtype)

@@ -9,6 +9,7 @@ import pytest
 import jaxiter
 from jaxiter.keras import ImageDataGenerator
 
+from ..data import pairwise
 from .reference import legacy
 
 # SciPy's old name for affine_transform, which Keras still uses.
@@ -143,9 +144,13 @@ def test_without_a_seed_parameters_differ_and_numpys_global_stream_is_untouched(
     assert np.array_equal(before, np.random.get_state()[1])
 
 
-@pytest.mark.parametrize("fill_mode", ["nearest", "constant", "reflect", "wrap"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
-@pytest.mark.parametrize("order", [0, 1, 2, 3, 5])
+@pytest.mark.parametrize(
+    *pairwise(
+        fill_mode=["nearest", "constant", "reflect", "wrap"],
+        dtype=[np.float32, np.float64, np.uint8],
+        order=[0, 1, 2, 3, 5],
+    )
+)
 def test_apply_transform_gives_keras_picture_to_a_rounding_edge(fill_mode, dtype, order):
     ours, theirs = both(**EVERYTHING, fill_mode=fill_mode, cval=17.0, interpolation_order=order)
     image = pictures((12, 17, 3), dtype=dtype)
@@ -192,9 +197,7 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("steps", STEPS, ids=lambda steps: "+".join(steps))
-@pytest.mark.parametrize("count", [40, 150])
+@pytest.mark.parametrize(*pairwise(steps=STEPS, data_format=["channels_last", "channels_first"], count=[40, 150]))
 def test_fit_and_standardize_give_keras_figures(steps, data_format, count):
     ours, theirs = both(**steps, data_format=data_format)
     images = pictures((count, 6, 5, 3))

@@ -200,6 +200,7 @@ for dataset in (it, later):
 """
 
 
+@pytest.mark.slow
 def test_keras_may_come_later_is_never_imported_by_us_and_may_not_fork():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr

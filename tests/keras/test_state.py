@@ -79,6 +79,7 @@ def test_an_iterator_may_be_set_back():
     assert [next(it)[1].tolist() for _ in range(4)] == first
 
 
+@pytest.mark.slow
 def test_another_process_goes_on():
     it = flow()
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""What is refused at the door, with what was got, what was expected and what to do."""
+"""What is refused when a Loader is made or called, with what was got, what was expected and what to do."""
 
 import jax
 import numpy as np
@@ -65,7 +65,7 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize(("data", "options", "error", "words"), BAD_INPUT.values(), ids=BAD_INPUT)
-def test_bad_input_is_refused_at_the_door(data, options, error, words):
+def test_bad_input_is_refused(data, options, error, words):
     with pytest.raises(error, match=words):
         Loader(data, **{"batch_size": 2, **options})
 

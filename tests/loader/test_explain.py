@@ -1,4 +1,4 @@
-"""What became of one example, told."""
+"""What became of one example, shown."""
 
 import numpy as np
 import pytest
@@ -12,12 +12,12 @@ def test_explain_shows_what_the_batch_holds(key):
     data = loader(shuffle=False)
     images, labels = data.batch(key, 3, 2)
     for place, row in enumerate(labels.tolist()):
-        told = explain(data, key, 3, row)
-        np.testing.assert_allclose(told.after[0], images[place], rtol=0, atol=1e-6)
-        np.testing.assert_array_equal(told.before[0], data.data[0][row])
-        np.testing.assert_allclose(data.augment.apply(told.params, told.before[0]), images[place], rtol=0, atol=1e-6)
-        assert told.matrix.shape == (3, 3)
-        assert int(told.after[1]) == row
+        shown = explain(data, key, 3, row)
+        np.testing.assert_allclose(shown.after[0], images[place], rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(shown.before[0], data.data[0][row])
+        np.testing.assert_allclose(data.augment.apply(shown.params, shown.before[0]), images[place], rtol=0, atol=1e-6)
+        assert shown.matrix.shape == (3, 3)
+        assert int(shown.after[1]) == row
 
 
 def test_what_is_explained_has_the_form_in_which_augment_was_given(key):
@@ -25,25 +25,25 @@ def test_what_is_explained_has_the_form_in_which_augment_was_given(key):
     single, chain = Affine(rotation=5), Chain(Affine(rotation=5))
     data = (images, labels)
     for given in (single, chain, (single, None), (chain, None), None):
-        shown = Loader(data, batch_size=2, augment=given)
-        told = explain(shown, key, 0, 1)
-        assert shown.augment == ((None, None) if given is None else given)
-        params = told.params[0] if type(given) is tuple or given is None else told.params
+        data_loader = Loader(data, batch_size=2, augment=given)
+        shown = explain(data_loader, key, 0, 1)
+        assert data_loader.augment == ((None, None) if given is None else given)
+        params = shown.params[0] if type(given) is tuple or given is None else shown.params
         if given is not None:
-            assert ("theta" in getattr(params, "_fields", ())) == (single is given or given == (single, None))
+            assert ("rotation" in getattr(params, "_fields", ())) == (single is given or given == (single, None))
             transform = given[0] if type(given) is tuple else given
-            np.testing.assert_allclose(transform.apply(params, told.before[0]), told.after[0], rtol=0, atol=1e-4)
+            np.testing.assert_allclose(transform.apply(params, shown.before[0]), shown.after[0], rtol=0, atol=1e-4)
         else:
-            assert told.params == told.matrix == (None, None)
+            assert shown.params == shown.matrix == (None, None)
 
 
 def test_explains_matrix_moves_points_as_the_picture_moves(key):
     image = np.zeros((1, 33, 33, 1), np.float32)
     image[0, 10, 20] = 1.0
     aug = Chain(Affine(rotation=(30, 30)), Affine(shift=((0.2, 0.2), (-0.1, -0.1)), zoom=(1.5, 1.5)))
-    told = explain(Loader(image, batch_size=1, augment=aug), key, 0, 0)
-    row, col, _ = np.linalg.inv(told.matrix) @ [10, 20, 1]
-    found = np.unravel_index(np.argmax(told.after[..., 0]), (33, 33))
+    shown = explain(Loader(image, batch_size=1, augment=aug), key, 0, 0)
+    row, col, _ = np.linalg.inv(shown.matrix) @ [10, 20, 1]
+    found = np.unravel_index(np.argmax(shown.after[..., 0]), (33, 33))
     assert abs(found[0] - row) <= 1
     assert abs(found[1] - col) <= 1
 
@@ -56,10 +56,10 @@ def test_explain_refuses_rows_that_are_not_there(key):
 def test_explain_follows_functions_that_want_the_images_own_dtype(key):
     images, _ = pictures()
     aug = Chain(Map(_invert), Affine(rotation=10), Map(_invert_floats), Affine(shift=0.1))
-    told = explain(Loader(images, batch_size=4, augment=aug, shuffle=False), key, 0, 2)
+    shown = explain(Loader(images, batch_size=4, augment=aug, shuffle=False), key, 0, 2)
     batch = Loader(images, batch_size=4, augment=aug, shuffle=False).batch(key, 0, 0)
-    np.testing.assert_allclose(told.after, batch[2], rtol=0, atol=1e-3)
-    assert told.matrix.shape == (3, 3)
+    np.testing.assert_allclose(shown.after, batch[2], rtol=0, atol=1e-3)
+    assert shown.matrix.shape == (3, 3)
 
 
 def _invert(image):

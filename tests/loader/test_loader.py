@@ -1,8 +1,10 @@
 """The Loader as users meet it: shapes, remainders, masks, rows, keys and the pytree."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxiter import Affine, Cast, Chain, Loader, Map, Normalize, Rescale, deterministic, scan_epoch
 from jaxiter._keys import AUGMENT as AUGMENT_ROLE
@@ -116,17 +118,6 @@ def test_step_keys_differ_and_keep_the_spelling_of_the_key(key):
     assert legacy.tolist() == jax.random.key_data(data.step_key(key, 1, 2)).tolist()
 
 
-def test_a_users_own_folded_keys_never_meet_the_loaders(key):
-    data = loader()
-    own = {
-        tuple(jax.random.key_data(jax.random.fold_in(jax.random.fold_in(key, e), s)).tolist())
-        for e in range(5)
-        for s in range(5)
-    }
-    ours = {tuple(jax.random.key_data(data.step_key(key, e, s)).tolist()) for e in range(5) for s in range(5)}
-    assert not own & ours
-
-
 def test_a_loader_is_a_pytree_of_its_arrays_alone():
     data = loader()
     assert [leaf is mine for leaf, mine in zip(jax.tree.leaves(data), data.data, strict=True)] == [True, True]
@@ -211,16 +202,62 @@ def _add_labels(total, batch):
 
 
 def test_scan_epoch_traces_its_step_once_over_epochs(key):
-    traces = []
-
+    @chex.assert_max_traces(1)
     def step(carry, batch):
-        traces.append(1)
         return carry, batch[1].sum()
 
     data = loader(size=26).to_device()
     for epoch in range(3):
         scan_epoch(step, 0, data, key, epoch)
-    assert len(traces) == 1
+
+
+CHANGES = {
+    "batch_size": {"batch_size": 5},
+    "augment": {"augment": (Rescale(0.5), None)},
+    "no augment": {"augment": None},
+    "order": {"shuffle": False, "remainder": "keep"},
+    "rows": {"rows": np.array([20, 3, 11, 7, 3])},
+    "all rows": {"rows": None, "remainder": "pad"},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_replaced_settings_give_the_loader_made_with_them(key, change):
+    own = {"batch_size": 4, "augment": (AUGMENT, None), "rows": np.arange(21)}
+    expected = Loader(pictures(), **(own | CHANGES[change]))
+    replaced = Loader(pictures(), **own).replace(**CHANGES[change])
+    assert (len(replaced), replaced.augment, repr(replaced)) == (len(expected), expected.augment, repr(expected))
+    assert_trees_equal(list(replaced.epoch(key, 1)), list(expected.epoch(key, 1)))
+
+
+def test_replace_checks_settings_and_does_not_look_at_the_data_again(key):
+    data = loader(remainder="pad")
+    data.data[0].setflags(write=False)
+    assert data.replace(batch_size=5).data is data.data
+    for settings, error, words in [
+        (
+            {"batch": 3},
+            TypeError,
+            "got batch; expected some of batch_size, augment, shuffle, remainder, rows",
+        ),
+        ({"data": 3}, TypeError, "replace.. got data"),
+        ({"batch_size": 0}, ValueError, "batch_size is 0; expected at least 1"),
+        ({"rows": [23]}, ValueError, "rows runs from 23 to 23"),
+        ({"batch_size": 24, "remainder": "drop"}, ValueError, "23 examples and batch_size is 24"),
+        ({"augment": (AUGMENT, AUGMENT)}, ValueError, r"data\[1\] has shape \(23,\)"),
+    ]:
+        with pytest.raises(error, match=words):
+            data.replace(**settings)
+
+
+def test_replace_works_under_jit_and_vmap(key):
+    data = loader().to_device()
+    small = jax.jit(lambda data, rows: data.replace(batch_size=2, rows=rows).batch(key, 0, 1))(data, np.arange(9))
+    assert_trees_close(small, data.replace(batch_size=2, rows=np.arange(9)).batch(key, 0, 1))
+    many = np.stack([np.arange(9), np.arange(9)[::-1]])
+    labels = jax.vmap(lambda rows: data.replace(rows=rows, augment=None).batch(key, 0, 1)[1])(many)
+    assert labels[1].tolist() == (8 - labels[0]).tolist()
 
 
 def test_a_loader_prints_what_it_holds():

@@ -8,13 +8,9 @@ import textwrap
 import tracemalloc
 from collections import UserDict
 
-import grain
-import h5py
 import jax
 import numpy as np
 import pytest
-import tensorstore
-import zarr
 
 from jaxiter import Affine, Chain, Loader, _host_rows, explain, fit_statistics, from_records, stream
 
@@ -24,7 +20,7 @@ IMAGES, LABELS = pictures(size=50)
 ORDERED = Chain(Affine(horizontal_flip=True))
 
 
-class Records(grain.sources.RandomAccessDataSource if hasattr(grain, "sources") else object):
+class Records:
     """As Grain's sources are: a length, and one example at an integer."""
 
     def __init__(self, images=IMAGES, labels=LABELS):
@@ -40,18 +36,24 @@ class Records(grain.sources.RandomAccessDataSource if hasattr(grain, "sources") 
 
 
 def hdf5(folder):
+    import h5py
+
     with h5py.File(folder / "images.h5", "w") as file:
         file["images"] = IMAGES
     return h5py.File(folder / "images.h5")["images"]
 
 
 def zarr_array(folder):
+    import zarr
+
     array = zarr.create_array(folder / "images.zarr", shape=IMAGES.shape, dtype=IMAGES.dtype, chunks=(4, 6, 5, 3))
     array[:] = IMAGES
     return array
 
 
 def tensor_store(folder):
+    import tensorstore
+
     zarr_array(folder)
     store = {"driver": "file", "path": str(folder / "images.zarr")}
     return tensorstore.open({"driver": "zarr3", "kvstore": store}).result()
@@ -76,9 +78,12 @@ SOURCES = {
     "column": lambda folder: from_records(Records())[0],
     "fortran": lambda folder: np.asfortranarray(IMAGES),
 }
+NEED_EXTRAS = {"hdf5", "zarr", "tensorstore"}
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "source", [pytest.param(name, marks=[pytest.mark.extras] if name in NEED_EXTRAS else []) for name in SOURCES]
+)
 @pytest.mark.parametrize("num_threads", [1, 3])
 def test_every_source_gives_the_batches_of_the_array(source, num_threads, key, tmp_path):
     expected = Loader((IMAGES, LABELS), batch_size=8, augment=(ORDERED, None))
@@ -146,7 +151,7 @@ TRUNCATED = {
 
 @pytest.mark.parametrize("offset", [0, 9001])
 @pytest.mark.parametrize("use", TRUNCATED)
-def test_a_truncated_file_is_told_wherever_it_is_read(use, offset, key, tmp_path):
+def test_a_truncated_file_is_an_error_wherever_it_is_read(use, offset, key, tmp_path):
     """Elsewhere this ends the process, with SIGBUS."""
     array = memmap(tmp_path, offset=offset)
     TRUNCATED[use](array, key)
@@ -155,11 +160,11 @@ def test_a_truncated_file_is_told_wherever_it_is_read(use, offset, key, tmp_path
         TRUNCATED[use](array, key)
 
 
-def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path):
+def test_just_the_rows_that_are_read_are_announced(monkeypatch, tmp_path):
     array = np.memmap(tmp_path / "rows", np.uint8, "w+", offset=100, shape=(400, 5000))
     announced = []
 
-    class Told:
+    class Mapping:
         def madvise(self, advice, start, length):
             assert advice == mmap.MADV_WILLNEED
             assert start % mmap.PAGESIZE == 0
@@ -167,7 +172,7 @@ def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path
 
     rows = np.array([300, 2, 2, 41])
     mapping, _ = _host_rows._mapping_of(array[1:])
-    _host_rows._announce(Told(), array[1:], rows, _host_rows._offset_in(mapping, array[1:]))
+    _host_rows._announce(Mapping(), array[1:], rows, _host_rows._offset_in(mapping, array[1:]))
     for row, (start, stop) in zip([3, 42, 301], announced, strict=True):
         first = 100 + 5000 * row
         assert first - mmap.PAGESIZE < start <= first
@@ -175,7 +180,7 @@ def test_the_system_is_told_of_just_the_rows_that_are_read(monkeypatch, tmp_path
 
 
 def test_a_memmap_that_is_written_to_keeps_what_was_written(key, tmp_path, monkeypatch):
-    """Pages are let go after reading; those of a private mapping hold what no file has."""
+    """Pages are released after reading; those of a private mapping hold what no file has."""
     monkeypatch.setattr("jaxiter._host_rows._RELEASE", 0)
     for mode in ("c", "r+"):
         array = memmap(tmp_path, mode)
@@ -186,13 +191,18 @@ def test_a_memmap_that_is_written_to_keeps_what_was_written(key, tmp_path, monke
             np.testing.assert_array_equal(seen, 255 - IMAGES)
 
 
-def test_a_source_of_examples_is_taken_as_it_is_and_each_is_read_once(key):
-    source = Records()
-    for data in (Loader(source, batch_size=8), Loader(grain.MapDataset.source(source), batch_size=8)):
-        source.asked.clear()
-        batch = data.batch(key, 0, 0)
-        assert_trees_equal(batch, Loader((IMAGES, LABELS), batch_size=8).batch(key, 0, 0))
-        assert source.asked == sorted(np.asarray(batch[1]).tolist())
+@pytest.mark.parametrize("of_grain", [False, pytest.param(True, marks=pytest.mark.extras)])
+def test_a_source_of_examples_is_taken_as_it_is_and_each_is_read_once(of_grain, key):
+    source = whole = Records()
+    if of_grain:
+        import grain
+
+        whole = grain.MapDataset.source(source)
+    data = Loader(whole, batch_size=8)
+    source.asked.clear()
+    batch = data.batch(key, 0, 0)
+    assert_trees_equal(batch, Loader((IMAGES, LABELS), batch_size=8).batch(key, 0, 0))
+    assert source.asked == sorted(np.asarray(batch[1]).tolist())
 
 
 def test_records_beside_arrays_and_two_sources_at_once(key):
@@ -217,6 +227,7 @@ def test_sources_that_are_none_are_refused():
         from_records([{"x": {1}}])
 
 
+@pytest.mark.slow
 def test_ten_gigabytes_stream_through_a_small_resident_set(tmp_path):
     """A sparse file of 10 GB; every batch comes from all over it, and 1.3 GB of it are looked at."""
     code = """
@@ -245,7 +256,7 @@ def test_ten_gigabytes_stream_through_a_small_resident_set(tmp_path):
     os.remove(tmp_path / "sparse")
     size, _, growth = map(float, done.stdout.split())
     assert size > 10
-    assert growth < 200  # MB; without letting pages go it is several thousand
+    assert growth < 200  # MB; without releasing pages it is several thousand
 
 
 def test_a_number_of_a_record_that_does_not_fit_is_refused(key):
@@ -257,11 +268,11 @@ def test_a_number_of_a_record_that_does_not_fit_is_refused(key):
 
 
 def test_a_plain_array_over_a_mapped_file_is_read_as_the_memmap(tmp_path, monkeypatch):
-    """Its pages are let go as well."""
-    let_go = []
-    monkeypatch.setattr(_host_rows, "_release", lambda array, num_rows: let_go.append(num_rows))
+    """Its pages are released as well."""
+    released = []
+    monkeypatch.setattr(_host_rows, "_release", lambda array, num_rows: released.append(num_rows))
     Loader(np.asarray(memmap(tmp_path)), batch_size=4).batch(jax.random.key(0), 0, 0)
-    assert let_go == [4]
+    assert released == [4]
 
 
 def test_a_traced_step_over_a_source_is_refused(key):

@@ -241,15 +241,3 @@ def _filled(xp: Any, result: Any, inside: Any, fill_mode: str, cval: Any) -> Any
 def is_bounded(image: Any, order: int) -> bool:
     """Whether bounds on the matrix make a faster program for such an image."""
     return order <= 1 and image.size < 2**30
-
-
-def warp(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int) -> Any:
-    return resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order)
-
-
-def is_planned(image: Any, order: int) -> bool:
-    return is_bounded(image, order)
-
-
-def resample_planned(image: Any, matrix: Any, fill_mode: str, cval: Any, order: int, plan: FixedPoint) -> Any:
-    return resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, bounds=plan)

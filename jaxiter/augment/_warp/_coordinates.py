@@ -73,9 +73,6 @@ class MatrixBounds(NamedTuple):
         window = _window(offset[1], source_size[1]) if shifts else None
         return FixedPoint(bits, aligned, bool((farthest < 2 * (sides - 1)).all()), window, self.is_whole)
 
-    def plan(self, height: int, width: int) -> FixedPoint | None:
-        return self.fixed_point((height, width))
-
 
 def matrix_bounds(linear: Any, offset: Any, *, is_whole: bool = False) -> MatrixBounds:
     """`MatrixBounds` of arrays: hashable, as a static argument has to be."""

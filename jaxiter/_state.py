@@ -1,0 +1,35 @@
+"""Validation of a saved state, shared by `stream` and Keras' iterators."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+
+def check_state(state: Any, expected: Mapping[str, object], needed: Collection[str], *, remedy: str) -> dict[str, Any]:
+    """`state`, if it fits the iterator that it is to be restored to.
+
+    Args:
+        state: What `get_state()` returned, possibly after a round trip through JSON.
+        expected: Fields whose values must be equal, with the values of this iterator.
+        needed: Names of further fields, whose values the caller checks.
+        remedy: Last sentence of the error about values that differ.
+
+    Raises:
+        TypeError: If state is no dict.
+        ValueError: If a field is missing or differs; all of them are named.
+    """
+    if not isinstance(state, dict):
+        raise TypeError(f"state is {state!r}; expected the dict that get_state() gave.")
+    missing = [name for name in (*needed, *expected) if name not in state]
+    lacks = [f"state lacks {', '.join(missing)}"] if missing else []
+    wrong = [
+        f"{name} is {state[name]!r}, here {value!r}"
+        for name, value in expected.items()
+        if name in state and state[name] != value
+    ]
+    if wrong:
+        raise ValueError(f"state was taken from another iterator: {'; '.join(lacks + wrong)}. {remedy}")
+    if missing:
+        raise ValueError(f"{lacks[0]}; expected what get_state() gave.")
+    return state

@@ -1,0 +1,52 @@
+"""What counts as a transform: a `Transform`, or an object with `sample` and `apply`, which is wrapped in one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .._keys import Key
+from ._transform import Params, Transform
+
+
+def is_transform(value: object) -> bool:
+    return isinstance(value, Transform) or (
+        callable(getattr(value, "sample", None)) and callable(getattr(value, "apply", None))
+    )
+
+
+def is_transform_or_none(node: object) -> bool:
+    """Whether a node of a tree of transforms is a leaf."""
+    return node is None or is_transform(node)
+
+
+def as_transform(value: Any) -> Transform:
+    """Returns a `Transform` unchanged, wraps an object with `sample` and `apply`, and refuses anything else."""
+    if isinstance(value, Transform):
+        return value
+    if isinstance(value, type) or not is_transform(value):
+        remedy = "wrap a function in Map(function)" if callable(value) else "see jaxiter.Transform"
+        remedy = f"make one, {value.__qualname__}(...)" if isinstance(value, type) else remedy
+        remedy = "spread a list, Chain(*steps)" if isinstance(value, (list, tuple)) else remedy
+        raise TypeError(
+            f"{value!r} is no transform; expected sample(key, image_shape) and apply(params, image): {remedy}."
+        )
+    return DuckTyped(value)
+
+
+@dataclass(frozen=True, eq=False)
+class DuckTyped(Transform):
+    """A user's object with `sample` and `apply` that is no `Transform`."""
+
+    inner: Any
+
+    def __post_init__(self) -> None:
+        owner = type(self.inner)
+        object.__setattr__(self, "kind", getattr(self.inner, "kind", f"{owner.__module__}.{owner.__qualname__}"))
+        object.__setattr__(self, "draws", getattr(self.inner, "draws", None))
+
+    def sample(self, key: Key, image_shape: tuple[int, ...]) -> Params:
+        return self.inner.sample(key, image_shape)
+
+    def apply(self, params: Params, image: Any) -> Any:
+        return self.inner.apply(params, image)

@@ -1,0 +1,275 @@
+"""What a generator's attributes say at the moment of a call: ranges to draw from, sampling, statistics."""
+
+from __future__ import annotations
+
+import math
+import operator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .._warn import warn
+from ..augment.internal import check_sampling
+from ._brightness import CHANNELS, check_channels
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+RANGES = (
+    *("rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"),
+    *("channel_shift_range", "brightness_range"),
+)
+AXES = ("row_axis", "col_axis", "channel_axis")
+DRAWN_FROM = (*RANGES, "horizontal_flip", "vertical_flip", *AXES)
+FEATUREWISE = {
+    "mean": "featurewise_center",
+    "std": "featurewise_std_normalization",
+    "zca_whitening_matrix": "zca_whitening",
+}
+# What apply_transform and standardize read.
+APPLIED = (
+    *("fill_mode", "cval", "interpolation_order", *AXES, "rescale"),
+    *("samplewise_center", "samplewise_std_normalization", *FEATUREWISE, *FEATUREWISE.values()),
+)
+
+GeneratorLike = Any  # an ImageDataGenerator, or another object with its methods and attributes
+
+UNIFORM, WHOLE_STEPS, CHOICE = "uniform", "whole steps", "choice"
+_COMPARED_BYTES = 2**16  # larger arrays count as changed: to compare them takes as long as to convert them
+
+
+class Shift(NamedTuple):
+    """A shift range. `values` is the bound, the number of whole steps, or all values to choose from."""
+
+    values: Any
+    unit: int | None  # pixels that a value of 1 means; None: one
+
+
+class Ranges(NamedTuple):
+    """What get_random_transform draws from; None where an option is off and draws nothing."""
+
+    theta: Any  # degrees
+    tx: Shift
+    ty: Shift
+    shear: Any  # degrees
+    zoom: Any  # (low, high)
+    flips: Any  # horizontal, vertical
+    channel_shift: Any
+    brightness: Any  # (low, high)
+
+    def as_float32(self) -> Ranges:
+        """The same as arrays for a compiled program, in which every option draws; flips become probabilities."""
+        return Ranges(
+            theta=np.float32(self.theta or 0),
+            tx=_in_pixels(self.tx),
+            ty=_in_pixels(self.ty),
+            shear=np.float32(self.shear or 0),
+            zoom=np.array((1, 1) if self.zoom is None else self.zoom, np.float32),
+            flips=np.array([0.5 if flip else 0.0 for flip in self.flips], np.float32),
+            channel_shift=np.float32(self.channel_shift or 0),
+            brightness=np.array((1, 1) if self.brightness is None else self.brightness, np.float32),
+        )
+
+
+ShiftKinds = tuple[str, str]
+
+
+def ranges_of(generator: GeneratorLike, image_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
+    """How tx and ty are drawn, and all ranges, for images of one shape.
+
+    Raises:
+        TypeError, ValueError: For a range that is not made of finite numbers.
+    """
+    for name in RANGES:
+        _check_finite(name, getattr(generator, name))
+    for name in ("rotation_range", "shear_range", "channel_shift_range"):
+        _check_number(name, getattr(generator, name))
+    # Keras' own exchange: what is drawn for the height moves the picture sideways.
+    tx_kind, tx = _shift(generator.height_shift_range, image_shape[generator.row_axis - 1])
+    ty_kind, ty = _shift(generator.width_shift_range, image_shape[generator.col_axis - 1])
+    low, high = generator.zoom_range[0], generator.zoom_range[1]
+    brightness = generator.brightness_range
+    return (tx_kind, ty_kind), Ranges(
+        theta=generator.rotation_range or None,
+        tx=tx,
+        ty=ty,
+        shear=generator.shear_range or None,
+        zoom=None if low == 1 and high == 1 else (low, high),
+        flips=(generator.horizontal_flip, generator.vertical_flip),
+        channel_shift=None if generator.channel_shift_range == 0 else generator.channel_shift_range,
+        brightness=None if brightness is None else (brightness[0], brightness[1]),
+    )
+
+
+class Sampling(NamedTuple):
+    """Everything about a resampling except its map. cval may be NaN or infinite."""
+
+    fill_mode: str
+    cval: float
+    order: int
+
+
+class SamplingError(RuntimeError, ValueError):
+    """An unknown fill_mode or order: a RuntimeError of SciPy in Keras, a ValueError in the rest of this package."""
+
+
+def checked_sampling(fill_mode: Any, cval: Any, order: Any) -> Sampling:
+    """The three as the core takes them: any real number is a cval, any integer an order, bool too.
+
+    Raises:
+        SamplingError: For an unknown fill_mode or order. TypeError: If cval is no number.
+
+    Example:
+        >>> checked_sampling("wrap", np.float32(0.5), True)
+        Sampling(fill_mode='wrap', cval=0.5, order=1)
+    """
+    with suppress(TypeError):
+        order = int(operator.index(order))
+    try:
+        check_sampling(fill_mode, order, 0.0)
+    except ValueError as error:
+        raise SamplingError(*error.args) from None
+    if isinstance(cval, (str, bytes)) or cval is None or np.ndim(cval):
+        raise TypeError(f"cval is {cval!r}; expected a number.")
+    return Sampling(fill_mode, float(cval), order)
+
+
+def fitted_statistic(generator: GeneratorLike, name: str) -> Any:
+    """`generator.mean`, `.std` or `.zca_whitening_matrix`; None if its flag is off, or, with a warning, unfitted."""
+    flag = FEATUREWISE[name]
+    if not getattr(generator, flag):
+        return None
+    value = getattr(generator, name)
+    if value is None:
+        warn(
+            f"The generator's `{flag}` is on, but it has not been fitted, so this step is left out. Fit it first by "
+            "calling `.fit(images)`."
+        )
+    return value
+
+
+def is_fitted(generator: GeneratorLike) -> bool:
+    """Whether every statistic that a flag asks for is there."""
+    return all(getattr(generator, name) is not None for name, flag in FEATUREWISE.items() if getattr(generator, flag))
+
+
+def checked_statistics(generator: GeneratorLike, image_shape: tuple[int, ...]) -> dict[str, np.ndarray | None]:
+    """The fitted statistics by their names, None where a step is left out.
+
+    Raises:
+        ValueError: If one does not fit an image.
+    """
+    fitted = {name: fitted_statistic(generator, name) for name in FEATUREWISE}
+    for name in ("mean", "std"):
+        shape = np.shape(fitted[name]) if fitted[name] is not None else ()
+        if np.broadcast_shapes(shape, image_shape) != tuple(image_shape):
+            raise ValueError(f"{name} has shape {shape}; expected one that broadcasts to an image's {image_shape}.")
+    whitening = fitted["zca_whitening_matrix"]
+    size = math.prod(image_shape)
+    if whitening is not None and np.shape(whitening) != (size, size):
+        raise ValueError(
+            f"zca_whitening_matrix has shape {np.shape(whitening)}; images of shape {image_shape} have {size} numbers. "
+            "Fit the generator on images of the size that it is to whiten."
+        )
+    if isinstance(generator.rescale, str) or np.ndim(generator.rescale) > 0:
+        raise TypeError(f"rescale is {generator.rescale!r}; expected one number for all channels, or None.")
+    return fitted
+
+
+def brightness_axis(generator: GeneratorLike, image_shape: tuple[int, ...]) -> int:
+    """The axis that brightness takes for the channels: the generator's own, or else the last, as in Keras."""
+    own = generator.channel_axis - 1
+    axis = own if image_shape[own] in CHANNELS else 2
+    check_channels(image_shape[axis])
+    return axis
+
+
+class Seen(NamedTuple):
+    """Attributes of a generator at one moment; see `Watch`."""
+
+    values: tuple[Any, ...]
+    contents: list[Any]  # copies of what can be changed in place
+
+    def is_same(self, other: Seen) -> bool:
+        return all(map(operator.is_, self.values, other.values)) and self.contents == other.contents
+
+
+class Watch:
+    """Finds out whether attributes of a generator have changed, faster than reading what they mean."""
+
+    def __init__(self, *names: str):
+        self._read = operator.attrgetter(*names)
+
+    def look(self, generator: GeneratorLike, *, into: bool = True) -> Seen:
+        """The attributes now.
+
+        Args:
+            into: Also notice lists and arrays that are changed in place. Large arrays are then never the same.
+        """
+        values, contents = self._read(generator), []
+        for value in values:
+            if into and isinstance(value, _MUTABLE):
+                contents.append(_contents_of(value))
+        return Seen(values, contents)
+
+
+_MUTABLE = (list, tuple, np.ndarray)  # a tuple may hold a list
+
+
+def _contents_of(value: list | tuple | np.ndarray) -> object:
+    """A copy that can be compared, of what can be changed in place."""
+    if isinstance(value, (list, tuple)):
+        copy = list(value)
+        for place, item in enumerate(copy):
+            if isinstance(item, _MUTABLE):
+                copy[place] = _contents_of(item)
+        return copy
+    return (value.dtype, value.shape, value.tobytes()) if value.nbytes <= _COMPARED_BYTES else object()
+
+
+def _in_pixels(shift: Shift) -> Shift:
+    return Shift(np.asarray(np.asarray(shift.values, np.float64) * (shift.unit or 1), np.float32), None)
+
+
+def _shift(bounds: ArrayLike, size: int) -> tuple[str, Shift]:
+    """How Keras draws a shift within `bounds`: by their type, and in pixels unless the largest is below 1."""
+    # Keras asks for the truth of the range, which an array of several values has not.
+    if np.size(bounds) <= 1 and not bounds:
+        return UNIFORM, Shift(0, None)
+    if np.ndim(bounds) > 1:
+        raise ValueError(f"a shift range is {bounds!r}; expected a number, or a sequence of numbers to choose from.")
+    steps = _whole_steps(bounds)
+    if steps is not None:
+        return WHOLE_STEPS, Shift(steps, None)
+    unit = size if np.max(bounds) < 1 else None
+    return (CHOICE, Shift(np.asarray(bounds), unit)) if np.ndim(bounds) == 1 else (UNIFORM, Shift(bounds, unit))
+
+
+def _whole_steps(bounds: ArrayLike) -> int | None:
+    """k of an integer range k >= 1, which draws from 0 ... k - 1; else None."""
+    try:
+        steps = operator.index(np.asarray(bounds).item())
+    except (TypeError, ValueError):  # a float; a list of several values
+        return None
+    return steps if steps >= 1 and np.ndim(bounds) == 0 else None
+
+
+def _check_finite(name: str, value: ArrayLike | None) -> None:
+    if isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}; expected a number.")
+    if value is not None and not _is_finite(value):
+        raise ValueError(f"{name} is {value!r}; expected finite numbers.")
+
+
+def _check_number(name: str, value: ArrayLike | None) -> None:
+    if value is not None and np.ndim(value) > 0:
+        raise TypeError(f"{name} is {value!r}; expected one number, r for -r to r.")
+
+
+def _is_finite(value: ArrayLike) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_finite, value))
+    if isinstance(value, (int, float)):  # nearly always, and ten times faster than an array
+        return math.isfinite(value)
+    return bool(np.all(np.isfinite(np.asarray(value, np.float64))))

@@ -1,0 +1,39 @@
+"""One batch of a spec, from its rows on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from .._keys import Key
+from ._data import PyTree
+from ._program import host_batch, resident_batch, stack_counters
+from ._read import HostRows
+from ._spec import BatchSpec
+
+
+def compute_batch(
+    spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike, rows: HostRows | None, donated: PyTree = None
+) -> PyTree:
+    """Runs the program of one batch; dispatch is asynchronous.
+
+    Args:
+        rows: Those of `read_batch`; None where nothing has to be read.
+        donated: A batch of the same shapes whose memory the new one takes.
+    """
+    program = spec.program_at(step)
+    if rows is None:
+        leaves: Any = spec.leaves
+        return resident_batch(program, leaves, spec.chain_leaves, spec.rows, key, stack_counters(epoch, step), donated)
+    return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, donated)
+
+
+def batch_mask(spec: BatchSpec, step: ArrayLike) -> jax.Array:
+    """`Loader.mask`, laid out as the batches of the spec."""
+    if spec.share is None:
+        return spec.program_at(step).index.positions(step) < np.uint32(spec.size)
+    position = step * np.uint32(spec.batch_size) + spec.share.positions
+    return spec.share.make_global_array(position < np.uint32(spec.size))

@@ -1,0 +1,98 @@
+"""What of a batch comes from the host: which rows, and reading them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.typing import ArrayLike
+
+from .._checks import check_fits
+from .._host_rows import read_rows
+from .._keys import Key
+from ._data import Source
+from ._program import rows_at, rows_of
+from ._records import Column, read_columns
+from ._sharding import take_elsewhere
+from ._spec import BatchSpec
+
+_NOTED = 8  # rows in the note on an error
+
+
+class HostRows(NamedTuple):
+    """The rows of one batch, before its program."""
+
+    indices: ArrayLike  # int32[batch], a NumPy array or a global one
+    leaves: list[Any]  # for each leaf of the data its rows where they were read, else the leaf itself
+
+
+def read_batch(spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike) -> HostRows:
+    """The rows of every leaf that has to be read: with a sharding those of this process, as global arrays."""
+    index = find_rows(spec, key, epoch, step)
+    leaves: list[Any] = []
+    try:
+        columns = read_columns(spec.columns, index) if spec.columns else iter(())
+        for name, leaf, is_read in zip(spec.names, spec.leaves, spec.reads, strict=True):
+            if isinstance(leaf, Column):
+                leaves.append(next(columns))
+                check_fits(name, leaves[-1])
+            else:
+                leaves.append(read_leaf(name, leaf, index) if is_read else leaf)
+    except Exception as error:
+        _add_note(error, f"jaxiter: reading batch {step} of epoch {epoch}", index)
+        raise
+    if spec.share is None:
+        return HostRows(index, leaves)  # of no device: a stream finds its rows on the CPU, wherever its batches go
+    whole = spec.share.make_global_array
+    leaves = [whole(leaf) if is_read else leaf for leaf, is_read in zip(leaves, spec.reads, strict=True)]
+    return HostRows(whole(index), leaves)
+
+
+def find_rows(spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike) -> np.ndarray:
+    """Which rows of the data a batch consists of: with a sharding those that this process reads."""
+    size, index = np.uint32(spec.size), spec.program_at(step).index
+    if spec.share is None:
+        found = rows_at(key, None, epoch, step, size, index)
+    else:
+        position = step * np.uint32(spec.batch_size) + spec.share.positions
+        found = rows_of(key, None, epoch, position, size, spec.shuffle)
+    if isinstance(found, jax.core.Tracer):
+        raise TypeError(
+            "the loader's arrays are on the host, where a program that is being traced (jit, scan, vmap) cannot "
+            "read them. Put them on the device first, loader = loader.to_device(), and pass the loader to jit as "
+            "an argument."
+        )
+    rows = np.asarray(found)
+    # Looked up here: as an argument of the program all of `spec.rows` would be copied every time.
+    return rows if spec.rows is None else np.asarray(spec.rows)[rows]
+
+
+def read_leaf(name: str, leaf: Source, rows: np.ndarray) -> np.ndarray | jax.Array:
+    """Rows of one leaf, in the order of `rows`; of a file each is read once, in rising order."""
+    if isinstance(leaf, jax.Array):
+        return _read_elsewhere(name, leaf, rows)
+    found = read_rows(name, leaf, rows)
+    if found.dtype.itemsize > 4:  # only 64-bit numbers can fail to fit
+        check_fits(name, found)
+    return found
+
+
+def _read_elsewhere(name: str, leaf: jax.Array, rows: np.ndarray) -> np.ndarray | jax.Array:
+    """Rows of an array that lies on other devices than those that the batch goes to."""
+    if not leaf.is_fully_addressable:
+        raise ValueError(
+            f"{name} lies on devices of other processes and not on those of the sharding. Put it where the batches "
+            "go, loader.to_device(...), or give every process the array."
+        )
+    return take_elsewhere(leaf, rows)
+
+
+def _add_note(error: Exception, what: str, rows: np.ndarray) -> None:
+    named = ", ".join(map(str, rows[:_NOTED])) + (", ..." if len(rows) > _NOTED else "")
+    note = f"{what}, rows {named}"
+    # A source may raise one object again and again, or one that takes no notes.
+    if note not in getattr(error, "__notes__", ()):
+        with suppress(Exception):
+            error.add_note(note)
