@@ -109,7 +109,11 @@ def test_rng_can_be_read():
     assert generator.flow(IMAGES).rng is None
 
 
-@pytest.mark.parametrize("rng", ["numpy", "Keras", 3, np.arange(3), np.random.RandomState(0)], ids=["name", "capitals", "number", "array", "state"])
+@pytest.mark.parametrize(
+    "rng",
+    ["numpy", "Keras", 3, np.arange(3), np.random.RandomState(0)],
+    ids=["name", "capitals", "number", "array", "state"],
+)
 def test_another_rng_is_refused(rng):
     with pytest.raises(ValueError, match=r"rng is .*expected None, .* or 'keras'"):
         ImageDataGenerator().flow(IMAGES, rng=rng)

@@ -34,6 +34,8 @@ _BEYOND: dict[str, Literal["reflect", "symmetric", "wrap"]] = {
     "wrap": "reflect",
     "grid-wrap": "wrap",
 }
+# Up to 1.17 SciPy's sum for "reflect" has a wrong last term, which counts along axes of fewer pixels than this.
+_SCIPYS_OWN = 10
 # Weights of the filter that are smaller are left out.
 _SMALLEST = {np.dtype(np.float32): 1e-9, np.dtype(np.float64): 1e-12}
 
@@ -64,6 +66,8 @@ def coefficients(
 def _filtered(xp: Any, image: Any, axis: int, size: Any, kernel: np.ndarray, order: int, fill_mode: str) -> Any:
     """`image` lengthened along the axis by its own border rule, and filtered as if it had no end."""
     reach, beyond = len(kernel) // 2, margin(fill_mode, order)
+    if fill_mode == "reflect" and size is None and image.shape[axis] < _SCIPYS_OWN:
+        return _filtered_as_scipy(image, axis, order, beyond)
     length = image.shape[axis] + 2 * beyond
     lengthen = _lengthened if size is None else partial(_lengthened_within, size)
     lengthened = lengthen(xp, image, axis, beyond + reach, fill_mode)
@@ -98,6 +102,35 @@ def _convolved(image: Any, axis: int, length: int, kernel: np.ndarray) -> Any:
         for start, weight in enumerate(kernel)
     )
     return reduce(add, terms).reshape((length, width, channels) if axis == 0 else (height, length, channels))
+
+
+def _filtered_as_scipy(image: Any, axis: int, order: int, beyond: int) -> Any:
+    matrix = np.pad(_reflect_matrix(image.shape[axis], order), ((beyond, beyond), (0, 0)), mode="symmetric")
+    shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
+    lines = ((image[index : index + 1], image[:, index : index + 1])[axis] for index in range(image.shape[axis]))
+    weights = matrix.T.astype(image.dtype)
+    return reduce(add, (line * weight.reshape(shape) for line, weight in zip(lines, weights, strict=True)))
+
+
+@lru_cache(maxsize=64)
+def _reflect_matrix(size: int, order: int) -> np.ndarray:
+    """From pixels to coefficients: SciPy's recursions for "reflect", run over the identity."""
+    rows = np.eye(size)
+    samples = np.trim_zeros(np.array([polynomial[0] for polynomial in _weight_polynomials(order)]))
+    poles = sorted((pole.real for pole in np.roots(samples) if abs(pole) < 1), key=abs, reverse=True)
+    for pole in poles if size > 1 else ():
+        rows *= (1 - pole) * (1 - 1 / pole)
+        powers = pole ** np.arange(size)[:, None]
+        # The last term takes the sum so far for the first pixel, in whose place SciPy keeps it.
+        so_far = (powers * (rows + pole**size * rows[::-1]))[:-1].sum(0)
+        total = so_far + powers[-1] * (rows[-1] + pole**size * so_far)
+        rows[0] += total * pole / (1 - pole ** (2 * size))
+        for place in range(1, size):
+            rows[place] += pole * rows[place - 1]
+        rows[-1] *= pole / (pole - 1)
+        for place in range(size - 2, -1, -1):
+            rows[place] = pole * (rows[place + 1] - rows[place])
+    return rows
 
 
 @lru_cache(maxsize=16)
