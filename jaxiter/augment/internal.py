@@ -4,6 +4,8 @@ from ._cast import round_to as round_to
 from ._duck_typed import is_transform as is_transform
 from ._duck_typed import is_transform_or_none as is_transform_or_none
 from ._normalize import mean_of as mean_of
+from ._rounded import rounded as rounded
+from ._rounded import sine_cosine as sine_cosine
 from ._statistics import moments as moments
 from ._statistics import whitening_bytes as whitening_bytes
 from ._statistics import whitening_cost as whitening_cost

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from .._keys import AUGMENT, Key, fold_in, role_key, tag, uniforms
+from ..augment.internal import rounded
 from ._settings import CHOICE, DRAWN_FROM, UNIFORM, GeneratorLike, Ranges, Seen, Shift, ShiftKinds, Watch, ranges_of
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class BlockNumbers:
         return bound * (np.float32(2) * self.block[slot] - np.float32(1))
 
     def between(self, slot: int, bounds: Number, off: Number) -> Number:
-        return bounds[0] + (bounds[1] - bounds[0]) * self.block[slot]
+        product = (bounds[1] - bounds[0]) * self.block[slot]
+        return bounds[0] + (product if self.xp is np else rounded(product))
 
     def flip(self, slot: int, flag: Number) -> Number:
         return (self.block[slot] < flag).astype(np.float32)

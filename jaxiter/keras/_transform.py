@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from operator import mul
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -14,7 +15,16 @@ import numpy as np
 from .._fusion_barrier import fusion_barrier
 from .._keys import Key, uniforms
 from ..augment import Transform
-from ..augment.internal import FixedPoint, MatrixBounds, matrix_bounds, mean_of, resample, round_to
+from ..augment.internal import (
+    FixedPoint,
+    MatrixBounds,
+    matrix_bounds,
+    mean_of,
+    resample,
+    round_to,
+    rounded,
+    sine_cosine,
+)
 from ._brightness import blend
 from ._draw import KIND, NUM_SLOTS, BlockNumbers, draw_transform
 from ._settings import (
@@ -33,6 +43,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
     from numpy.typing import DTypeLike
 
+_RADIANS = float(np.pi) / 180  # in a degree
 MatrixRows = tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]
 
 
@@ -153,7 +164,7 @@ class KerasTransform(Transform):
         rows, cols = image_shape[self.row_axis], image_shape[self.row_axis + 1]
         upper = affine_matrix(xp, drawn, rows, cols)
         if self.flips:
-            upper = flipped(upper[0], drawn, rows, cols), flipped(upper[1], drawn, rows, cols)
+            upper = flipped(xp, upper[0], drawn, rows, cols), flipped(xp, upper[1], drawn, rows, cols)
         zero = xp.zeros_like(drawn["theta"])
         last = (zero, zero, zero + 1)
         matrix: Any = xp.stack([xp.stack(xp.broadcast_arrays(*row), axis=-1) for row in (*upper, last)], axis=-2)
@@ -251,25 +262,36 @@ def affine_matrix(xp: Any, drawn: Mapping[str, Any], rows: int, cols: int, *, ex
     Args:
         drawn: theta and shear in degrees, tx and ty in pixels, zx and zy.
     """
-    theta, shear = xp.deg2rad(drawn["theta"]), xp.deg2rad(drawn["shear"])
+    times, sine_and_cosine = (mul, _sine_cosine) if xp is np else (_rounded_product, sine_cosine)
+    theta, shear = times(drawn["theta"], _RADIANS), times(drawn["shear"], _RADIANS)
     tx, ty, zx, zy = (drawn[name] for name in ("tx", "ty", "zx", "zy"))
-    cos, sin = xp.cos(theta), xp.sin(theta)
-    a00, a01 = zx * cos, -zy * xp.sin(theta + shear)
-    a10, a11 = zx * sin, zy * xp.cos(theta + shear)
+    sin, cos = sine_and_cosine(theta)
+    leaning_sin, leaning_cos = sine_and_cosine(theta + shear)
+    a00, a01 = times(zx, cos), -times(zy, leaning_sin)
+    a10, a11 = times(zx, sin), times(zy, leaning_cos)
     centre_row, centre_col = rows / 2 - 0.5, cols / 2 - 0.5
     # The offset as shift plus (1 - A) times the centre: the identity gives exactly 0 in float32 too.
-    b0 = tx * cos - ty * sin + ((1 - a00) * centre_row - a01 * centre_col)
-    b1 = tx * sin + ty * cos + ((1 - a11) * centre_col - a10 * centre_row)
+    b0 = times(tx, cos) - times(ty, sin) + (times(1 - a00, centre_row) - times(a01, centre_col))
+    b1 = times(tx, sin) + times(ty, cos) + (times(1 - a11, centre_col) - times(a10, centre_row))
     if exchanged:
         return (a11, a10, b1), (a01, a00, b0)
     return (a00, a01, b0), (a10, a11, b1)
 
 
-def flipped(row: tuple[Any, Any, Any], drawn: Mapping[str, Any], rows: int, cols: int) -> tuple[Any, Any, Any]:
+def _sine_cosine(theta: Any) -> tuple[Any, Any]:
+    return np.sin(theta), np.cos(theta)
+
+
+def _rounded_product(a: jax.Array, b: jax.Array | float) -> jax.Array:
+    return rounded(a * b)
+
+
+def flipped(xp: Any, row: tuple[Any, Any, Any], drawn: Mapping[str, Any], rows: int, cols: int) -> tuple[Any, Any, Any]:
     """One row of the matrix, of a picture that is mirrored after the map where the flips, 0 or 1, say so."""
     along_rows, along_cols, offset = row
     horizontal, vertical = drawn["flip_horizontal"], drawn["flip_vertical"]
-    offset = offset + vertical * along_rows * (rows - 1) + horizontal * along_cols * (cols - 1)
+    times = mul if xp is np else _rounded_product
+    offset = offset + times(vertical * along_rows, rows - 1.0) + times(horizontal * along_cols, cols - 1.0)
     return along_rows * (1 - 2 * vertical), along_cols * (1 - 2 * horizontal), offset
 
 
