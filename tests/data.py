@@ -13,6 +13,9 @@ from jaxiter import Affine, Brightness, Chain, Loader, Rescale
 
 AUGMENT = Chain(Affine(rotation=20, shift=0.2, zoom=0.2, horizontal_flip=True), Brightness(0.2), Rescale(1 / 255))
 
+# Grey levels by which a byte differs where its coordinate moves by one unit of its weights along both axes.
+WEIGHTS = 2 * 255 * 2.0**-16
+
 
 def pictures(size=23, shape=(6, 5, 3), seed=0):
     """uint8 images, and labels that name the row."""
