@@ -34,6 +34,7 @@ from .loader import MemoryEstimate as MemoryEstimate
 from .loader import explain as explain
 from .loader import from_records as from_records
 from .loader import scan_epoch as scan_epoch
+from .sampler import Split as Split
 from .sampler import permutation as permutation
 from .sampler import shuffled as shuffled
 from .sampler import train_validation_split as train_validation_split
@@ -56,6 +57,7 @@ __all__ = [
     "NumpyArrayIterator",
     "Rescale",
     "SamplewiseNormalize",
+    "Split",
     "Statistics",
     "Stream",
     "Transform",

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
 
 
-def round_to(dtype: np.dtype, x: jax.Array) -> jax.Array:
-    """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by the nearest value."""
+def round_to(dtype: np.dtype, x: Any, xp: Any = jnp) -> Any:
+    """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by a cast; `xp` is the namespace."""
     if x.dtype == dtype:
         return x
     if not jnp.issubdtype(dtype, np.integer) or x.dtype == np.bool_:
@@ -25,14 +25,14 @@ def round_to(dtype: np.dtype, x: jax.Array) -> jax.Array:
     bounds = np.iinfo(dtype)
     if jnp.issubdtype(x.dtype, np.integer):
         own = np.iinfo(x.dtype)
-        return jnp.clip(x, max(bounds.min, own.min), min(bounds.max, own.max)).astype(dtype)
+        return xp.clip(x, max(bounds.min, own.min), min(bounds.max, own.max)).astype(dtype)
     if x.dtype.itemsize < 4:
         x = x.astype(np.float32)  # float16 ends at 65,504, short of the limits below
-    rounded = jnp.trunc(x)  # not floor(x + 0.5): for 0.49999997 that sum is 1
-    rounded = rounded + jnp.where(jnp.abs(x - rounded) >= x.dtype.type(0.5), jnp.sign(x), x.dtype.type(0))
-    clipped = jnp.clip(rounded, x.dtype.type(bounds.min), x.dtype.type(bounds.max)).astype(dtype)
+    rounded = xp.trunc(x)  # not floor(x + 0.5): for 0.49999997 that sum is 1
+    rounded = rounded + xp.where(xp.abs(x - rounded) >= x.dtype.type(0.5), xp.sign(x), x.dtype.type(0))
+    clipped = xp.clip(rounded, x.dtype.type(bounds.min), x.dtype.type(bounds.max)).astype(dtype)
     # float32 has no 2**31 - 1: the limit rounds up to 2**31, which does not fit, so the maximum is set separately.
-    return jnp.where(rounded >= x.dtype.type(bounds.max), np.asarray(bounds.max, dtype), clipped)
+    return xp.where(rounded >= x.dtype.type(bounds.max), np.asarray(bounds.max, dtype), clipped)
 
 
 @dataclass(frozen=True, eq=False)

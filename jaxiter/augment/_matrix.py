@@ -30,6 +30,8 @@ def _matrix(rows: Any) -> Float[Array, "3 3"]:
 def rotation_matrix(theta: Scalar) -> Float[Array, "3 3"]:
     """Turns the picture by `theta` radians about (0, 0), counter-clockwise as displayed.
 
+    Its sines are right to 1e-6 for angles up to 100,000; larger ones lose digits, in float32.
+
     Example:
         >>> import numpy as np
         >>> from jaxiter import about_centre, affine_warp, rotation_matrix

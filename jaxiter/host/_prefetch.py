@@ -163,7 +163,7 @@ class Pool:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._has_ended = False
-        self._lock = threading.RLock()  # a signal may close in the midst of a submit
+        self._lock = threading.RLock()  # a signal may close during a submit
         self._process = os.getpid()
 
     @property

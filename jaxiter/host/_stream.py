@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from jax.sharding import Sharding
 
-from .._checks import check_int, check_process
+from .._checks import check_flag, check_int, check_process
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from .._state import check_state
 from ..loader import Loader
@@ -86,6 +86,7 @@ def stream(
         num_threads = check_int("num_threads", num_threads, 1, expected=expected)
     if not isinstance(donate, bool):
         raise TypeError(f"donate is a {type(donate).__name__}; expected True or False, for the stream's own batches.")
+    check_flag("with_mask", with_mask)
     if donate and sharding is not None:
         raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
     key, prefetch = uncommitted(as_key(key)), check_int("prefetch", prefetch)

@@ -33,8 +33,9 @@ class KerasStream:
 
     def restart(self, state: tuple[Any, ...]) -> None:
         """Start from a state of NumPy's stream, as its `get_state` returns it. Returns None."""
-        self.latest, self._in_use = np.random.RandomState(), False
-        self.latest.set_state(state)
+        restarted = np.random.RandomState()
+        restarted.set_state(state)  # which may refuse it
+        self.latest, self._in_use = restarted, False
 
     def order(self, size: int, own: np.random.RandomState | None) -> np.ndarray:
         """A permutation: of a batch that begins, or of an epoch that was ended.

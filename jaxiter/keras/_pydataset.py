@@ -42,7 +42,7 @@ def check_process(*made_in: int) -> None:
 
 
 def _pydataset() -> Any:
-    # In the midst of its own import, as a stub, or as Keras 2, the module has no such class.
+    # During its own import, as a stub, or as Keras 2, the module has no such class.
     dataset = getattr(getattr(sys.modules.get("keras"), "utils", None), "PyDataset", None)
     return dataset if isinstance(dataset, type) else None
 

@@ -79,6 +79,9 @@ def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
             raise ValueError(f"state holds {name} {value!r}; expected a count, as get_state() gave.")
     if state["batch_index"] >= max(1, len(iterator)):
         raise ValueError(f"state holds batch_index {state['batch_index']}; expected one of {len(iterator)} batches.")
+    order = state.get("order")
+    if order is not None and len(order) != iterator.n:
+        raise ValueError(f"state holds an order of {len(order)} examples; expected {iterator.n}.")
     return state
 
 
@@ -93,8 +96,11 @@ def restore(iterator: Resumable, state: dict[str, Any]) -> None:
         if state["epoch"] >= 0:
             iterator._set_index_array()
     else:
-        name, words, *rest = state["random"]
-        stream.restart((name, np.array(words, np.uint32), *rest))
+        try:
+            name, words, *rest = state["random"]
+            stream.restart((name, np.array(words, np.uint32), *rest))
+        except (TypeError, ValueError, IndexError) as error:
+            raise ValueError("random is no state of NumPy's stream; expected what get_state() gave.") from error
         iterator.index_array = None if state["order"] is None else np.array(state["order"], np.intp)
     iterator._epoch = state["epoch"]
     iterator.batch_index, iterator.total_batches_seen = state["batch_index"], state["total_batches_seen"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._host_rows import read_rows
 from .._warn import warn
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
 from ._batch import apply_each
@@ -38,7 +39,13 @@ class Samples:
         return (size, *self.images.shape[1:])
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        return self.rescaled(self.images[rows]) if self.transforms is None else self._augmented(rows)
+        if self.transforms is not None:
+            return self._augmented(rows)
+        return self.rescaled(self._read(*rows.indices(len(self.images))))
+
+    def _read(self, start: int, stop: int, step: int = 1) -> np.ndarray:
+        """Rows counted over all rounds."""
+        return read_rows("x", self.images, np.arange(start, stop, step) % len(self.images))
 
     def rescaled(self, images: ArrayLike) -> np.ndarray:
         images = np.asarray(images).astype(self.generator.dtype)
@@ -51,7 +58,7 @@ class Samples:
         blocks = [self.rescaled(self.images[:0])]
         for start in range(rows.start, min(rows.stop, len(self.transforms)), _AUGMENT_BLOCK):
             stop = min(start + _AUGMENT_BLOCK, rows.stop, len(self.transforms))
-            images = self.rescaled(self.images[np.arange(start, stop) % len(self.images)])
+            images = self.rescaled(self._read(start, stop))
             transforms = self.transforms[start:stop]
             transform = KerasTransform.of(self.generator, images.shape[1:], images.dtype, standardize=False)
             blocks.append(np.asarray(apply_each(transform, images, transforms, _AUGMENT_BLOCK))[: len(images)])

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from .._checks import check_flag
 from .._keys import Counter, Key, as_key, check_counter
 from ._data import PyTree, leaf_name
 from ._loader import Loader
@@ -65,7 +66,7 @@ def scan_epoch(
                 "it fits on the device use loader.to_device(); else loop over stream(loader, key)."
             )
     epoch = check_counter("epoch", epoch)
-    return _scan(step_fn, bool(with_mask), carry, loader, as_key(key), epoch)
+    return _scan(step_fn, check_flag("with_mask", with_mask), carry, loader, as_key(key), epoch)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -134,3 +134,16 @@ def test_the_state_of_one_subset_is_refused_by_the_other():
     )
     with pytest.raises(ValueError, match="first_row is 3, here 0"):
         validation.set_state(training.get_state())
+
+
+@pytest.mark.parametrize(
+    "change", [{"random": ["MT19937", [1, 2], 0, 0, 0.0]}, {"random": 3}, {"order": [0, 1]}], ids=repr
+)
+def test_a_damaged_state_of_keras_stream_changes_nothing(name):
+    it, other = flow(rng="keras"), flow(rng="keras")
+    next(it), next(other)
+    with pytest.raises(ValueError, match=r"random is no state of NumPy's stream|order of 1 examples; expected 7"):
+        it.set_state({**it.get_state(), **DAMAGED[name]})
+    for (x, y), (other_x, other_y) in zip(what_follows(it), what_follows(other), strict=True):
+        np.testing.assert_array_equal(y, other_y)
+        np.testing.assert_array_equal(x, other_x)

@@ -1,5 +1,7 @@
 """`fit` where Keras' figures hang on how they are computed, and where there are none."""
 
+import os
+
 import jax
 import numpy as np
 import pytest
@@ -133,3 +135,32 @@ def test_whitening_in_64_bits_changes_no_draw_and_leaves_the_flag_alone():
         next(whitened.flow(images, seed=1)), expected, rtol=0, atol=1e-3 * np.abs(expected).max()
     )
     assert not jax.config.jax_enable_x64
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_files_that_are_read_like_arrays_are_read_by_rising_rows_and_checked(augment, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (9, 40, 40, 3), np.uint8)
+
+    class Stored:
+        shape, dtype, ndim = images.shape, images.dtype, images.ndim
+
+        def __len__(self):
+            return len(images)
+
+        def __getitem__(self, rows):
+            assert isinstance(rows, slice) or (np.diff(rows) > 0).all()
+            return images[rows]
+
+    def mean_of(source):
+        generator = ImageDataGenerator(featurewise_center=True, rotation_range=5)
+        generator.fit(source, augment=augment, rounds=2, seed=1)
+        return generator.mean
+
+    stored = np.memmap(tmp_path / "images", np.uint8, "w+", shape=images.shape)
+    stored[:] = images
+    expected = mean_of(images)
+    np.testing.assert_array_equal(mean_of(Stored()), expected)
+    np.testing.assert_array_equal(mean_of(np.asarray(stored)), expected)
+    os.truncate(tmp_path / "images", 4096)
+    with pytest.raises(OSError, match="x is in a mapped file"):
+        mean_of(stored)

@@ -235,7 +235,7 @@ def _filled(xp: Any, result: Any, inside: Any, fill_mode: str, cval: Any) -> Any
     """With "constant" pixels whose place is not `inside` are cval, in the dtype of the result."""
     if fill_mode != "constant":
         return result
-    return xp.where(inside, result, xp.asarray(round_to(result.dtype, jnp.asarray(cval, np.float32))))
+    return xp.where(inside, result, round_to(result.dtype, xp.asarray(cval, np.float32), xp))
 
 
 def is_bounded(image: Any, order: int) -> bool:

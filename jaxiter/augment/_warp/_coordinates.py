@@ -113,7 +113,7 @@ def source_coordinates(
     counts = np.array([row_bits, col_bits, 0], np.int32)
     # Coordinates past 2**28 pixels do not fit; cut off, they lie far outside all the same.
     limit = np.ldexp(np.float32(1), 27 - counts)
-    matrix = xp.clip(matrix[:2], -limit, limit)
+    matrix = xp.clip(matrix[:2], -limit[None], limit[None])
     exponents = _exponent(xp, xp.max(xp.abs(matrix), axis=0)) + np.int32(1) + counts
     bits = xp.clip(np.int32(28) - xp.max(exponents), np.int32(0), np.int32(24))
 
