@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def round_to(dtype: np.dtype, x: Any, xp: Any = jnp) -> Any:
-    """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by a cast; `xp` is the namespace."""
+    """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by a cast; `xp`: the namespace."""
     if x.dtype == dtype:
         return x
     if not jnp.issubdtype(dtype, np.integer) or x.dtype == np.bool_:
