@@ -23,7 +23,9 @@ def with_blocks(page):
     """The page, marked where its Python needs more than [test]."""
     code = "".join(blocks(page.read_text(), "python"))
     needs_extras = re.search(rf"^ *(from|import) .*\b({EXTRAS})\b", code, re.MULTILINE)
-    return pytest.param(page, id=page.name, marks=[pytest.mark.extras] if needs_extras else [])
+    is_long = page.name in ("from-keras.md", "scale.md")
+    marks = [pytest.mark.extras] * bool(needs_extras) + [pytest.mark.slow] * is_long
+    return pytest.param(page, id=page.name, marks=marks)
 
 
 @pytest.mark.parametrize("page", [with_blocks(page) for page in PAGES])

@@ -13,6 +13,7 @@ from jaxiter.augment._warp._affine_warp import general_warp, resample
 from jaxiter.augment._warp._coordinates import matrix_bounds, split
 from jaxiter.augment._warp._interpolate import blending
 
+from ..data import each_once
 from .test_warp import FILL_MODES, near_a_jump, ordinary, random_image
 
 
@@ -44,8 +45,7 @@ def test_a_flat_picture_of_bytes_stays_exactly_flat(bounded):
         np.testing.assert_array_equal(found, images)
 
 
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("order", range(6))
+@pytest.mark.parametrize(*each_once(order=range(6), fill_mode=FILL_MODES))
 def test_numpy_gives_the_pixels_of_jax(order, fill_mode):
     image, size = random_image((11, 14, 2)), (9, 17)
     matrices = np.stack([ordinary(11, 14), compose(zoom_matrix(0.2, 0.3), rotation_matrix(2.0))])
@@ -57,8 +57,7 @@ def test_numpy_gives_the_pixels_of_jax(order, fill_mode):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize(*each_once(order=[0, 1, 3], fill_mode=FILL_MODES))
 def test_a_result_of_another_size_agrees_with_scipy(order, fill_mode):
     image, size, matrix = random_image((12, 17, 1)), (20, 9), ordinary(12, 17)
     found = affine_warp(image, matrix, size=size, fill_mode=fill_mode, cval=0.25, order=order)
@@ -83,8 +82,7 @@ def test_bounds_hold_for_a_result_of_another_size(fill_mode):
     assert difference.max() < 1e-4
 
 
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize(*each_once(order=[0, 1, 3], fill_mode=FILL_MODES))
 def test_one_program_serves_pictures_of_many_sizes(order, fill_mode):
     """What lies in the canvas beside the picture is not read: it is NaN."""
     traces = []

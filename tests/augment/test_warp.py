@@ -109,14 +109,12 @@ def test_a_batch_of_224_pixels_agrees_with_scipy_under_jit_and_vmap(fill_mode, o
 
 @pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("shift", [(0, 0), (2, -3), (-11, 4), (5, 14), (40, -40)])
-def test_whole_pixel_shifts_are_exactly_those_of_scipy(shift, fill_mode, order):
+def test_whole_pixel_shifts_are_exactly_those_of_scipy(fill_mode, order):
     """Every coordinate is an integer here: at 0 and n - 1 the borders begin, and nothing may be left to rounding."""
     image = random_image((6, 8, 2))
     sampling = {"fill_mode": fill_mode, "cval": 7.0, "order": order}
-    assert np.array_equal(
-        affine_warp(image, shift_matrix(*shift), **sampling), by_scipy(image, shift_matrix(*shift), **sampling)
-    )
+    for matrix in map(shift_matrix, (0, 2, -11, 5, 40), (0, -3, 4, 14, -40)):
+        np.testing.assert_array_equal(affine_warp(image, matrix, **sampling), by_scipy(image, matrix, **sampling))
 
 
 @pytest.mark.parametrize("fill_mode", FILL_MODES)

@@ -1,7 +1,6 @@
 """Many devices have, together, the batch of one; and each makes only its own part."""
 
 import re
-from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -63,9 +62,8 @@ WHERE = {
 }
 
 
-@pytest.mark.parametrize(*each_once(augment=AUGMENTS, lying=product(WHERE, ["auto", "explicit"])))
-def test_a_sharded_stream_is_the_stream(key, augment, lying):
-    where, kind = lying
+@pytest.mark.parametrize(*each_once(augment=AUGMENTS, where=WHERE, kind=["auto", "explicit"]))
+def test_a_sharded_stream_is_the_stream(key, augment, where, kind):
     on = mesh(kind)
     each, data = NamedSharding(on, P("data")), loader(augment)
     with stream(WHERE[where](data, on), key, num_epochs=1, sharding=each) as batches:
@@ -87,10 +85,10 @@ SHARDINGS = {
 
 
 @pytest.mark.parametrize(
-    *each_once(name=SHARDINGS, lying=product(["host", "every device", "divided"], ["auto", "explicit"]))
+    *each_once(name=SHARDINGS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
 )
-def test_every_sharding_over_the_leading_axis_will_do(key, name, lying):
-    (shape, names, spec), (where, kind) = SHARDINGS[name], lying
+def test_every_sharding_over_the_leading_axis_will_do(key, name, where, kind):
+    shape, names, spec = SHARDINGS[name]
     on, data = mesh(kind, shape, names), loader(remainder="pad")
     sharding = NamedSharding(on, spec)
     with stream(WHERE[where](data, on), key, sharding=sharding, with_mask=True) as batches:
@@ -154,10 +152,9 @@ def collectives(text):
 
 
 @pytest.mark.parametrize(
-    *each_once(augment=AUGMENTS, lying=product(["host", "every device", "divided"], ["auto", "explicit"]))
+    *each_once(augment=AUGMENTS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
 )
-def test_each_device_makes_its_own_part_only(augment, lying):
-    where, kind = lying
+def test_each_device_makes_its_own_part_only(augment, where, kind):
     on = mesh(kind)
     text = compiled(WHERE[where](loader(augment), on), NamedSharding(on, P("data")))
     floats = {int(length) for length in re.findall(r"f32\[(\d+),8,8,3\]", text)}
@@ -265,10 +262,9 @@ OTHER = {
 
 
 @pytest.mark.parametrize(
-    *each_once(other=OTHER, lying=product(["every device", "divided", "labels on the host"], ["auto", "explicit"]))
+    *each_once(other=OTHER, where=["every device", "divided", "labels on the host"], kind=["auto", "explicit"])
 )
-def test_batches_may_go_to_another_mesh_than_the_data(key, other, lying):
-    where, kind = lying
+def test_batches_may_go_to_another_mesh_than_the_data(key, other, where, kind):
     data, sharding = loader(), OTHER[other](kind)
     resident = WHERE[where](data, mesh(kind))
     with stream(resident, key, sharding=sharding) as batches:
