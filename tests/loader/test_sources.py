@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from jaxiter import Affine, Chain, Loader, _host_rows, explain, fit_statistics, from_records, stream
+from jaxiter.keras import ImageDataGenerator
 
 from ..data import assert_trees_equal, pictures
 
@@ -278,3 +279,24 @@ def test_a_plain_array_over_a_mapped_file_is_read_as_the_memmap(tmp_path, monkey
 def test_a_traced_step_over_a_source_is_refused(key):
     with pytest.raises(TypeError, match="arrays are on the host"):
         jax.jit(Loader(Records(), batch_size=4).batch)(key, 0, 1)
+
+
+def as_keras(array):
+    return next(ImageDataGenerator().flow(array, batch_size=4, shuffle=False))
+
+
+READERS = {
+    "loader": lambda array: Loader(array, batch_size=4, shuffle=False).batch(jax.random.key(0), 0, 0),
+    "Keras' iterator": as_keras,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("plain", [False, True])
+def test_rows_of_a_mapped_file_are_announced_before_they_are_read(reader, plain, tmp_path, monkeypatch):
+    """Whoever reads them, and whether the array is a memmap or lies over one."""
+    announced = []
+    monkeypatch.setattr(_host_rows, "_announce", lambda mapping, array, rows, offset: announced.append(rows.tolist()))
+    stored = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(8, 4, 4, 3))
+    READERS[reader](np.asarray(stored) if plain else stored)
+    assert announced == [[0, 1, 2, 3]]
