@@ -30,7 +30,7 @@ def image_grid(
 
     Args:
         images: Arrays of shape (n, height, width, channels): grey (1 channel, or no such axis), RGB, or RGBA, which is
-            blended on white. Masks are drawn in colours: bool, or integers of one channel below 32 (255 is white).
+            blended on white. Masks: bool is black and white, integers of one channel below 32 are coloured.
         columns: Images beside each other; the others go below. Default: 8 of one batch, all of a list.
         scale: Each pixel becomes a square of this side. Default: small images become about 64 pixels wide.
         range: The values that become black and white; others are clipped. Default: 0 to 255 for uint8; else 0 to 1 or
