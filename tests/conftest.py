@@ -29,8 +29,15 @@ def traces_are_counted_from_zero():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def compiled_programs_are_dropped():
-    """After every test file; together they would take several gigabytes."""
+def programs_of_one_test_file(request):
+    """Compiled for this file and dropped after it; together they would take several gigabytes.
+
+    The quick suite compiles without LLVM's optimizations, which takes a quarter of its time off; XLA's own passes,
+    fusion among them, stay on. A file of tests whose outcome LLVM could change says `OPTIMIZED = True`. Everything else
+    that is selected by a marker, as in .ci/run, is compiled as users compile it.
+    """
+    is_quick = "not slow" in request.config.getoption("markexpr")
+    jax.config.update("jax_disable_most_optimizations", is_quick and not getattr(request.node.obj, "OPTIMIZED", False))
     yield
     jax.clear_caches()
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..augment import Chain
 from ..loader.internal import augment_rows
-from ._draw import TRANSFORMS, BatchContext, RowKeys, as_row, draw_each, making, row_contexts
+from ._draw import TRANSFORMS, BatchContext, RowKeys, as_row, batch_context, draw_each, row_contexts
 from ._settings import APPLIED, DRAWN_FROM, GeneratorLike, Seen, Watch, brightness_axis, checked_sampling, is_fitted
-from ._transform import KerasTransform, Params, wide_arithmetic
+from ._transform import KerasParams, KerasTransform, wide_arithmetic
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Num
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Batch = Any  # np.ndarray or jax.Array; what lies beyond as many images as there are rows is to be cut off
 
 
-class Settings:
+class TransformCache:
     """The transform of a generator, made anew only when one of its attributes has changed."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def transformed(
     dtype: DTypeLike,
     source: RowKeys | np.random.RandomState,
     length: int,
-    settings: Settings,
+    cache: TransformCache,
     owner: object = None,
 ) -> Batch:
     """A batch of images of `dtype`.
@@ -78,7 +78,7 @@ def transformed(
         return _image_by_image(generator, images.astype(dtype), contexts())
     if "get_random_transform" in own:
         return _with_own_parameters(generator, images, dtype, contexts(), length)
-    transform = settings.transform(generator, shape, dtype, standardize=not by_hand)
+    transform = cache.transform(generator, shape, dtype, standardize=not by_hand)
     if isinstance(source, np.random.RandomState):
         return apply_each(transform, images, draw_each(source, generator, shape, len(images)), length)
     if transform.changes_nothing:
@@ -102,7 +102,7 @@ def random_batch(
 
 
 @jax.jit
-def given_batch(transform: KerasTransform, params: Params, images: jax.Array) -> Num[Array, "batch ..."]:
+def given_batch(transform: KerasTransform, params: KerasParams, images: jax.Array) -> Num[Array, "batch ..."]:
     """The images after the given transforms."""
     return jax.vmap(transform.apply)(params, images)
 
@@ -127,7 +127,7 @@ def apply_each(transform: KerasTransform, images: np.ndarray, transforms: np.nda
 def _image_by_image(generator: GeneratorLike, images: np.ndarray, contexts: list[BatchContext]) -> np.ndarray:
     batch = np.zeros_like(images)
     for position, image in enumerate(images):
-        with making(contexts[position]):
+        with batch_context(contexts[position]):
             params = generator.get_random_transform(image.shape)
             batch[position] = generator.standardize(generator.apply_transform(image, params))
     return batch
@@ -143,7 +143,7 @@ def _with_own_parameters(
     shape, watch, rows = images.shape[1:], Watch(*APPLIED), []
     first, settings = None, SimpleNamespace()
     for position in range(len(images)):
-        with making(contexts[position]):
+        with batch_context(contexts[position]):
             params = generator.get_random_transform(shape)
         seen = watch.look(generator, into=False)
         if first is None:
@@ -159,7 +159,7 @@ def _with_own_parameters(
     batch = np.empty(images.shape, dtype)
     batch[:made] = apply_each(transform, images[:made], transforms, made)
     for position in range(made, len(images)):
-        with making(contexts[position]):
+        with batch_context(contexts[position]):
             if position > made:
                 params = generator.get_random_transform(shape)
             image = generator.apply_transform(images[position].astype(dtype), params)
@@ -189,7 +189,7 @@ def _for_given(
 def _standardized(generator: GeneratorLike, images: np.ndarray, contexts: list[BatchContext]) -> np.ndarray:
     batch = np.zeros_like(images)
     for position, image in enumerate(images):
-        with making(contexts[position]):
+        with batch_context(contexts[position]):
             batch[position] = generator.standardize(image)
     return batch
 

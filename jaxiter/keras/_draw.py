@@ -199,7 +199,7 @@ _context: ContextVar[BatchContext | None] = ContextVar("batch", default=None)
 
 
 @contextmanager
-def making(context: BatchContext) -> Generator[None, None, None]:
+def batch_context(context: BatchContext) -> Generator[None, None, None]:
     token = _context.set(context)
     try:
         yield
@@ -227,7 +227,7 @@ def draw(generator: GeneratorLike, img_shape: tuple[int, ...], seed: int | None 
     return draw_transform(StreamNumbers(entropy), *ranges_of(generator, img_shape))
 
 
-def stream() -> np.random.RandomState:
+def random_state() -> np.random.RandomState:
     """What stands for NumPy's global stream: that of the batch being made, else entropy."""
     context = _context.get()
     return entropy if context is None else context.state

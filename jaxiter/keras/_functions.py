@@ -11,7 +11,7 @@ import numpy as np
 from .._checks import check_finite
 from ..augment.internal import compiled_warp, round_to
 from ._brightness import blend, check_channels
-from ._draw import stream
+from ._draw import random_state
 from ._settings import checked_sampling
 from ._transform import affine_matrix, wide_arithmetic
 
@@ -163,7 +163,7 @@ def random_rotation(
         >>> random_rotation(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
-    theta = stream().uniform(-rg, rg)
+    theta = random_state().uniform(-rg, rg)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, theta, 0, 0, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
@@ -187,8 +187,8 @@ def random_shift(
         >>> random_shift(np.ones((3, 8, 8)), 0.1, 0.1).shape
         (3, 8, 8)
     """
-    tx = stream().uniform(-hrg, hrg) * x.shape[row_axis]
-    ty = stream().uniform(-wrg, wrg) * x.shape[col_axis]
+    tx = random_state().uniform(-hrg, hrg) * x.shape[row_axis]
+    ty = random_state().uniform(-wrg, wrg) * x.shape[col_axis]
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, 0, tx, ty, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
@@ -209,7 +209,7 @@ def random_shear(
         >>> random_shear(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
-    shear = stream().uniform(-intensity, intensity)
+    shear = random_state().uniform(-intensity, intensity)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, 0, 0, 0, shear, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
@@ -235,7 +235,7 @@ def random_zoom(
     """
     _check_pair("zoom_range", zoom_range)
     low, high = zoom_range[0], zoom_range[1]
-    zx, zy = (1, 1) if low == 1 and high == 1 else stream().uniform(low, high, 2)
+    zx, zy = (1, 1) if low == 1 and high == 1 else random_state().uniform(low, high, 2)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, 0, 0, 0, 0, zx, zy, *axes, fill_mode, cval, interpolation_order)
 
@@ -247,7 +247,7 @@ def random_channel_shift(x: np.ndarray, intensity_range: float, channel_axis: in
         >>> random_channel_shift(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
-    return apply_channel_shift(x, stream().uniform(-intensity_range, intensity_range), channel_axis)
+    return apply_channel_shift(x, random_state().uniform(-intensity_range, intensity_range), channel_axis)
 
 
 def random_brightness(x: np.ndarray, brightness_range: Sequence[float], scale: bool = True) -> np.ndarray:
@@ -261,7 +261,7 @@ def random_brightness(x: np.ndarray, brightness_range: Sequence[float], scale: b
         (8, 8, 3)
     """
     _check_pair("brightness_range", brightness_range)
-    return apply_brightness_shift(x, stream().uniform(brightness_range[0], brightness_range[1]), scale)
+    return apply_brightness_shift(x, random_state().uniform(brightness_range[0], brightness_range[1]), scale)
 
 
 def is_identity(theta: float, tx: float, ty: float, shear: float, zx: float, zy: float) -> bool:

@@ -13,7 +13,7 @@ from ._draw import RandomTransform, draw
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
 from ._images import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
-from ._numpy_stream import Seed
+from ._seed import Seed
 from ._settings import brightness_axis
 from ._statistics import fit, standardized
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import operator
 import os
-import secrets
 import threading
 from collections.abc import Generator
 from typing import Any, ClassVar, Self
 
-import jax
 import numpy as np
 
-from .._keys import Key, as_key
+from .._keys import Key
 from ..sampler import permutation
-from ._draw import BatchContext, context_of, making, stream_words
-from ._numpy_stream import KerasStream, Seed
-from ._pydataset import check_keras, check_process, keras_class
-from ._state import checked_state, restore, state_of
+from ._draw import BatchContext, batch_context, context_of, stream_words
+from ._iterator_state import checked_state, restore, state_of
+from ._numpy_stream import KerasStream
+from ._pydataset import check_keras, check_made_here, keras_class
+from ._seed import Seed, seed_key
 
 
 class Iterator:
@@ -109,7 +107,7 @@ class Iterator:
         with self.lock:
             index_array = next(self.index_generator)
             context = self._context(index_array)
-        with making(context):
+        with batch_context(context):
             return self._get_batches_of_transformed_samples(index_array)
 
     def __getitem__(self, idx: int) -> Any:
@@ -123,7 +121,7 @@ class Iterator:
             assert self.index_array is not None
             index_array = self.index_array[self.batch_size * idx : self.batch_size * (idx + 1)]
             context = self._context(index_array)
-        with making(context):
+        with batch_context(context):
             return self._get_batches_of_transformed_samples(index_array)
 
     def reset(self) -> None:
@@ -187,7 +185,7 @@ class Iterator:
             context = context_of(self)
             self.index_array = self._stream.order(self.n, None if context is None else context.state)
         elif self.shuffle and self.n:
-            check_process(self._process, Iterator._process)
+            check_made_here(self._process, Iterator._process)
             self.index_array = np.asarray(permutation(self._key, self._epoch, self.n)).astype(np.intp)
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:
@@ -230,33 +228,7 @@ class Iterator:
         epoch = max(0, self._epoch)
 
         def words() -> np.ndarray:
-            check_process(self._process, Iterator._process)
+            check_made_here(self._process, Iterator._process)
             return stream_words(self._key, epoch, 0, index_array)
 
         return BatchContext(self, epoch, words=words)
-
-
-_BITS = 64
-
-
-def seed_key(seed: Seed) -> Key:
-    """The key of a seed: an integer's two 32-bit words, a JAX key as it is, fresh entropy for None.
-
-    The words are made in Python, so that no flag of JAX changes them; seed `s` is `jax.random.key(s)`.
-    """
-    if seed is None:
-        return _key_of_integer(secrets.randbits(_BITS))
-    try:
-        value = operator.index(seed)
-    except TypeError:
-        if getattr(seed, "dtype", None) is None:
-            raise TypeError(f"seed is {seed!r}; expected an integer, a JAX key or None.") from None
-        return as_key(seed)
-    if not 0 <= value < 2**_BITS:
-        raise ValueError(f"seed is {value}; expected an integer in [0, 2**{_BITS}), a JAX key or None.")
-    return _key_of_integer(value)
-
-
-def _key_of_integer(value: int) -> Key:
-    high_and_low: Any = np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)
-    return jax.random.wrap_key_data(high_and_low, impl="threefry2x32")

@@ -11,21 +11,21 @@ import numpy as np
 from .._host_rows import read_rows
 from .._warn import warn
 from ..host.internal import save_whole
-from ._batch import Settings, to_numpy, transformed
+from ._batch import TransformCache, to_numpy, transformed
 from ._brightness import CHANNELS
 from ._draw import RowKeys, context_of
 from ._images import array_to_img
 from ._iterator import Iterator
-from ._numpy_stream import Seed
-from ._pydataset import check_process
+from ._pydataset import check_made_here
+from ._seed import Seed
 from ._settings import GeneratorLike
+from ._subset import subset_rows
 from ._transform import wide_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
 OUTPUTS = ("numpy", "jax")
-SUBSETS = ("training", "validation")
 
 
 class NumpyArrayIterator(Iterator):
@@ -95,10 +95,7 @@ class NumpyArrayIterator(Iterator):
         _check_length("sample_weight`", x, sample_weight, hint)
         rows = slice(0, len(x) if x.shape else 0)
         if subset is not None:
-            _check_subset(subset)
-            cut = int(len(x) * (image_data_generator._validation_split or 0))
-            _check_classes(y, cut, ignore_class_split)
-            rows = slice(0, cut) if subset == "validation" else slice(cut, len(x))
+            rows = subset_rows(subset, image_data_generator, len(x), None if ignore_class_split else y)
         np.dtype(self.dtype)  # raises what NumPy says of a name that it does not know
         self._set_source(x, rows)
         _check_images(self.data_format, self._shape)
@@ -115,7 +112,7 @@ class NumpyArrayIterator(Iterator):
         self.output = output
         self._first_row = rows.start
         self._file_numbers = np.random.RandomState()
-        self._settings = Settings()
+        self._transform_cache = TransformCache()
         super().__init__(self._shape[0], batch_size, shuffle, seed, rng=rng)
 
     @property
@@ -133,7 +130,7 @@ class NumpyArrayIterator(Iterator):
         self._shape = (rows.stop - rows.start, *source.shape[1:])[: len(source.shape)]
 
     def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
-        check_process(self._process, Iterator._process)
+        check_made_here(self._process, Iterator._process)
         index = _positions(index_array, self._shape[0])
         context = context_of(self)
         source: Any
@@ -144,7 +141,7 @@ class NumpyArrayIterator(Iterator):
             source = RowKeys(self._key, epoch, index + self._first_row)
         stored = read_rows("x", self._source, index + self._rows.start)
         length = max(len(index), min(self.batch_size, self.n))
-        images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._settings, self)
+        images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._transform_cache, self)
         if self.output == "jax":
             with wide_arithmetic(self.dtype):
                 images = jax.numpy.asarray(images)[: len(index)]
@@ -207,27 +204,6 @@ def _check_length(name: str, x: Any, values: Any, hint: str) -> None:
         raise ValueError(
             f"`x` (images tensor) and `{name} should have the same length. "
             f"Got shapes {np.shape(x)} and {np.shape(values)}.{hint}"
-        )
-
-
-def _check_subset(subset: str) -> None:
-    if subset not in SUBSETS:
-        raise ValueError(f"subset is {subset!r}; expected 'training' or 'validation'.")
-
-
-def _check_classes(y: ArrayLike | None, cut: int, ignore_class_split: bool) -> None:
-    if y is None or ignore_class_split:
-        return
-    y = np.asarray(y)
-    if not np.array_equal(np.unique(y[:cut]), np.unique(y[cut:])):
-        raise ValueError(
-            "Training and validation subsets have different number of classes after the split: "
-            + (
-                "validation_split leaves no example for validation."
-                if cut == 0
-                else f"the first {cut} labels are not of the same kinds as the others. If the arrays are sorted by "
-                "label, shuffle them; if labels are no classes, pass ignore_class_split=True."
-            )
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-Seed = int | np.integer | jax.Array | None
+from ._seed import Seed
 
 _END_OF_SEEDS = 2**32
 

@@ -32,7 +32,7 @@ def check_keras() -> None:
         raise RuntimeError(f"{found}; import keras first (Keras 3), then call as_keras().")
 
 
-def check_process(*made_in: int) -> None:
+def check_made_here(*made_in: int) -> None:
     """Raises in a process that was forked from those given: JAX, which runs threads, would wait there for ever."""
     try:
         _checks.check_process("The iterator", *made_in)

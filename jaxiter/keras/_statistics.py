@@ -11,7 +11,7 @@ from .._warn import warn
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
 from ._batch import apply_each
 from ._brightness import CHANNELS
-from ._draw import BatchContext, draw_each, making
+from ._draw import BatchContext, batch_context, draw_each
 from ._numpy_iterator import as_array
 from ._settings import GeneratorLike, fitted_statistic
 from ._transform import KerasTransform
@@ -184,7 +184,7 @@ def _augmented_one_by_one(
     size = len(samples.images)
     dtype = samples.rescaled(samples.images[:0]).dtype
     augmented = np.zeros((rounds * size, *samples.images.shape[1:]), dtype)
-    with making(BatchContext(None, state=state)):
+    with batch_context(BatchContext(None, state=state)):
         for position in range(len(augmented)):
             row = position % size
             augmented[position] = generator.random_transform(samples.rescaled(samples.images[row : row + 1])[0])

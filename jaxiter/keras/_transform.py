@@ -47,7 +47,7 @@ _RADIANS = float(np.pi) / 180  # in a degree
 MatrixRows = tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]
 
 
-class Params(NamedTuple):
+class KerasParams(NamedTuple):
     """What one image is changed by, or one row for each image of a batch. A brightness of NaN is none."""
 
     matrix: Float[Array, "... 3 3"]  # output to source, the flips in it
@@ -153,13 +153,13 @@ class KerasTransform(Transform):
     def row_axis(self) -> int:
         return 1 if self.channels_first else 0
 
-    def sample(self, key: Key, image_shape: tuple[int, ...]) -> Params:
+    def sample(self, key: Key, image_shape: tuple[int, ...]) -> KerasParams:
         assert self.shift_kinds is not None
         assert self.ranges is not None
         drawn = draw_transform(BlockNumbers(jnp, uniforms(key, NUM_SLOTS)), self.shift_kinds, self.ranges)
         return self.params(jnp, drawn, image_shape)
 
-    def params(self, xp: Any, drawn: Mapping[str, Any], image_shape: tuple[int, ...]) -> Params:
+    def params(self, xp: Any, drawn: Mapping[str, Any], image_shape: tuple[int, ...]) -> KerasParams:
         """The parameters as `apply` takes them: of one image, or with NumPy of many, computed in float64."""
         rows, cols = image_shape[self.row_axis], image_shape[self.row_axis + 1]
         upper = affine_matrix(xp, drawn, rows, cols)
@@ -168,7 +168,7 @@ class KerasTransform(Transform):
         zero = xp.zeros_like(drawn["theta"])
         last = (zero, zero, zero + 1)
         matrix: Any = xp.stack([xp.stack(xp.broadcast_arrays(*row), axis=-1) for row in (*upper, last)], axis=-2)
-        return Params(
+        return KerasParams(
             matrix.astype(np.float32),
             drawn["flip_horizontal"].astype(np.float32),
             drawn["flip_vertical"].astype(np.float32),
@@ -176,7 +176,7 @@ class KerasTransform(Transform):
             drawn["brightness"].astype(np.float32),  # Pillow's own precision
         )
 
-    def apply(self, params: Params, image: Num[Array, ...]) -> Num[Array, ...]:
+    def apply(self, params: KerasParams, image: Num[Array, ...]) -> Num[Array, ...]:
         image = jnp.asarray(image)
         if not self.affine:
             image = self._finished(params, self._mirrored(params, image) if self.flips else image)
@@ -190,7 +190,7 @@ class KerasTransform(Transform):
             image = jnp.matmul(flat, self.whitening, precision="highest").reshape(image.shape)
         return image.astype(self.dtype)
 
-    def _resampled(self, params: Params, image: jax.Array) -> jax.Array:
+    def _resampled(self, params: KerasParams, image: jax.Array) -> jax.Array:
         """One affine map, the flips in it: what lies between, a channel shift, is the same on either side of a flip."""
         image = jnp.moveaxis(image, 0, -1) if self.channels_first else image
         # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
@@ -203,18 +203,18 @@ class KerasTransform(Transform):
         image = round_to(self.dtype, image).astype(self.arithmetic)
         return jnp.moveaxis(image, -1, 0) if self.channels_first else image
 
-    def _mirrored(self, params: Params, image: jax.Array) -> jax.Array:
+    def _mirrored(self, params: KerasParams, image: jax.Array) -> jax.Array:
         for axis, flip in ((self.row_axis + 1, params.flip_horizontal), (self.row_axis, params.flip_vertical)):
             image = jnp.where(flip > 0, jnp.flip(image, axis), image)
         return image
 
-    def _finished(self, params: Params, image: jax.Array) -> jax.Array:
+    def _finished(self, params: KerasParams, image: jax.Array) -> jax.Array:
         image = image.astype(self.arithmetic)
         if self.channel_shift or self.brightness_axis is not None:
             image = self._shifted_and_brightened(params, image)
         return self._standardized(image)
 
-    def _shifted_and_brightened(self, params: Params, image: jax.Array) -> jax.Array:
+    def _shifted_and_brightened(self, params: KerasParams, image: jax.Array) -> jax.Array:
         """After channel shift and brightness; the flips are done already, which change neither."""
 
         def search() -> tuple[jax.Array, jax.Array]:

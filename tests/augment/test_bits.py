@@ -11,6 +11,8 @@ from jaxiter import Affine, Chain, Loader, Rescale, explain, scan_epoch
 
 from ..data import first
 
+OPTIMIZED = True  # bits are compared; see ../conftest.py
+
 FULL = Affine(rotation=40, shift=0.1, shear=(-5, 20), zoom=(0.8, 1.3), horizontal_flip=True, fill_mode="reflect")
 SIZE = 61
 IMAGES = np.random.default_rng(0).integers(0, 256, (SIZE, 16, 13, 3), np.uint8)

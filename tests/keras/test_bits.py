@@ -5,6 +5,8 @@ import pytest
 
 from jaxiter.keras import ImageDataGenerator
 
+OPTIMIZED = True  # bits are compared; see ../conftest.py
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (61, 9, 12, 3), np.uint8)
 MOVES = {"rotation_range": 40, "width_shift_range": 0.2, "height_shift_range": 0.3, "shear_range": 20}
 MOVES |= {"zoom_range": 0.3, "horizontal_flip": True, "vertical_flip": True}

@@ -13,8 +13,10 @@ from jaxiter import Affine, Chain, Loader, Normalize, Rescale, explain, scan_epo
 from jaxiter.loader._program import host_batch, resident_batch
 from jaxiter.loader.internal import read_batch, spec_of
 
-from ..data import assert_trees_close, assert_trees_equal, compilations, each_once, pictures
+from ..data import assert_trees_equal, compilations, each_once, pictures
 from ..host.sources import wait_for
+
+OPTIMIZED = True  # bits are compared; see ../conftest.py
 
 IMAGES, LABELS = pictures(size=48, shape=(8, 8, 3))
 AUGMENTS = {
@@ -69,7 +71,7 @@ def test_a_sharded_stream_is_the_stream(key, augment, where, kind):
     with stream(WHERE[where](data, on), key, num_epochs=1, sharding=each) as batches:
         for step, batch in enumerate(batches):
             assert all(is_laid_out(leaf, each) for leaf in jax.tree.leaves(batch))
-            assert_trees_close(batch, data.batch(key, 0, step), tolerance=2e-5)
+            assert_trees_equal(batch, data.batch(key, 0, step))
             assert [shard.data.shape[0] for shard in batch[0].addressable_shards] == [2] * 8
     assert step == 2
 
@@ -94,7 +96,7 @@ def test_every_sharding_over_the_leading_axis_will_do(key, name, where, kind):
     with stream(WHERE[where](data, on), key, sharding=sharding, with_mask=True) as batches:
         (images, labels), mask = next(batches)
     assert is_laid_out(images, sharding)
-    assert_trees_close((images, labels), data.batch(key, 0, 0), tolerance=2e-5)
+    assert_trees_equal((images, labels), data.batch(key, 0, 0))
     np.testing.assert_array_equal(mask, data.mask(0))
 
 
@@ -106,7 +108,7 @@ def test_devices_in_another_order_and_other_kinds_of_sharding(key):
         for source in (data, data.to_device(), data.to_device(sharding)):
             batch = source.batch(key, 0, 1, sharding=sharding)
             assert is_laid_out(batch[0], sharding)
-            assert_trees_close(batch, data.batch(key, 0, 1), tolerance=2e-5)
+            assert_trees_equal(batch, data.batch(key, 0, 1))
 
 
 @pytest.mark.parametrize(*each_once(where=["every device", "divided"], kind=["auto", "explicit"]))
@@ -117,7 +119,7 @@ def test_a_batch_under_jit_follows_the_shardings_of_the_program(key, kind, where
     outside = jax.jit(lambda data, step: data.batch(key, 0, step), out_shardings=each)
     inside = jax.jit(lambda data, step: data.batch(key, 0, step, sharding=each))
     for made in (outside(resident, 1), inside(resident, 1), resident.batch(key, 0, 1)):
-        assert_trees_close(made, data.batch(key, 0, 1), tolerance=2e-5)
+        assert_trees_equal(made, data.batch(key, 0, 1))
     assert all(is_laid_out(leaf, each) for leaf in (*outside(resident, 1), *inside(resident, 1)))
 
 
@@ -237,11 +239,11 @@ def test_a_key_that_a_checkpoint_gave_back_will_do(key, where, device):
     each, expected = NamedSharding(on, P("data")), loader(rows=np.arange(48)[::-1]).batch(key, 0, 0)
     if where != "labels on the host":
         data = WHERE[where](data, on)
-    assert_trees_close(data.batch(committed(key, device), 0, 0, sharding=each), expected, tolerance=2e-5)
+    assert_trees_equal(data.batch(committed(key, device), 0, 0, sharding=each), expected)
     with stream(data, committed(key, device), sharding=each) as batches:
-        assert_trees_close(next(batches), expected, tolerance=2e-5)
+        assert_trees_equal(next(batches), expected)
     if where in ("every device", "divided"):
-        assert_trees_close(data.batch(committed(key, device), 0, 0), expected, tolerance=2e-5)
+        assert_trees_equal(data.batch(committed(key, device), 0, 0), expected)
 
 
 def test_without_a_sharding_a_stream_over_the_host_is_on_the_default_device_whatever_the_key(key):
@@ -270,7 +272,7 @@ def test_batches_may_go_to_another_mesh_than_the_data(key, other, where, kind):
     with stream(resident, key, sharding=sharding) as batches:
         for step in range(2):
             batch = next(batches)
-            assert_trees_close(batch, data.batch(key, 0, step), tolerance=2e-5)
+            assert_trees_equal(batch, data.batch(key, 0, step))
             assert all(leaf.sharding.is_equivalent_to(sharding, leaf.ndim) for leaf in jax.tree.leaves(batch))
 
 
@@ -278,10 +280,10 @@ def test_batches_may_go_to_another_mesh_than_the_data(key, other, where, kind):
 def test_without_a_sharding_data_on_a_mesh_give_the_batches_too(key, where, kind):
     data = loader()
     resident = WHERE[where](data, mesh(kind))
-    assert_trees_close(resident.batch(key, 0, 1), data.batch(key, 0, 1), tolerance=2e-5)
+    assert_trees_equal(resident.batch(key, 0, 1), data.batch(key, 0, 1))
     with stream(resident, key) as batches:
-        assert_trees_close(next(batches), data.batch(key, 0, 0), tolerance=2e-5)
-    assert_trees_close(explain(resident, key, 0, 5).before, explain(data, key, 0, 5).before)
+        assert_trees_equal(next(batches), data.batch(key, 0, 0))
+    assert_trees_equal(explain(resident, key, 0, 5).before, explain(data, key, 0, 5).before)
 
 
 @pytest.mark.parametrize(*each_once(prefetch=[0, 2], kind=["auto", "explicit"]))
@@ -289,7 +291,7 @@ def test_a_mesh_that_is_set_changes_nothing(key, kind, prefetch):
     data = loader()
     expected = data.batch(key, 0, 0)
     with jax.set_mesh(mesh(kind)), stream(data, key, prefetch=prefetch) as batches:
-        assert_trees_close(next(batches), expected, tolerance=2e-5)
+        assert_trees_equal(next(batches), expected)
 
 
 def test_batches_over_devices_are_started_before_they_are_asked_for_in_order(key):

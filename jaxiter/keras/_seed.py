@@ -1,0 +1,39 @@
+"""The JAX key of a seed."""
+
+from __future__ import annotations
+
+import operator
+import secrets
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._keys import Key, as_key
+
+Seed = int | np.integer | jax.Array | None
+
+_BITS = 64
+
+
+def seed_key(seed: Seed) -> Key:
+    """The key of a seed: an integer's two 32-bit words, a JAX key as it is, fresh entropy for None.
+
+    The words are made in Python, so that no flag of JAX changes them; seed `s` is `jax.random.key(s)`.
+    """
+    if seed is None:
+        return _key_of_integer(secrets.randbits(_BITS))
+    try:
+        value = operator.index(seed)
+    except TypeError:
+        if getattr(seed, "dtype", None) is None:
+            raise TypeError(f"seed is {seed!r}; expected an integer, a JAX key or None.") from None
+        return as_key(seed)
+    if not 0 <= value < 2**_BITS:
+        raise ValueError(f"seed is {value}; expected an integer in [0, 2**{_BITS}), a JAX key or None.")
+    return _key_of_integer(value)
+
+
+def _key_of_integer(value: int) -> Key:
+    high_and_low: Any = np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)
+    return jax.random.wrap_key_data(high_and_low, impl="threefry2x32")
