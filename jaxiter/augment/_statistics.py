@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .._checks import check_finite, check_flag
+from .._checks import check_finite, check_flag, check_rows
 from .._host_rows import dtype_of, read_blocks, read_rows
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def fit_statistics(
     if epsilon < 0:
         raise ValueError(f"epsilon is {epsilon!r}; expected a finite number of at least 0.")
     if rows is not None:
-        rows = _checked_rows(rows, shape[0])
+        rows = check_rows(rows, shape[0], owner="images")
         shape = (len(rows), *shape[1:])
     if zca and whitening_bytes(shape) > max_bytes:
         raise ValueError(
@@ -87,20 +87,6 @@ def fit_statistics(
         raise ValueError(f"images has channel means {mean.tolist()}; expected finite pixels.")
     whitening = whitening_matrix(images, mean, epsilon, rows).astype(np.float32) if zca else None
     return Statistics(mean.astype(np.float32), std.astype(np.float32), whitening)
-
-
-def _checked_rows(rows: npt.ArrayLike, size: int) -> np.ndarray:
-    values = np.asarray(rows)
-    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
-        raise TypeError(
-            f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array. For a bool mask "
-            "use np.flatnonzero(mask)."
-        )
-    if values.size == 0:
-        raise ValueError("rows is empty; expected at least one row.")
-    if values.min() < 0 or values.max() >= size:
-        raise ValueError(f"rows runs from {values.min()} to {values.max()}; expected [0, {size}), the rows of images.")
-    return values
 
 
 def moments(images: Any, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from ..augment import Chain
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
 from ._batch import batch_mask, compute_batch
-from ._data import PyTree, check_data, check_options, check_rows
+from ._data import PyTree, check_data, check_options, rows_to_visit
 from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch
@@ -102,7 +102,7 @@ class Loader:
     def _check_and_set(self, *, batch_size: int, shuffle: bool, remainder: str, rows: ArrayLike | None) -> None:
         check_options(batch_size, shuffle, remainder)
         self._set(
-            rows=None if rows is None else check_rows(rows, jax.tree.leaves(self.data)[0].shape[0]),
+            rows=None if rows is None else rows_to_visit(rows, jax.tree.leaves(self.data)[0].shape[0]),
             batch_size=int(batch_size),
             shuffle=bool(shuffle),
             remainder=remainder,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._checks import check_finite, check_fits, check_int
+from ..._checks import check_finite, check_fits, check_int, is_integer
 from .._cast import round_to
 from .._transform import arithmetic_dtype
 from ._border import FILL_MODES as FILL_MODES
@@ -89,8 +89,7 @@ def compiled_warp(
 def check_sampling(fill_mode: str, order: int, cval: Any) -> None:
     if not isinstance(fill_mode, str) or fill_mode not in FILL_MODES:
         raise ValueError(f"fill_mode is {fill_mode!r}; expected one of {', '.join(map(repr, FILL_MODES))}.")
-    is_integer = isinstance(order, (int, np.integer)) and not isinstance(order, bool)
-    if not is_integer or order not in ORDERS:
+    if not is_integer(order) or order not in ORDERS:
         raise ValueError(
             f"order is {order!r}; expected a spline order: 0 (nearest pixel), 1 (linear interpolation), 2, 3 (cubic), "
             "4 or 5."
