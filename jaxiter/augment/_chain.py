@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import Key, as_key, fold_in
-from ._affine import Affine, resample
+from ._affine import Affine, apply_affines
 from ._duck_typed import as_transform, is_transform, is_transform_or_none
 from ._matrix import compose
 from ._transform import Params, Transform
@@ -135,7 +135,7 @@ class Chain(Transform):
                 drawn = list(params[group])
             affines = [step for step in steps if isinstance(step, Affine)]
             if affines:
-                current = resample(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
+                current = apply_affines(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
             else:
                 current = steps[0].apply(drawn[0], current)
             used += drawn
@@ -209,7 +209,7 @@ def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> 
 
 def _geometry(step: Transform) -> Callable[[Params, tuple[int, ...]], jax.Array] | None:
     """The method `matrix` of a step, if its class has one; `Whiten` has a field of that name."""
-    return getattr(step, "matrix") if callable(getattr(type(step), "matrix", None)) else None  # noqa: B009
+    return getattr(step, "matrix", None) if callable(getattr(type(step), "matrix", None)) else None
 
 
 def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ Position = tuple[int, int]  # (epoch, step)
 _Task = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
-class Settings(NamedTuple):
+class StreamArguments(NamedTuple):
     """The arguments of a stream, checked; the loader and the sharding are in `spec`."""
 
     spec: BatchSpec
@@ -96,12 +96,12 @@ def finish_in_order(pending: Iterable[Pending]) -> None:
 class Prefetcher:
     """Starts the batches of a stream; where rows have to be read, in threads."""
 
-    def __init__(self, settings: Settings):
-        self._spec, self._key, self._with_mask = settings.spec, settings.key, settings.with_mask
-        spec, key, num_threads = settings.spec, settings.key, settings.num_threads
+    def __init__(self, arguments: StreamArguments):
+        self._spec, self._key, self._with_mask = arguments.spec, arguments.key, arguments.with_mask
+        spec, key, num_threads = arguments.spec, arguments.key, arguments.num_threads
         read = [leaf for leaf, is_read in zip(spec.leaves, spec.reads, strict=True) if is_read]
         wanted = _default_threads(read) if num_threads is None else num_threads
-        self._num_threads = min(settings.prefetch, wanted) if read else 0
+        self._num_threads = min(arguments.prefetch, wanted) if read else 0
         self._reading_key = _on_cpu(key) if self._num_threads else key
         self._pool = Pool(self._num_threads, "jaxiter-stream")
 

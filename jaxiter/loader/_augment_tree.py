@@ -88,7 +88,7 @@ def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[Any]:
     transforms = as_any.flatten_up_to(broadcast)
     for (path, leaf), transform in zip(paths, transforms, strict=True):
         if transform is not None and Chain(transform).needs_image:
-            _check_images(path, leaf, error)
+            _check_holds_images(path, leaf, error)
     return transforms
 
 
@@ -109,11 +109,11 @@ def _for_the_one_picture(augment: object, paths: Paths, structure: PyTreeDef) ->
         )
     for path, leaf in paths:
         if path == images[0] and Chain(augment).needs_image:
-            _check_images(path, leaf, "")
+            _check_holds_images(path, leaf, "")
     return [augment if path == images[0] else None for path, _ in paths]
 
 
-def _check_images(path: KeyPath, leaf: Source, error: str) -> None:
+def _check_holds_images(path: KeyPath, leaf: Source, error: str) -> None:
     """Raises where a leaf cannot hold images, with what else is wrong in `error`."""
     if len(leaf.shape) != IMAGE_RANK:
         raise ValueError(
