@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def is_integer(value: object) -> TypeGuard[int | np.integer]:
 
 def check_int(
     name: str,
-    value: Any,
+    value: object,
     low: int = 0,
     high: int | None = None,
     *,
@@ -59,12 +59,12 @@ def check_process(what: str, *processes: int) -> None:
         )
 
 
-def is_array(value: object) -> bool:
+def is_array(value: object) -> TypeGuard[np.ndarray | jax.Array]:
     """True for NumPy arrays, JAX arrays and tracers, which `jit` traces; a NumPy scalar is a number."""
     return isinstance(value, (np.ndarray, jax.Array))
 
 
-def check_finite(name: str, value: Any) -> None:
+def check_finite(name: str, value: object) -> None:
     """Accepts real numbers, tuples of them and arrays, without NaN or infinity; a tracer passes."""
     if isinstance(value, tuple):
         for item in value:

@@ -92,11 +92,11 @@ class Chain(Transform):
 
     def sample_and_apply(self, key: Key, image: ArrayLike) -> jax.Array:
         """`apply(sample(key, image.shape), image)` in one pass; `apply` of a step is traced once."""
-        return self._run(image, key=key)[2]
+        return self._run(image, key=as_key(key))[2]
 
     def trace(self, key: Key, image: ArrayLike) -> tuple[tuple[Params, ...], Float[Array, "3 3"], jax.Array]:
         """As `sample_and_apply`; returns params, matrix and image."""
-        params, shapes, image = self._run(image, key=key)
+        params, shapes, image = self._run(image, key=as_key(key))
         return tuple(params), self._compose(params, shapes), image
 
     def matrix(self, params: Sequence[Params], image_shape: tuple[int, ...]) -> Float[Array, "3 3"]:
@@ -124,7 +124,7 @@ class Chain(Transform):
         Returns the params and the image shape that each step was given, and the image after the last.
         """
         current = jnp.asarray(image)
-        keys = self._keys(key) if params is None else []
+        keys = [] if key is None else self._keys(key)
         used: list[Params] = []
         shapes: list[tuple[int, ...]] = []
         for group in _groups(self.transforms):
@@ -199,7 +199,8 @@ def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
 
 
 def _draw(step: Transform, key: Key | None, image_shape: tuple[int, ...]) -> Params:
-    return step.sample(key, image_shape) if step.is_random else ()
+    """With the key that `_keys` gave, which is None for a step that draws nothing."""
+    return () if key is None else step.sample(key, image_shape)
 
 
 def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> int:

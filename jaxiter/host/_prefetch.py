@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -22,7 +22,8 @@ _MAX_THREADS = 4  # unless more are asked for
 _PATIENCE = 5.0  # seconds that a close waits for reads under way, and the end of the interpreter for all of them
 
 Position = tuple[int, int]  # (epoch, step)
-_Task = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
+T = TypeVar("T")
+_Task = tuple["Future[Any]", Callable[..., object], tuple[object, ...]]
 
 
 class StreamArguments(NamedTuple):
@@ -52,8 +53,8 @@ class Pending:
     def __init__(
         self,
         position: Position,
-        future: Future[Any] | None,
-        finish: Callable[[Any], Any] | None = None,
+        future: Future[PyTree] | None,
+        finish: Callable[[HostRows | None], PyTree] | None = None,
         *,
         starts_early: bool = False,
         batch: PyTree = None,
@@ -170,9 +171,9 @@ class Pool:
     def is_used(self) -> bool:
         return len(self._threads) > 0
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., T], *arguments: object) -> Future[T]:
         """The result to come; cancelled where the pool has ended."""
-        future: Future[Any] = Future()
+        future: Future[T] = Future()
         with self._lock:
             if not self._has_ended:
                 self._add_thread()
@@ -271,13 +272,13 @@ def _on_cpu(key: Key) -> Key:
         return key
 
 
-def _jax_scopes() -> dict[str, Any]:
+def _jax_scopes() -> dict[str, object]:
     """Settings that `with` blocks change for the calling thread alone; the reading threads enter them too."""
     names = ("enable_x64", "default_device", "numpy_dtype_promotion")
     return {name: getattr(jax.config, f"jax_{name}") for name in names}
 
 
-def _in_scopes(scopes: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
+def _in_scopes(scopes: dict[str, object], function: Callable[..., T], *arguments: object) -> T:
     if scopes == _jax_scopes():  # as nearly always; to enter them takes longer than to read small rows
         return function(*arguments)
     with ExitStack() as stack:

@@ -49,6 +49,7 @@ def _is_same(rows: jax.Array) -> jax.Array:
 def stream_fields(arguments: StreamArguments, position: Position) -> dict[str, object]:
     """What has to be equal in all processes; of arrays the shapes, as every process may hold other rows."""
     spec = arguments.spec
+    assert spec.sharding is not None  # without one every process makes its batches by itself
     data = [(name, tuple(leaf.shape), str(leaf.dtype)) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
     # Functions are printed with their addresses, which differ.
     chains = [re.sub(r"0x[0-9a-f]+", "", repr(chain)) for chain in spec.chains]
@@ -71,11 +72,11 @@ def stream_fields(arguments: StreamArguments, position: Position) -> dict[str, o
     }
 
 
-def _parts_of_devices(sharding: Any) -> list[tuple[int, tuple[int, int]]]:
+def _parts_of_devices(sharding: Sharding) -> list[tuple[int, tuple[int, int]]]:
     """Which examples of a large batch each device has: meshes and specs of other names may be equal."""
     length = len(sharding.device_set) * 1024
-    parts = sharding.devices_indices_map((length,)).items()
-    return sorted((device.id, index[0].indices(length)[:2]) for device, index in parts)
+    parts: Any = sharding.devices_indices_map((length,))
+    return sorted((device.id, index[0].indices(length)[:2]) for device, index in parts.items())
 
 
 def _digest(value: object) -> np.ndarray:

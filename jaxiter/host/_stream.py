@@ -6,9 +6,9 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self, TypedDict
 
 from jax.sharding import Sharding
 
@@ -16,7 +16,7 @@ from .._checks import check_flag, check_int, check_process
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from .._state import check_state
 from ..loader import Loader
-from ..loader.internal import check_streaming, spec_of
+from ..loader.internal import PyTree, check_streaming, spec_of
 from ._prefetch import Pending, Position, Prefetcher, StreamArguments, finish_in_order
 from ._process_check import disagreement_in, stream_fields
 
@@ -93,13 +93,25 @@ def stream(
     return Stream(arguments, start)
 
 
-class Stream(Iterator[Any]):
+class StreamState(TypedDict):
+    """What `Stream.get_state` returns: `epoch` and `step` of the next batch, and what these depend on."""
+
+    epoch: int
+    step: int
+    batch_size: int
+    size: int
+    shuffle: bool
+    remainder: str
+    stream_version: int
+
+
+class Stream(Iterator[PyTree]):
     """See `stream`."""
 
     def __init__(self, arguments: StreamArguments, start: Position):
         self._arguments, self._spec = arguments, arguments.spec
         self._num_steps = arguments.spec.num_steps
-        self._last_batch: tuple[int, Any] | None = None  # with donate: step and batch that was returned last
+        self._last_batch: tuple[int, PyTree] | None = None  # with donate: step and batch that was returned last
         self._is_closed = False
         self._lock = threading.RLock()
         self._process = os.getpid()
@@ -122,12 +134,21 @@ class Stream(Iterator[Any]):
             f"num_epochs={arguments.num_epochs}, batch_size={self._spec.batch_size}, prefetch={arguments.prefetch}>"
         )
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> StreamState:
         """The position and what it depends on, as a dict that JSON can hold; save the key beside it."""
         epoch, step = self._position
-        return {"epoch": epoch, "step": step, **self._identity()}
+        spec = self._spec
+        return {
+            "epoch": epoch,
+            "step": step,
+            "batch_size": spec.batch_size,
+            "size": spec.size,
+            "shuffle": spec.shuffle,
+            "remainder": spec.remainder,
+            "stream_version": STREAM_VERSION,
+        }
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: Mapping[str, object]) -> None:
         """Continue where `get_state` was called; with several processes all of them do, together.
 
         Raises:
@@ -138,7 +159,8 @@ class Stream(Iterator[Any]):
             "Make the loader as it was then; to go on with another batch_size, stream(..., start=(epoch, "
             "loader.step_after(examples seen in it)))."
         )
-        check_state(state, self._identity(), ("epoch", "step"), remedy=remedy)
+        expected = {name: value for name, value in self.get_state().items() if name not in ("epoch", "step")}
+        check_state(state, expected, ("epoch", "step"), remedy=remedy)
         position = self._check_position("state", (state["epoch"], state["step"]))
         self._check_agreement(position)
         with self._lock:
@@ -164,7 +186,7 @@ class Stream(Iterator[Any]):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> PyTree:
         check_process("the stream", self._process)  # in a forked child the lock may be held for ever
         with self._lock:  # threads may share a stream: every batch goes to one of them
             try:
@@ -177,7 +199,7 @@ class Stream(Iterator[Any]):
                     self._check_open()
                 raise
 
-    def _next(self) -> Any:
+    def _next(self) -> PyTree:
         if self._has_ended(self._position):
             self._end_threads()
             raise StopIteration
@@ -212,7 +234,7 @@ class Stream(Iterator[Any]):
             self._pending.append(self._prefetcher.start(position, self._donated(position)))
             position = self._after(position)
 
-    def _donated(self, position: Position) -> Any:
+    def _donated(self, position: Position) -> PyTree:
         """The batch that was returned last, if one at `position` has its length."""
         if self._last_batch is None:
             return None
@@ -268,11 +290,7 @@ class Stream(Iterator[Any]):
                 f"stream(loader, key, start={self._position})."
             )
 
-    def _identity(self) -> dict[str, Any]:
-        fields = ("batch_size", "size", "shuffle", "remainder")
-        return {**{name: getattr(self._spec, name) for name in fields}, "stream_version": STREAM_VERSION}
-
-    def _check_position(self, name: str, position: Any) -> Position:
+    def _check_position(self, name: str, position: Sequence[object]) -> Position:
         try:
             epoch, step = position
         except (TypeError, ValueError):

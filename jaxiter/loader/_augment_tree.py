@@ -39,7 +39,7 @@ def as_given(
     form: AugmentForm,
     structure: PyTreeDef,
     steps: Sequence[Sequence[object] | None],
-    join: Callable[..., Any] = lambda *steps: steps,
+    join: Callable[..., object] = lambda *steps: steps,
 ) -> PyTree:
     """For each leaf one entry for each step of its chain, in the form in which `augment` was given.
 
@@ -62,7 +62,7 @@ def one_or_tree(form: AugmentForm, structure: PyTreeDef, leaves: Sequence[object
     return jax.tree.unflatten(structure, leaves)
 
 
-def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[Any]:
+def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[object]:
     paths, structure = jax.tree.flatten_with_path(data)
     if augment is None:
         return [None] * len(paths)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,21 +11,12 @@ from jax.tree_util import KeyPath
 from numpy.typing import ArrayLike
 
 from .._checks import check_fits, check_flag, check_int, check_rows
+from .._host_rows import Source as Source
 
 REMAINDERS = ("drop", "pad", "keep")
 
 
 PyTree = Any  # containers of arrays, nested in any way: the data, a batch, the carry of a scan
-
-
-class Source(Protocol):
-    """A leaf of the data: a NumPy or JAX array, or anything with these three."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> Any: ...
-    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 def check_data(data: PyTree) -> None:
