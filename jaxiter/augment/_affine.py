@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -248,7 +249,7 @@ class Affine(Transform):
         return self.fill_mode, self.cval, self.order
 
 
-def apply_affines(steps: Sequence[tuple[Affine, AffineParams]], image: Any, *, drawn: bool = False) -> Any:
+def apply_affines(steps: Sequence[tuple[Affine, AffineParams]], image: jax.Array, *, drawn: bool = False) -> jax.Array:
     """Several Affines of equal `sampling`, the first acting first, as one map and one resampling.
 
     Args:

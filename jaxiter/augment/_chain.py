@@ -14,7 +14,7 @@ import numpy as np
 
 from .._keys import Key, as_key, fold_in
 from ._affine import Affine, apply_affines
-from ._duck_typed import as_transform, is_transform, is_transform_or_none
+from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none
 from ._matrix import compose
 from ._transform import Params, Transform
 
@@ -52,7 +52,7 @@ class Chain(Transform):
 
     transforms: tuple[Transform, ...]
 
-    def __init__(self, *transforms: Any):
+    def __init__(self, *transforms: TransformLike):
         steps: list[Transform] = []
         for step in transforms:
             steps.extend(step.transforms if isinstance(step, Chain) else [as_transform(step)])
@@ -60,7 +60,7 @@ class Chain(Transform):
         object.__setattr__(self, "needs_image", any(step.needs_image for step in steps))
         object.__setattr__(self, "keeps_shape", all(step.keeps_shape for step in steps))
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Chain cannot be changed; make another one with the {name} you want.")
 
     def __repr__(self) -> str:
@@ -79,7 +79,7 @@ class Chain(Transform):
         """One entry for each step."""
         params: list[Params] = []
         last_random = _last(self.transforms, lambda step: step.is_random)
-        for place, (step, own_key) in enumerate(zip(self.transforms, self._keys(key), strict=True)):
+        for place, (step, own_key) in enumerate(zip(self.transforms, self._keys(as_key(key)), strict=True)):
             params.append(_draw(step, own_key, image_shape))
             if place < last_random:
                 image_shape = _shape_after(step, params[-1], image_shape)
@@ -117,7 +117,7 @@ class Chain(Transform):
         return Chain(*(step for step in steps if step is not None))
 
     def _run(
-        self, image: ArrayLike, *, key: Key | None = None, params: Sequence[Params] | None = None
+        self, image: ArrayLike, *, key: jax.Array | None = None, params: Sequence[Params] | None = None
     ) -> tuple[list[Params], list[tuple[int, ...]], jax.Array]:
         """Applies the steps with `params`, or with what they draw from `key`.
 
@@ -147,9 +147,8 @@ class Chain(Transform):
         maps = zip(map(_geometry, self.transforms), params, shapes, strict=False)
         return compose(*(matrix(drawn, shape) for matrix, drawn, shape in maps if matrix is not None))
 
-    def _keys(self, key: Key) -> list[Key | None]:
+    def _keys(self, key: jax.Array) -> list[jax.Array | None]:
         """The key of each random step, None for the others."""
-        parent = as_key(key)
         occurrences: Counter[str] = Counter()
         tags = []
         for step in self.transforms:
@@ -157,7 +156,7 @@ class Chain(Transform):
                 tags.append(step.draws_tag(occurrences[step.kind]))
             occurrences[step.kind] += 1
         # All at once: every fold_in by itself would be compiled by itself.
-        keys = iter(jax.vmap(partial(fold_in, parent))(np.array(tags, np.uint32)) if tags else ())
+        keys = iter(jax.vmap(partial(fold_in, key))(np.array(tags, np.uint32)) if tags else ())
         return [next(keys) if step.is_random else None for step in self.transforms]
 
 
@@ -189,7 +188,7 @@ def deterministic(transform: Any) -> Any:
 def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
     """Slices of steps that run as one: adjacent `Affine`s of equal sampling; any other step by itself."""
 
-    def what_fuses(place: int) -> Any:
+    def what_fuses(place: int) -> object:
         step = steps[place]
         return step.sampling if isinstance(step, Affine) else place
 
@@ -198,7 +197,7 @@ def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
         yield slice(places[0], places[-1] + 1)
 
 
-def _draw(step: Transform, key: Key | None, image_shape: tuple[int, ...]) -> Params:
+def _draw(step: Transform, key: jax.Array | None, image_shape: tuple[int, ...]) -> Params:
     """With the key that `_keys` gave, which is None for a step that draws nothing."""
     return () if key is None else step.sample(key, image_shape)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .._checks import check_finite, check_flag, check_rows
-from .._host_rows import dtype_of, read_blocks, read_rows
+from .._host_rows import Source, dtype_of, read_blocks, read_rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,7 +26,7 @@ class Statistics(NamedTuple):
 
 
 def fit_statistics(
-    images: Any,
+    images: Source,
     *,
     rows: npt.ArrayLike | None = None,
     zca: bool = False,
@@ -89,7 +89,7 @@ def fit_statistics(
     return Statistics(mean.astype(np.float32), std.astype(np.float32), whitening)
 
 
-def moments(images: Any, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def moments(images: Source, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation of each channel in float64; NaN where a pixel is not finite."""
     size = images.shape[0] if rows is None else len(rows)
     count = float(size * np.prod(images.shape[1:3]))
@@ -103,7 +103,7 @@ def moments(images: Any, rows: np.ndarray | None = None) -> tuple[np.ndarray, np
     return mean, np.sqrt(squares / count)
 
 
-def _blocks(images: Any, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+def _blocks(images: Source, rows: np.ndarray | None) -> Iterator[np.ndarray]:
     """The images at `rows`, or all, in float64 and in blocks of a few MB."""
     num_rows = max(1, _BLOCK_BYTES // (8 * int(np.prod(images.shape[1:]))))
     if rows is None:
@@ -132,7 +132,7 @@ def whitening_cost(shape: tuple[int, ...]) -> str:
     )
 
 
-def whitening_matrix(images: Any, mean: np.ndarray, epsilon: float, rows: np.ndarray | None = None) -> np.ndarray:
+def whitening_matrix(images: Source, mean: np.ndarray, epsilon: float, rows: np.ndarray | None = None) -> np.ndarray:
     """U diag(sqrt(size) / (s + epsilon)) U^T, with U and s of the thin SVD of `images - mean`, transposed."""
     size = images.shape[0] if rows is None else len(rows)
     features = int(np.prod(images.shape[1:]))

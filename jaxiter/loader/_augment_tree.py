@@ -13,7 +13,7 @@ from jax.tree_util import KeyPath, PyTreeDef
 from .._host_rows import dtype_of
 from .._warn import warn
 from ..augment import Chain
-from ..augment.internal import is_transform, is_transform_or_none
+from ..augment.internal import TransformLike, is_transform, is_transform_or_none
 from ._data import PyTree, Source, leaf_name
 
 Paths = Sequence[tuple[KeyPath, Source]]
@@ -62,7 +62,7 @@ def one_or_tree(form: AugmentForm, structure: PyTreeDef, leaves: Sequence[object
     return jax.tree.unflatten(structure, leaves)
 
 
-def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[object]:
+def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[TransformLike | None]:
     paths, structure = jax.tree.flatten_with_path(data)
     if augment is None:
         return [None] * len(paths)
@@ -92,7 +92,7 @@ def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[object]:
     return transforms
 
 
-def _for_the_one_picture(augment: object, paths: Paths, structure: PyTreeDef) -> list[object]:
+def _for_the_one_picture(augment: TransformLike, paths: Paths, structure: PyTreeDef) -> list[TransformLike | None]:
     """One transform by itself: for the leaf of rank 4, of which there must be one."""
     images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
     if _are_single_pictures([leaf.shape for _, leaf in paths]):
