@@ -6,11 +6,11 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from . import Affine, Chain, Loader, Rescale, deterministic, explain, image_grid, stream, train_validation_split
 from .host.internal import save_whole
@@ -32,14 +32,14 @@ class Network(nnx.Module):
         self.hidden = nnx.Linear(4 * 4 * 64, 128, rngs=rngs)
         self.output = nnx.Linear(128, 10, rngs=rngs)
 
-    def __call__(self, images: Any) -> Any:
+    def __call__(self, images: jax.Array) -> jax.Array:
         features = nnx.max_pool(nnx.relu(self.second(nnx.relu(self.first(images)))), (2, 2), (2, 2))
         return self.output(nnx.relu(self.hidden(features.reshape(len(images), -1))))
 
 
 @nnx.jit
-def train_step(model: Network, optimizer: nnx.Optimizer, images: Any, labels: Any) -> Any:
-    def loss_fn(model: Network) -> Any:
+def train_step(model: Network, optimizer: nnx.Optimizer, images: jax.Array, labels: jax.Array) -> jax.Array:
+    def loss_fn(model: Network) -> jax.Array:
         return optax.softmax_cross_entropy_with_integer_labels(model(images), labels).mean()
 
     loss, grads = nnx.value_and_grad(loss_fn)(model)
@@ -48,11 +48,11 @@ def train_step(model: Network, optimizer: nnx.Optimizer, images: Any, labels: An
 
 
 @nnx.jit
-def count_correct(model: Network, images: Any, labels: Any, mask: Any) -> Any:
+def count_correct(model: Network, images: jax.Array, labels: jax.Array, mask: jax.Array) -> jax.Array:
     return ((model(images).argmax(-1) == labels) & mask).sum()
 
 
-def evaluate(model: Network, loader: Loader, key: Any) -> float:
+def evaluate(model: Network, loader: Loader, key: jax.Array) -> float:
     """Share of the examples classified correctly; padding does not count."""
     batches = stream(loader, key, num_epochs=1, with_mask=True)
     correct = sum(int(count_correct(model, images, labels, mask)) for (images, labels), mask in batches)
@@ -113,7 +113,7 @@ def main() -> None:
     print(f"originals above their augmentations in three epochs: {picture}")
 
 
-def _show_augmentation(loader: Loader, key: Any, num_epochs: int) -> Any:
+def _show_augmentation(loader: Loader, key: jax.Array, num_epochs: int) -> Image.Image:
     """Sixteen digits, and below them their augmentations in the first epochs."""
     rows = [int(row) for row in np.asarray(loader.rows)[:16]]
     explained = [[explain(loader, key, epoch, row) for row in rows] for epoch in range(num_epochs)]

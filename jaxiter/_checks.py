@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
+
+
+def is_flag(value: object) -> TypeGuard[bool | np.bool_]:
+    """Whether it is True or False, of Python or NumPy."""
+    return isinstance(value, (bool, np.bool_))
+
+
+def is_integer(value: object) -> TypeGuard[int | np.integer]:
+    """Whether it is an integer of Python or NumPy; a bool is none, though Python takes it for one."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def check_int(
     name: str,
-    value: Any,
+    value: object,
     low: int = 0,
     high: int | None = None,
     *,
@@ -31,7 +42,7 @@ def check_int(
     """
     if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and jnp.issubdtype(value.dtype, np.integer):
         value = int(value)
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+    if not is_integer(value):
         raise TypeError(f"{name} is {value!r}; expected {kind}.")
     if value < low or (high is not None and value >= high):
         bounds = f"{low} or more" if high is None else f"an integer in [{low}, {high})"
@@ -48,12 +59,12 @@ def check_process(what: str, *processes: int) -> None:
         )
 
 
-def is_array(value: object) -> bool:
+def is_array(value: object) -> TypeGuard[np.ndarray | jax.Array]:
     """True for NumPy arrays, JAX arrays and tracers, which `jit` traces; a NumPy scalar is a number."""
     return isinstance(value, (np.ndarray, jax.Array))
 
 
-def check_finite(name: str, value: Any) -> None:
+def check_finite(name: str, value: object) -> None:
     """Accepts real numbers, tuples of them and arrays, without NaN or infinity; a tracer passes."""
     if isinstance(value, tuple):
         for item in value:
@@ -69,11 +80,32 @@ def check_finite(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {value!r}; expected a finite number.")
 
 
-def check_flag(name: str, value: object) -> bool:
-    """`value` as a Python bool; strings and numbers are refused, most of which are true."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}; expected True or False.")
+def check_flag(name: str, value: object, *, expected: str = "True or False") -> bool:
+    """`value` as a Python bool; strings and numbers are refused, most of which are true. `expected` ends the error."""
+    if not is_flag(value):
+        raise TypeError(f"{name} is {value!r}; expected {expected}.")
     return bool(value)
+
+
+def check_rows(rows: ArrayLike, count: int, *, owner: str) -> np.ndarray:
+    """`rows` as a NumPy array of one or more integers in [0, count): row numbers of `owner`, for the error.
+
+    Raises:
+        TypeError: For another rank or dtype, bool included. ValueError: For no rows, or one out of range.
+    """
+    values = np.asarray(rows)
+    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+        raise TypeError(
+            f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array. For a bool mask "
+            "use np.flatnonzero(mask)."
+        )
+    if values.size == 0:
+        raise ValueError("rows is empty; expected at least one row.")
+    if values.min() < 0 or values.max() >= count:
+        raise ValueError(
+            f"rows runs from {values.min()} to {values.max()}; expected [0, {count}), the rows of {owner}."
+        )
+    return values
 
 
 def check_fits(name: str, values: np.ndarray) -> None:

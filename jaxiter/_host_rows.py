@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 _ALIGNMENT = 64  # bytes: what XLA:CPU requires of memory that it did not allocate itself
 _RELEASE = 1 << 26  # bytes of a mapping that stay in this process before its pages are released
@@ -20,7 +21,22 @@ _AROUND = 1 << 16  # bytes that Linux maps around a missing page
 _mapped: WeakKeyDictionary[mmap.mmap, int] = WeakKeyDictionary()  # bytes read since pages were last released
 
 
-def read_rows(name: str, source: Any, rows: np.ndarray) -> np.ndarray:
+class Source(Protocol):
+    """A NumPy or JAX array, or anything with these three."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...  # NumPy's, or TensorStore's own
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+
+class HasDtype(Protocol):
+    @property
+    def dtype(self) -> Any: ...
+
+
+def read_rows(name: str, source: Source, rows: np.ndarray) -> np.ndarray:
     """`source[rows]` in this machine's byte order, a copy, in the order of `rows`.
 
     Args:
@@ -50,7 +66,7 @@ def read_rows(name: str, source: Any, rows: np.ndarray) -> np.ndarray:
     return aligned_rows(found, inverse)
 
 
-def read_blocks(name: str, source: Any, num_rows: int) -> Iterator[np.ndarray]:
+def read_blocks(name: str, source: Source, num_rows: int) -> Iterator[np.ndarray]:
     """All rows of `source` in consecutive blocks of `num_rows`, possibly views; errors as for `read_rows`."""
     for start in range(0, source.shape[0], num_rows):
         if isinstance(source, np.ndarray):
@@ -61,7 +77,7 @@ def read_blocks(name: str, source: Any, num_rows: int) -> Iterator[np.ndarray]:
             _release(source, len(block))
 
 
-def dtype_of(source: Any) -> np.dtype:
+def dtype_of(source: HasDtype) -> np.dtype:
     """The dtype of the rows of an array-like, in this machine's byte order; TensorStore has dtypes of its own."""
     return np.dtype(getattr(source.dtype, "numpy_dtype", source.dtype)).newbyteorder("=")
 
@@ -71,7 +87,7 @@ def native(rows: np.ndarray) -> np.ndarray:
     return rows if rows.dtype.isnative else rows.astype(rows.dtype.newbyteorder("="))
 
 
-def aligned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def aligned_empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> np.ndarray:
     """As `np.empty`, in memory that XLA:CPU takes over without a copy."""
     dtype = np.dtype(dtype)
     num_bytes = math.prod(shape) * dtype.itemsize

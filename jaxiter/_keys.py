@@ -24,10 +24,10 @@ from ._checks import check_int
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, UInt32
 
-Key: TypeAlias = Any  # a scalar jax.random.key, or a legacy uint32[2] PRNGKey
-Counter: TypeAlias = Any  # a Python int, NumPy integer or scalar integer array, possibly traced
+Key: TypeAlias = jax.Array | np.ndarray  # a scalar jax.random.key, or a legacy uint32[2] PRNGKey
+Counter: TypeAlias = int | np.integer | jax.Array | np.ndarray  # an integer of shape (), possibly traced
 
-Word: TypeAlias = Any  # uint32, an array or a NumPy scalar
+Word: TypeAlias = jax.Array | np.uint32
 
 # Large constants, so that a user's own fold_in(fold_in(key, epoch), step) never meets our keys.
 LIBRARY = 0xB7E15162
@@ -43,12 +43,12 @@ _PARITY = np.uint32(0x1BD11BDA)
 _THREEFRY: set[np.dtype] = set()  # key dtypes known to be threefry's; asking JAX takes 5 us
 
 
-def as_key(key: Key) -> Key:
+def as_key(key: object) -> jax.Array:
     """`key` as a typed threefry key, whatever the default implementation is; both spellings give one stream."""
     dtype = getattr(key, "dtype", None)
     if dtype is None:
         raise TypeError(f"key is {key!r}; expected a PRNG key. Make one with jax.random.key(seed).")
-    if dtype in _THREEFRY or jnp.issubdtype(dtype, jax.dtypes.prng_key):
+    if isinstance(key, jax.Array) and (dtype in _THREEFRY or jnp.issubdtype(dtype, jax.dtypes.prng_key)):
         if dtype not in _THREEFRY and str(jax.random.key_impl(key)) != "threefry2x32":
             raise TypeError(
                 f"key is of the implementation {jax.random.key_impl(key)}; expected threefry2x32. Under vmap other "
@@ -59,15 +59,15 @@ def as_key(key: Key) -> Key:
         if key.shape != ():
             raise TypeError(f"key has shape {key.shape}; expected one key, of shape (). Use jax.vmap for several.")
         return key
-    if dtype == np.uint32 and key.shape == (2,):
+    if isinstance(key, (np.ndarray, jax.Array)) and dtype == np.uint32 and key.shape == (2,):
         return jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
     raise TypeError(
-        f"key has dtype {dtype} and shape {key.shape}; expected a scalar jax.random.key or a legacy threefry "
-        "PRNGKey, uint32[2]. Make one with jax.random.key(seed)."
+        f"key has dtype {dtype} and shape {getattr(key, 'shape', None)}; expected a scalar jax.random.key or a legacy "
+        "threefry PRNGKey, uint32[2]. Make one with jax.random.key(seed)."
     )
 
 
-def uncommitted(key: Key) -> Key:
+def uncommitted(key: jax.Array) -> jax.Array:
     """The typed `key`, not committed to a device, as one restored from a checkpoint may be."""
     if isinstance(key, jax.core.Tracer) or not key.committed:
         return key
@@ -75,7 +75,7 @@ def uncommitted(key: Key) -> Key:
     return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
-def like_given(key: Key, given: Key) -> Key:
+def like_given(key: jax.Array, given: Key) -> jax.Array:
     """The typed `key` as the kind of key that the user gave: typed, or legacy uint32[2]."""
     return key if jnp.issubdtype(given.dtype, jax.dtypes.prng_key) else jax.random.key_data(key)
 
@@ -89,7 +89,7 @@ def check_counter(name: str, value: Counter) -> np.uint32 | jax.Array:
     return np.uint32(check_int(name, value, 0, 2**32, expected="an integer in [0, 2**32)"))
 
 
-def role_key(key: Key, epoch: Counter, role: int) -> Key:
+def role_key(key: Key, epoch: Counter, role: int) -> jax.Array:
     """The key of one role (ORDER, AUGMENT or STEP) in one epoch."""
     path = jnp.stack([jnp.asarray(word, np.uint32) for word in (LIBRARY, epoch, role)])
 
@@ -102,7 +102,7 @@ def role_key(key: Key, epoch: Counter, role: int) -> Key:
 
 
 @jax.jit
-def fold_in(key: Key, word: Counter) -> Key:
+def fold_in(key: Key, word: Counter) -> jax.Array:
     """As `jax.random.fold_in`, for a uint32: JAX's own is a loop of many small steps on CPU, 80 us for a batch."""
     return jax.random.wrap_key_data(_folded_in(_key_data(key), jnp.asarray(word, np.uint32)), impl="threefry2x32")
 

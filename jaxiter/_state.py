@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 
-def check_state(state: Any, expected: Mapping[str, object], needed: Collection[str], *, remedy: str) -> dict[str, Any]:
+def check_state(
+    state: object, expected: Mapping[str, object], needed: Collection[str], *, remedy: str
+) -> dict[str, object]:
     """`state`, if it fits the iterator that it is to be restored to.
 
     Args:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -26,8 +27,7 @@ from ._ranges import (
     symmetric_range,
 )
 from ._transform import Transform, result_dtype
-from ._warp import MatrixBounds, check_image, check_image_shape, check_sampling, matrix_bounds
-from ._warp import resample as resample_along
+from ._warp import MatrixBounds, check_image, check_image_shape, check_sampling, matrix_bounds, resample
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -164,7 +164,7 @@ class Affine(Transform):
         return about_centre(compose(*steps), height, width)
 
     def apply(self, params: AffineParams, image: Num[Array, "height width channels"]) -> Num[Array, ...]:
-        return resample([(self, params)], jnp.asarray(image))
+        return apply_affines([(self, params)], jnp.asarray(image))
 
     def without_randomness(self) -> Transform:
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""
@@ -234,14 +234,14 @@ class Affine(Transform):
         """Bounds on every map that may be drawn for images of this shape; None where they are unknown."""
         if not self._draws_from_its_ranges or any(map(is_array, (self.rotation, self.shear, self.zoom))):
             return None
-        sine = np.sin(np.deg2rad(min(90.0, _largest(self.rotation))))
+        sine = np.sin(np.deg2rad(min(90.0, _farthest_from_0(self.rotation))))
         zoomed = np.eye(2) / self.zoom[0]
-        sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_largest(self.shear))), 1.0]])
+        sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_farthest_from_0(self.shear))), 1.0]])
         rotated = np.array([[1.0, sine], [sine, 1.0]])
         linear = zoomed @ sheared @ rotated
         shift = np.full(2, np.inf)
         if not is_array(self.shift):
-            shift = linear @ (np.array([_largest(part) for part in self.shift]) * image_shape[:2])
+            shift = linear @ (np.array([_farthest_from_0(part) for part in self.shift]) * image_shape[:2])
         return matrix_bounds(linear, shift, is_whole=self.is_whole)
 
     @property
@@ -249,7 +249,7 @@ class Affine(Transform):
         return self.fill_mode, self.cval, self.order
 
 
-def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any, *, drawn: bool = False) -> Any:
+def apply_affines(steps: Sequence[tuple[Affine, AffineParams]], image: jax.Array, *, drawn: bool = False) -> jax.Array:
     """Several Affines of equal `sampling`, the first acting first, as one map and one resampling.
 
     Args:
@@ -266,7 +266,7 @@ def resample(steps: Sequence[tuple[Affine, AffineParams]], image: Any, *, drawn:
     interpolates = any(affine.interpolates for affine in affines)
     bounds = _bounds(affines, image.shape) if drawn else None
     order = order if interpolates else 0
-    result = resample_along(image, matrix, fill_mode=fill_mode, cval=cval, order=order, bounds=bounds)
+    result = resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, bounds=bounds)
     return result.astype(result_dtype(image.dtype)) if interpolates else result
 
 
@@ -282,7 +282,7 @@ def _both_shifts(shift: Any) -> tuple[Bounds, Bounds]:
     return (shift, shift) if shift.ndim == 0 else (shift[0], shift[1])
 
 
-def _largest(bounds: tuple[float, float]) -> float:
+def _farthest_from_0(bounds: tuple[float, float]) -> float:
     return max(abs(bounds[0]), abs(bounds[1]))
 
 

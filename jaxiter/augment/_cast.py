@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ._transform import Params, Transform, in_arithmetic
+from ._types import Values
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
 
 
-def round_to(dtype: np.dtype, x: Any, xp: Any = jnp) -> Any:
+@overload
+def round_to(dtype: np.dtype, x: jax.Array, xp: ModuleType = ...) -> jax.Array: ...
+@overload
+def round_to(dtype: np.dtype, x: Values, xp: ModuleType = ...) -> Values: ...
+def round_to(dtype: np.dtype, x: Values, xp: ModuleType = jnp) -> Values:
     """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by a cast; `xp`: the namespace."""
     if x.dtype == dtype:
         return x
@@ -107,7 +113,7 @@ class Map(Transform):
         [2.0, 3.0]
     """
 
-    function: Callable[[Any], Any]
+    function: Callable[[jax.Array], jax.Array]
 
     kind: ClassVar[str] = "Map"
     needs_image: ClassVar[bool] = False
@@ -116,7 +122,7 @@ class Map(Transform):
         if not callable(self.function):
             raise TypeError(f"function is {self.function!r}; expected a function of one image.")
 
-    def apply(self, params: Params, image: Any) -> Any:
+    def apply(self, params: Params, image: jax.Array) -> jax.Array:
         try:
             return self.function(image)
         except jax.errors.TracerArrayConversionError as error:

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import Key, as_key, fold_in
-from ._affine import Affine, resample
-from ._duck_typed import as_transform, is_transform, is_transform_or_none
+from ._affine import Affine, apply_affines
+from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none
 from ._matrix import compose
 from ._transform import Params, Transform
 
@@ -52,7 +52,7 @@ class Chain(Transform):
 
     transforms: tuple[Transform, ...]
 
-    def __init__(self, *transforms: Any):
+    def __init__(self, *transforms: TransformLike):
         steps: list[Transform] = []
         for step in transforms:
             steps.extend(step.transforms if isinstance(step, Chain) else [as_transform(step)])
@@ -60,7 +60,7 @@ class Chain(Transform):
         object.__setattr__(self, "needs_image", any(step.needs_image for step in steps))
         object.__setattr__(self, "keeps_shape", all(step.keeps_shape for step in steps))
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Chain cannot be changed; make another one with the {name} you want.")
 
     def __repr__(self) -> str:
@@ -79,7 +79,7 @@ class Chain(Transform):
         """One entry for each step."""
         params: list[Params] = []
         last_random = _last(self.transforms, lambda step: step.is_random)
-        for place, (step, own_key) in enumerate(zip(self.transforms, self._keys(key), strict=True)):
+        for place, (step, own_key) in enumerate(zip(self.transforms, self._keys(as_key(key)), strict=True)):
             params.append(_draw(step, own_key, image_shape))
             if place < last_random:
                 image_shape = _shape_after(step, params[-1], image_shape)
@@ -92,11 +92,11 @@ class Chain(Transform):
 
     def sample_and_apply(self, key: Key, image: ArrayLike) -> jax.Array:
         """`apply(sample(key, image.shape), image)` in one pass; `apply` of a step is traced once."""
-        return self._run(image, key=key)[2]
+        return self._run(image, key=as_key(key))[2]
 
     def trace(self, key: Key, image: ArrayLike) -> tuple[tuple[Params, ...], Float[Array, "3 3"], jax.Array]:
         """As `sample_and_apply`; returns params, matrix and image."""
-        params, shapes, image = self._run(image, key=key)
+        params, shapes, image = self._run(image, key=as_key(key))
         return tuple(params), self._compose(params, shapes), image
 
     def matrix(self, params: Sequence[Params], image_shape: tuple[int, ...]) -> Float[Array, "3 3"]:
@@ -117,14 +117,14 @@ class Chain(Transform):
         return Chain(*(step for step in steps if step is not None))
 
     def _run(
-        self, image: ArrayLike, *, key: Key | None = None, params: Sequence[Params] | None = None
+        self, image: ArrayLike, *, key: jax.Array | None = None, params: Sequence[Params] | None = None
     ) -> tuple[list[Params], list[tuple[int, ...]], jax.Array]:
         """Applies the steps with `params`, or with what they draw from `key`.
 
         Returns the params and the image shape that each step was given, and the image after the last.
         """
         current = jnp.asarray(image)
-        keys = self._keys(key) if params is None else []
+        keys = [] if key is None else self._keys(key)
         used: list[Params] = []
         shapes: list[tuple[int, ...]] = []
         for group in _groups(self.transforms):
@@ -135,7 +135,7 @@ class Chain(Transform):
                 drawn = list(params[group])
             affines = [step for step in steps if isinstance(step, Affine)]
             if affines:
-                current = resample(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
+                current = apply_affines(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
             else:
                 current = steps[0].apply(drawn[0], current)
             used += drawn
@@ -147,9 +147,8 @@ class Chain(Transform):
         maps = zip(map(_geometry, self.transforms), params, shapes, strict=False)
         return compose(*(matrix(drawn, shape) for matrix, drawn, shape in maps if matrix is not None))
 
-    def _keys(self, key: Key) -> list[Key | None]:
+    def _keys(self, key: jax.Array) -> list[jax.Array | None]:
         """The key of each random step, None for the others."""
-        parent = as_key(key)
         occurrences: Counter[str] = Counter()
         tags = []
         for step in self.transforms:
@@ -157,7 +156,7 @@ class Chain(Transform):
                 tags.append(step.draws_tag(occurrences[step.kind]))
             occurrences[step.kind] += 1
         # All at once: every fold_in by itself would be compiled by itself.
-        keys = iter(jax.vmap(partial(fold_in, parent))(np.array(tags, np.uint32)) if tags else ())
+        keys = iter(jax.vmap(partial(fold_in, key))(np.array(tags, np.uint32)) if tags else ())
         return [next(keys) if step.is_random else None for step in self.transforms]
 
 
@@ -189,7 +188,7 @@ def deterministic(transform: Any) -> Any:
 def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
     """Slices of steps that run as one: adjacent `Affine`s of equal sampling; any other step by itself."""
 
-    def what_fuses(place: int) -> Any:
+    def what_fuses(place: int) -> object:
         step = steps[place]
         return step.sampling if isinstance(step, Affine) else place
 
@@ -198,8 +197,9 @@ def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
         yield slice(places[0], places[-1] + 1)
 
 
-def _draw(step: Transform, key: Key | None, image_shape: tuple[int, ...]) -> Params:
-    return step.sample(key, image_shape) if step.is_random else ()
+def _draw(step: Transform, key: jax.Array | None, image_shape: tuple[int, ...]) -> Params:
+    """With the key that `_keys` gave, which is None for a step that draws nothing."""
+    return () if key is None else step.sample(key, image_shape)
 
 
 def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> int:
@@ -209,7 +209,7 @@ def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> 
 
 def _geometry(step: Transform) -> Callable[[Params, tuple[int, ...]], jax.Array] | None:
     """The method `matrix` of a step, if its class has one; `Whiten` has a field of that name."""
-    return getattr(step, "matrix") if callable(getattr(type(step), "matrix", None)) else None  # noqa: B009
+    return getattr(step, "matrix", None) if callable(getattr(type(step), "matrix", None)) else None
 
 
 def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) -> tuple[int, ...]:

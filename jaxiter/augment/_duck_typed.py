@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeAlias, TypeGuard
 
-from .._keys import Key
+import jax
+
 from ._transform import Params, Transform
 
 
-def is_transform(value: object) -> bool:
+class SamplesAndApplies(Protocol):
+    """What an object has that is taken for a transform."""
+
+    def sample(self, key: jax.Array, image_shape: tuple[int, ...], /) -> Params: ...
+    def apply(self, params: Params, image: jax.Array, /) -> jax.Array: ...
+
+
+TransformLike: TypeAlias = Transform | SamplesAndApplies
+
+
+def is_transform(value: object) -> TypeGuard[TransformLike]:
     return isinstance(value, Transform) or (
         callable(getattr(value, "sample", None)) and callable(getattr(value, "apply", None))
     )
@@ -20,7 +31,7 @@ def is_transform_or_none(node: object) -> bool:
     return node is None or is_transform(node)
 
 
-def as_transform(value: Any) -> Transform:
+def as_transform(value: object) -> Transform:
     """Returns a `Transform` unchanged, wraps an object with `sample` and `apply`, and refuses anything else."""
     if isinstance(value, Transform):
         return value
@@ -38,15 +49,15 @@ def as_transform(value: Any) -> Transform:
 class DuckTyped(Transform):
     """A user's object with `sample` and `apply` that is no `Transform`."""
 
-    inner: Any
+    inner: SamplesAndApplies
 
     def __post_init__(self) -> None:
         owner = type(self.inner)
         object.__setattr__(self, "kind", getattr(self.inner, "kind", f"{owner.__module__}.{owner.__qualname__}"))
         object.__setattr__(self, "draws", getattr(self.inner, "draws", None))
 
-    def sample(self, key: Key, image_shape: tuple[int, ...]) -> Params:
+    def sample(self, key: jax.Array, image_shape: tuple[int, ...]) -> Params:
         return self.inner.sample(key, image_shape)
 
-    def apply(self, params: Params, image: Any) -> Any:
+    def apply(self, params: Params, image: jax.Array) -> jax.Array:
         return self.inner.apply(params, image)

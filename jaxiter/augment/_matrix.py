@@ -7,9 +7,10 @@ is first the picture change of `a`, then that of `b`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial, reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -18,12 +19,13 @@ import numpy as np
 from ._rounded import rounded, sine_cosine, tangent
 
 if TYPE_CHECKING:
+    from jax.typing import ArrayLike
     from jaxtyping import Array, Float
 
     Scalar = Float[Array, ""] | float
 
 
-def _matrix(rows: Any) -> Float[Array, "3 3"]:
+def _matrix(rows: Sequence[Sequence[ArrayLike]]) -> Float[Array, "3 3"]:
     return jnp.stack([jnp.stack([jnp.asarray(entry, np.float32) for entry in row]) for row in rows])
 
 
@@ -45,7 +47,7 @@ def rotation_matrix(theta: Scalar) -> Float[Array, "3 3"]:
     return _matrix([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
-def _exact_zero(x: Any) -> Any:
+def _exact_zero(x: jax.Array) -> jax.Array:
     """x, or 0 where it is as small as what float32 makes of cos(pi / 2): quarter turns stay on the pixel grid."""
     return x - jax.lax.stop_gradient(jnp.where(jnp.abs(x) < np.float32(5e-7), x, np.float32(0)))
 
@@ -68,7 +70,7 @@ def shift_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
     return _matrix([[1.0, 0.0, -rows], [0.0, 1.0, -cols], [0.0, 0.0, 1.0]])
 
 
-def flip_matrix(horizontal: Any, vertical: Any) -> Float[Array, "3 3"]:
+def flip_matrix(horizontal: ArrayLike, vertical: ArrayLike) -> Float[Array, "3 3"]:
     """Mirrors about (0, 0): left and right if `horizontal`, top and bottom if `vertical`."""
     one, minus = np.float32(1.0), np.float32(-1.0)
     return _matrix(
@@ -99,12 +101,12 @@ def compose(*matrices: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
 
 
 @partial(jax.jit, inline=True)
-def _product(a: Any, b: Any) -> Any:
+def _product(a: jax.Array, b: jax.Array) -> jax.Array:
     # Written out. Matrix units may round to TF32, and products with 0 and 1 have to be exact; of a sum over an axis
     # XLA:CPU makes a call of a library from batches of 256 on, which takes longer than the warp.
     a, b = (jnp.asarray(matrix, jnp.promote_types(a.dtype, b.dtype)) for matrix in (a, b))
 
-    def entry(i: int, j: int) -> Any:
+    def entry(i: int, j: int) -> jax.Array:
         return reduce(add, (rounded(a[i, k] * b[k, j]) for k in range(3)))
 
     return jnp.stack([jnp.stack([entry(i, j) for j in range(3)]) for i in range(3)])

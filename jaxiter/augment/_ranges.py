@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_finite, is_array
+from .._checks import check_finite, is_array, is_flag
 from ._rounded import rounded
 from ._transform import frozen_value
 
@@ -87,7 +87,7 @@ def check_fraction(name: str, value: Any) -> None:
 
 def probability(name: str, given: Any) -> float | np.ndarray | jax.Array:
     """Returns True as one half, False as 0, a number or scalar array unchanged."""
-    if isinstance(given, (bool, np.bool_)):
+    if is_flag(given):
         return 0.5 if given else 0.0
     value = frozen_value(given)
     check_finite(name, value)

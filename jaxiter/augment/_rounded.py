@@ -7,7 +7,6 @@ image would change with the batch it stands in. Here every product is rounded be
 from __future__ import annotations
 
 from functools import partial, reduce
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +33,7 @@ def rounded(product: Array) -> Array:
 
 
 @rounded.defjvp
-def _rounded_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+def _rounded_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     return rounded(*primals), tangents[0]
 
 
@@ -42,7 +41,7 @@ def _rounded_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 def sine_cosine(theta: Array) -> tuple[Array, Array]:
     """Both of a float32 in radians, to 1e-7 within some thousand turns."""
 
-    def times(a: Array, b: Any) -> Array:
+    def times(a: Array, b: Array | np.float32) -> Array:
         return rounded(a * b)
 
     def polynomial(constants: tuple[float, ...], x: Array) -> Array:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .._checks import check_finite, check_flag
-from .._host_rows import dtype_of, read_blocks, read_rows
+from .._checks import check_finite, check_flag, check_rows
+from .._host_rows import Source, dtype_of, read_blocks, read_rows
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,7 +26,7 @@ class Statistics(NamedTuple):
 
 
 def fit_statistics(
-    images: Any,
+    images: Source,
     *,
     rows: npt.ArrayLike | None = None,
     zca: bool = False,
@@ -75,7 +75,7 @@ def fit_statistics(
     if epsilon < 0:
         raise ValueError(f"epsilon is {epsilon!r}; expected a finite number of at least 0.")
     if rows is not None:
-        rows = _checked_rows(rows, shape[0])
+        rows = check_rows(rows, shape[0], owner="images")
         shape = (len(rows), *shape[1:])
     if zca and whitening_bytes(shape) > max_bytes:
         raise ValueError(
@@ -89,21 +89,7 @@ def fit_statistics(
     return Statistics(mean.astype(np.float32), std.astype(np.float32), whitening)
 
 
-def _checked_rows(rows: npt.ArrayLike, size: int) -> np.ndarray:
-    values = np.asarray(rows)
-    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
-        raise TypeError(
-            f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array. For a bool mask "
-            "use np.flatnonzero(mask)."
-        )
-    if values.size == 0:
-        raise ValueError("rows is empty; expected at least one row.")
-    if values.min() < 0 or values.max() >= size:
-        raise ValueError(f"rows runs from {values.min()} to {values.max()}; expected [0, {size}), the rows of images.")
-    return values
-
-
-def moments(images: Any, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def moments(images: Source, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Mean and population standard deviation of each channel in float64; NaN where a pixel is not finite."""
     size = images.shape[0] if rows is None else len(rows)
     count = float(size * np.prod(images.shape[1:3]))
@@ -117,7 +103,7 @@ def moments(images: Any, rows: np.ndarray | None = None) -> tuple[np.ndarray, np
     return mean, np.sqrt(squares / count)
 
 
-def _blocks(images: Any, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+def _blocks(images: Source, rows: np.ndarray | None) -> Iterator[np.ndarray]:
     """The images at `rows`, or all, in float64 and in blocks of a few MB."""
     num_rows = max(1, _BLOCK_BYTES // (8 * int(np.prod(images.shape[1:]))))
     if rows is None:
@@ -146,7 +132,7 @@ def whitening_cost(shape: tuple[int, ...]) -> str:
     )
 
 
-def whitening_matrix(images: Any, mean: np.ndarray, epsilon: float, rows: np.ndarray | None = None) -> np.ndarray:
+def whitening_matrix(images: Source, mean: np.ndarray, epsilon: float, rows: np.ndarray | None = None) -> np.ndarray:
     """U diag(sqrt(size) / (s + epsilon)) U^T, with U and s of the thin SVD of `images - mean`, transposed."""
     size = images.shape[0] if rows is None else len(rows)
     features = int(np.prod(images.shape[1:]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import jax
@@ -16,8 +16,6 @@ from .._keys import tag
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Num
-
-    from .._keys import Key
 
 Params = Any  # arrays drawn for one example, in a NamedTuple; () for a step that draws nothing
 
@@ -54,7 +52,7 @@ class Transform:
     keeps_shape: ClassVar[bool] = False  # True: the result has the shape of the image, whatever is drawn
     draws: str | None = None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "kind" not in cls.__dict__:
             cls.kind = f"{cls.__module__}.{cls.__qualname__}"
@@ -69,7 +67,7 @@ class Transform:
         if not isinstance(self.draws, (str, type(None))):
             raise TypeError(f"draws is {self.draws!r}; expected a name, a str, or None.")
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         """Refuse changes to a transform in use, whose fields are part of compiled programs."""
         if "_kept_structure" in vars(self):
             raise AttributeError(
@@ -78,7 +76,7 @@ class Transform:
             )
         object.__setattr__(self, name, value)
 
-    def sample(self, key: Key, image_shape: tuple[int, ...]) -> Params:
+    def sample(self, key: jax.Array, image_shape: tuple[int, ...]) -> Params:
         """The random numbers of one example, drawn from `key` alone; () if the step has none."""
         return ()
 
@@ -111,11 +109,11 @@ class Transform:
             object.__setattr__(self, "_kept_structure", structure)
         return structure
 
-    def _flatten(self) -> tuple[tuple[Any, ...], _Structure]:
+    def _flatten(self) -> tuple[tuple[object, ...], _Structure]:
         structure = self._structure
         return tuple(vars(self)[name] for name in structure.leaf_names), structure
 
-    def _flatten_with_keys(self) -> tuple[tuple[tuple[jax.tree_util.GetAttrKey, Any], ...], _Structure]:
+    def _flatten_with_keys(self) -> tuple[tuple[tuple[jax.tree_util.GetAttrKey, object], ...], _Structure]:
         leaves, structure = self._flatten()
         names = structure.leaf_names
         return tuple(
@@ -123,7 +121,7 @@ class Transform:
         ), structure
 
     @classmethod
-    def _unflatten(cls, structure: _Structure, leaves: Iterable[Any]) -> Self:
+    def _unflatten(cls, structure: _Structure, leaves: Iterable[object]) -> Self:
         transform = object.__new__(cls)
         fields = dict(zip(structure.static_names, structure.static_values, strict=True))
         fields |= dict(zip(structure.leaf_names, leaves, strict=True))
@@ -149,7 +147,7 @@ class _Structure:
     True, 1 and 1.0 are equal in Python, and differ in meaning.
     """
 
-    def __init__(self, leaf_names: tuple[str, ...], static_names: tuple[str, ...], static_values: tuple[Any, ...]):
+    def __init__(self, leaf_names: tuple[str, ...], static_names: tuple[str, ...], static_values: tuple[object, ...]):
         self.leaf_names, self.static_names, self.static_values = leaf_names, static_names, static_values
         self._compared = leaf_names, static_names, static_values, _types(static_values)
 
@@ -160,7 +158,7 @@ class _Structure:
         return hash(self._compared)
 
 
-def _types(value: object) -> type | tuple[Any, ...]:
+def _types(value: object) -> object:
     return tuple(_types(item) for item in value) if type(value) is tuple else type(value)
 
 
@@ -199,7 +197,9 @@ def result_dtype(dtype: DTypeLike) -> np.dtype:
     return jnp.dtype(dtype) if jnp.issubdtype(dtype, np.floating) else np.dtype(np.float32)
 
 
-def in_arithmetic(image: ArrayLike, function: Callable[..., jax.Array], *parameters: Any) -> jax.Array:
+def in_arithmetic(
+    image: ArrayLike, function: Callable[..., jax.Array], *parameters: ArrayLike | Sequence[float]
+) -> jax.Array:
     """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic."""
     image = jnp.asarray(image)
     dtype = arithmetic_dtype(image.dtype)

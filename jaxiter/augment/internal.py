@@ -1,6 +1,7 @@
 """What the other subpackages use of this one beside its public names."""
 
 from ._cast import round_to as round_to
+from ._duck_typed import TransformLike as TransformLike
 from ._duck_typed import is_transform as is_transform
 from ._duck_typed import is_transform_or_none as is_transform_or_none
 from ._normalize import mean_of as mean_of

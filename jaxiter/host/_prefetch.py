@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -22,10 +22,11 @@ _MAX_THREADS = 4  # unless more are asked for
 _PATIENCE = 5.0  # seconds that a close waits for reads under way, and the end of the interpreter for all of them
 
 Position = tuple[int, int]  # (epoch, step)
-_Task = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
+T = TypeVar("T")
+_Task = tuple["Future[Any]", Callable[..., object], tuple[object, ...]]
 
 
-class Settings(NamedTuple):
+class StreamArguments(NamedTuple):
     """The arguments of a stream, checked; the loader and the sharding are in `spec`."""
 
     spec: BatchSpec
@@ -52,8 +53,8 @@ class Pending:
     def __init__(
         self,
         position: Position,
-        future: Future[Any] | None,
-        finish: Callable[[Any], Any] | None = None,
+        future: Future[PyTree] | None,
+        finish: Callable[[HostRows | None], PyTree] | None = None,
         *,
         starts_early: bool = False,
         batch: PyTree = None,
@@ -96,12 +97,12 @@ def finish_in_order(pending: Iterable[Pending]) -> None:
 class Prefetcher:
     """Starts the batches of a stream; where rows have to be read, in threads."""
 
-    def __init__(self, settings: Settings):
-        self._spec, self._key, self._with_mask = settings.spec, settings.key, settings.with_mask
-        spec, key, num_threads = settings.spec, settings.key, settings.num_threads
+    def __init__(self, arguments: StreamArguments):
+        self._spec, self._key, self._with_mask = arguments.spec, arguments.key, arguments.with_mask
+        spec, key, num_threads = arguments.spec, arguments.key, arguments.num_threads
         read = [leaf for leaf, is_read in zip(spec.leaves, spec.reads, strict=True) if is_read]
         wanted = _default_threads(read) if num_threads is None else num_threads
-        self._num_threads = min(settings.prefetch, wanted) if read else 0
+        self._num_threads = min(arguments.prefetch, wanted) if read else 0
         self._reading_key = _on_cpu(key) if self._num_threads else key
         self._pool = Pool(self._num_threads, "jaxiter-stream")
 
@@ -170,9 +171,9 @@ class Pool:
     def is_used(self) -> bool:
         return len(self._threads) > 0
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., T], *arguments: object) -> Future[T]:
         """The result to come; cancelled where the pool has ended."""
-        future: Future[Any] = Future()
+        future: Future[T] = Future()
         with self._lock:
             if not self._has_ended:
                 self._add_thread()
@@ -271,13 +272,13 @@ def _on_cpu(key: Key) -> Key:
         return key
 
 
-def _jax_scopes() -> dict[str, Any]:
+def _jax_scopes() -> dict[str, object]:
     """Settings that `with` blocks change for the calling thread alone; the reading threads enter them too."""
     names = ("enable_x64", "default_device", "numpy_dtype_promotion")
     return {name: getattr(jax.config, f"jax_{name}") for name in names}
 
 
-def _in_scopes(scopes: dict[str, Any], function: Callable[..., Any], *arguments: Any) -> Any:
+def _in_scopes(scopes: dict[str, object], function: Callable[..., T], *arguments: object) -> T:
     if scopes == _jax_scopes():  # as nearly always; to enter them takes longer than to read small rows
         return function(*arguments)
     with ExitStack() as stack:

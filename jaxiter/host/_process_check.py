@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from .._keys import STREAM_VERSION
-from ._prefetch import Position, Settings
+from ._prefetch import Position, StreamArguments
 
 _WORDS = 2  # of 32 bits for each field
 
@@ -46,22 +46,23 @@ def _is_same(rows: jax.Array) -> jax.Array:
     return jnp.max(rows, axis=0) == jnp.min(rows, axis=0)
 
 
-def stream_fields(settings: Settings, position: Position) -> dict[str, object]:
+def stream_fields(arguments: StreamArguments, position: Position) -> dict[str, object]:
     """What has to be equal in all processes; of arrays the shapes, as every process may hold other rows."""
-    spec = settings.spec
+    spec = arguments.spec
+    assert spec.sharding is not None  # without one every process makes its batches by itself
     data = [(name, tuple(leaf.shape), str(leaf.dtype)) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
     # Functions are printed with their addresses, which differ.
     chains = [re.sub(r"0x[0-9a-f]+", "", repr(chain)) for chain in spec.chains]
     return {
-        "key": np.asarray(jax.random.key_data(settings.key)).tolist(),
+        "key": np.asarray(jax.random.key_data(arguments.key)).tolist(),
         "position": position,
-        "num_epochs": settings.num_epochs,
+        "num_epochs": arguments.num_epochs,
         # Where programs exchange rows, how many are started ahead decides their order among the user's own.
-        "prefetch": settings.prefetch,
+        "prefetch": arguments.prefetch,
         "batch_size": spec.batch_size,
         "shuffle": spec.shuffle,
         "remainder": spec.remainder,
-        "with_mask": settings.with_mask,
+        "with_mask": arguments.with_mask,
         "sharding": _parts_of_devices(spec.sharding),
         "stream version": STREAM_VERSION,
         "jax_enable_x64": bool(jax.config.read("jax_enable_x64")),
@@ -71,11 +72,11 @@ def stream_fields(settings: Settings, position: Position) -> dict[str, object]:
     }
 
 
-def _parts_of_devices(sharding: Any) -> list[tuple[int, tuple[int, int]]]:
+def _parts_of_devices(sharding: Sharding) -> list[tuple[int, tuple[int, int]]]:
     """Which examples of a large batch each device has: meshes and specs of other names may be equal."""
     length = len(sharding.device_set) * 1024
-    parts = sharding.devices_indices_map((length,)).items()
-    return sorted((device.id, index[0].indices(length)[:2]) for device, index in parts)
+    parts: Any = sharding.devices_indices_map((length,))
+    return sorted((device.id, index[0].indices(length)[:2]) for device, index in parts.items())
 
 
 def _digest(value: object) -> np.ndarray:

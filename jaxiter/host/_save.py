@@ -6,14 +6,16 @@ import errno
 import io
 import os
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image
 
 _DISK_FAILED = {errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
-def save_whole(img: Image.Image, path: Any, format: str | None = None, **kwargs: Any) -> None:
+def save_whole(
+    img: Image.Image, path: str | bytes | os.PathLike | IO[bytes], format: str | None = None, **kwargs: Any
+) -> None:
     """`img.save`, which raises where the disk is full, and leaves no part of a file there.
 
     Some of Pillow's encoders write to the file themselves, and take it for written when only a part of it was.

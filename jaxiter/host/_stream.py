@@ -6,9 +6,9 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self, TypedDict
 
 from jax.sharding import Sharding
 
@@ -16,8 +16,8 @@ from .._checks import check_flag, check_int, check_process
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from .._state import check_state
 from ..loader import Loader
-from ..loader.internal import check_streaming, spec_of
-from ._prefetch import Pending, Position, Prefetcher, Settings, finish_in_order
+from ..loader.internal import PyTree, check_streaming, spec_of
+from ._prefetch import Pending, Position, Prefetcher, StreamArguments, finish_in_order
 from ._process_check import disagreement_in, stream_fields
 
 _END_OF_EPOCHS = 2**32
@@ -84,30 +84,41 @@ def stream(
     if num_threads is not None:
         expected = "at least 1, or None. prefetch=0 reads without a thread"
         num_threads = check_int("num_threads", num_threads, 1, expected=expected)
-    if not isinstance(donate, bool):
-        raise TypeError(f"donate is a {type(donate).__name__}; expected True or False, for the stream's own batches.")
+    donate = check_flag("donate", donate, expected="True or False, for the stream's own batches")
     check_flag("with_mask", with_mask)
     if donate and sharding is not None:
         raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
     key, prefetch = uncommitted(as_key(key)), check_int("prefetch", prefetch)
-    settings = Settings(spec_of(loader, sharding), key, num_epochs, prefetch, with_mask, donate, num_threads)
-    return Stream(settings, start)
+    arguments = StreamArguments(spec_of(loader, sharding), key, num_epochs, prefetch, with_mask, donate, num_threads)
+    return Stream(arguments, start)
 
 
-class Stream(Iterator[Any]):
+class StreamState(TypedDict):
+    """What `Stream.get_state` returns: `epoch` and `step` of the next batch, and what these depend on."""
+
+    epoch: int
+    step: int
+    batch_size: int
+    size: int
+    shuffle: bool
+    remainder: str
+    stream_version: int
+
+
+class Stream(Iterator[PyTree]):
     """See `stream`."""
 
-    def __init__(self, settings: Settings, start: Position):
-        self._settings, self._spec = settings, settings.spec
-        self._num_steps = settings.spec.num_steps
-        self._last_batch: tuple[int, Any] | None = None  # with donate: step and batch that was returned last
+    def __init__(self, arguments: StreamArguments, start: Position):
+        self._arguments, self._spec = arguments, arguments.spec
+        self._num_steps = arguments.spec.num_steps
+        self._last_batch: tuple[int, PyTree] | None = None  # with donate: step and batch that was returned last
         self._is_closed = False
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._pending: deque[Pending] = deque()  # consecutive batches; the first one should be that at `_position`
         self._position = self._check_position("start", start)
         self._check_agreement(self._position, self._memory_error())
-        self._prefetcher = Prefetcher(settings)
+        self._prefetcher = Prefetcher(arguments)
         weakref.finalize(self, self._prefetcher.cancel).atexit = False  # a pool ends its threads itself there
 
     @property
@@ -116,19 +127,28 @@ class Stream(Iterator[Any]):
         return self._position
 
     def __repr__(self) -> str:
-        (epoch, step), settings = self._position, self._settings
+        (epoch, step), arguments = self._position, self._arguments
         state = "closed, " if self._is_closed else ""
         return (
             f"<jaxiter stream: {state}at epoch {epoch}, step {step} of {self._num_steps}, "
-            f"num_epochs={settings.num_epochs}, batch_size={self._spec.batch_size}, prefetch={settings.prefetch}>"
+            f"num_epochs={arguments.num_epochs}, batch_size={self._spec.batch_size}, prefetch={arguments.prefetch}>"
         )
 
-    def get_state(self) -> dict[str, Any]:
+    def get_state(self) -> StreamState:
         """The position and what it depends on, as a dict that JSON can hold; save the key beside it."""
         epoch, step = self._position
-        return {"epoch": epoch, "step": step, **self._identity()}
+        spec = self._spec
+        return {
+            "epoch": epoch,
+            "step": step,
+            "batch_size": spec.batch_size,
+            "size": spec.size,
+            "shuffle": spec.shuffle,
+            "remainder": spec.remainder,
+            "stream_version": STREAM_VERSION,
+        }
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: Mapping[str, object]) -> None:
         """Continue where `get_state` was called; with several processes all of them do, together.
 
         Raises:
@@ -139,7 +159,8 @@ class Stream(Iterator[Any]):
             "Make the loader as it was then; to go on with another batch_size, stream(..., start=(epoch, "
             "loader.step_after(examples seen in it)))."
         )
-        check_state(state, self._identity(), ("epoch", "step"), remedy=remedy)
+        expected = {name: value for name, value in self.get_state().items() if name not in ("epoch", "step")}
+        check_state(state, expected, ("epoch", "step"), remedy=remedy)
         position = self._check_position("state", (state["epoch"], state["step"]))
         self._check_agreement(position)
         with self._lock:
@@ -165,7 +186,7 @@ class Stream(Iterator[Any]):
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> PyTree:
         check_process("the stream", self._process)  # in a forked child the lock may be held for ever
         with self._lock:  # threads may share a stream: every batch goes to one of them
             try:
@@ -178,7 +199,7 @@ class Stream(Iterator[Any]):
                     self._check_open()
                 raise
 
-    def _next(self) -> Any:
+    def _next(self) -> PyTree:
         if self._has_ended(self._position):
             self._end_threads()
             raise StopIteration
@@ -197,8 +218,8 @@ class Stream(Iterator[Any]):
             raise
         if self._is_closed:
             self._check_open()
-        if self._settings.donate:
-            self._last_batch = self._position[1], batch[0] if self._settings.with_mask else batch
+        if self._arguments.donate:
+            self._last_batch = self._position[1], batch[0] if self._arguments.with_mask else batch
         following = self._after(self._position)
         is_last = self._has_ended(following)
         self._pending.popleft()
@@ -209,11 +230,11 @@ class Stream(Iterator[Any]):
 
     def _start_ahead(self) -> None:
         position = self._after(self._pending[-1].position) if self._pending else self._position
-        while len(self._pending) <= self._settings.prefetch and not self._has_ended(position):
+        while len(self._pending) <= self._arguments.prefetch and not self._has_ended(position):
             self._pending.append(self._prefetcher.start(position, self._donated(position)))
             position = self._after(position)
 
-    def _donated(self, position: Position) -> Any:
+    def _donated(self, position: Position) -> PyTree:
         """The batch that was returned last, if one at `position` has its length."""
         if self._last_batch is None:
             return None
@@ -226,7 +247,7 @@ class Stream(Iterator[Any]):
         return (epoch, step + 1) if step + 1 < self._num_steps else (epoch + 1, 0)
 
     def _has_ended(self, position: Position) -> bool:
-        num_epochs = self._settings.num_epochs
+        num_epochs = self._arguments.num_epochs
         return position[0] >= (_END_OF_EPOCHS if num_epochs is None else num_epochs)
 
     def _cancel_pending(self) -> None:
@@ -242,11 +263,11 @@ class Stream(Iterator[Any]):
 
     def _memory_error(self) -> ValueError | None:
         """More batches than the device has memory for; a stream that ends soon makes fewer ahead."""
-        (epoch, step), settings = self._position, self._settings
-        num_epochs = _END_OF_EPOCHS if settings.num_epochs is None else settings.num_epochs
+        (epoch, step), arguments = self._position, self._arguments
+        num_epochs = _END_OF_EPOCHS if arguments.num_epochs is None else arguments.num_epochs
         num_batches = max(0, (num_epochs - epoch) * self._num_steps - step)
         try:
-            check_streaming(self._spec, settings.prefetch, settings.donate, num_batches)
+            check_streaming(self._spec, arguments.prefetch, arguments.donate, num_batches)
         except ValueError as error:
             return error
         return None
@@ -255,7 +276,7 @@ class Stream(Iterator[Any]):
         """Raises `error`; with several processes all of them have to come here first, also one with an error."""
         sharding = self._spec.sharding
         if sharding is not None and not sharding.is_fully_addressable:
-            fields = stream_fields(self._settings, position) | {"memory for the batches": error is None}
+            fields = stream_fields(self._arguments, position) | {"memory for the batches": error is None}
             disagreement = disagreement_in(sharding, fields)
             error = error or disagreement
         if error is not None:
@@ -269,11 +290,7 @@ class Stream(Iterator[Any]):
                 f"stream(loader, key, start={self._position})."
             )
 
-    def _identity(self) -> dict[str, Any]:
-        fields = ("batch_size", "size", "shuffle", "remainder")
-        return {**{name: getattr(self._spec, name) for name in fields}, "stream_version": STREAM_VERSION}
-
-    def _check_position(self, name: str, position: Any) -> Position:
+    def _check_position(self, name: str, position: Sequence[object]) -> Position:
         try:
             epoch, step = position
         except (TypeError, ValueError):

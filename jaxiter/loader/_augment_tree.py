@@ -13,7 +13,7 @@ from jax.tree_util import KeyPath, PyTreeDef
 from .._host_rows import dtype_of
 from .._warn import warn
 from ..augment import Chain
-from ..augment.internal import is_transform, is_transform_or_none
+from ..augment.internal import TransformLike, is_transform, is_transform_or_none
 from ._data import PyTree, Source, leaf_name
 
 Paths = Sequence[tuple[KeyPath, Source]]
@@ -39,7 +39,7 @@ def as_given(
     form: AugmentForm,
     structure: PyTreeDef,
     steps: Sequence[Sequence[object] | None],
-    join: Callable[..., Any] = lambda *steps: steps,
+    join: Callable[..., object] = lambda *steps: steps,
 ) -> PyTree:
     """For each leaf one entry for each step of its chain, in the form in which `augment` was given.
 
@@ -62,7 +62,7 @@ def one_or_tree(form: AugmentForm, structure: PyTreeDef, leaves: Sequence[object
     return jax.tree.unflatten(structure, leaves)
 
 
-def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[Any]:
+def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[TransformLike | None]:
     paths, structure = jax.tree.flatten_with_path(data)
     if augment is None:
         return [None] * len(paths)
@@ -88,11 +88,11 @@ def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[Any]:
     transforms = as_any.flatten_up_to(broadcast)
     for (path, leaf), transform in zip(paths, transforms, strict=True):
         if transform is not None and Chain(transform).needs_image:
-            _check_images(path, leaf, error)
+            _check_holds_images(path, leaf, error)
     return transforms
 
 
-def _for_the_one_picture(augment: object, paths: Paths, structure: PyTreeDef) -> list[object]:
+def _for_the_one_picture(augment: TransformLike, paths: Paths, structure: PyTreeDef) -> list[TransformLike | None]:
     """One transform by itself: for the leaf of rank 4, of which there must be one."""
     images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
     if _are_single_pictures([leaf.shape for _, leaf in paths]):
@@ -109,11 +109,11 @@ def _for_the_one_picture(augment: object, paths: Paths, structure: PyTreeDef) ->
         )
     for path, leaf in paths:
         if path == images[0] and Chain(augment).needs_image:
-            _check_images(path, leaf, "")
+            _check_holds_images(path, leaf, "")
     return [augment if path == images[0] else None for path, _ in paths]
 
 
-def _check_images(path: KeyPath, leaf: Source, error: str) -> None:
+def _check_holds_images(path: KeyPath, leaf: Source, error: str) -> None:
     """Raises where a leaf cannot hold images, with what else is wrong in `error`."""
     if len(leaf.shape) != IMAGE_RANK:
         raise ValueError(

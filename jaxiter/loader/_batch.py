@@ -6,9 +6,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
-from .._keys import Key
+from .._keys import Counter, Key
 from ._data import PyTree
 from ._program import host_batch, resident_batch, stack_counters
 from ._read import HostRows
@@ -16,7 +15,7 @@ from ._spec import BatchSpec
 
 
 def compute_batch(
-    spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike, rows: HostRows | None, donated: PyTree = None
+    spec: BatchSpec, key: Key, epoch: Counter, step: Counter, rows: HostRows | None, donated: PyTree = None
 ) -> PyTree:
     """Runs the program of one batch; dispatch is asynchronous.
 
@@ -31,7 +30,7 @@ def compute_batch(
     return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, donated)
 
 
-def batch_mask(spec: BatchSpec, step: ArrayLike) -> jax.Array:
+def batch_mask(spec: BatchSpec, step: Counter) -> jax.Array:
     """`Loader.mask`, laid out as the batches of the spec."""
     if spec.share is None:
         return spec.program_at(step).index.positions(step) < np.uint32(spec.size)

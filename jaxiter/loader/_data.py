@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +10,13 @@ import numpy as np
 from jax.tree_util import KeyPath
 from numpy.typing import ArrayLike
 
-from .._checks import check_fits, check_int
+from .._checks import check_fits, check_flag, check_int, check_rows
+from .._host_rows import Source as Source
 
 REMAINDERS = ("drop", "pad", "keep")
 
 
 PyTree = Any  # containers of arrays, nested in any way: the data, a batch, the carry of a scan
-
-
-class Source(Protocol):
-    """A leaf of the data: a NumPy or JAX array, or anything with these three."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> Any: ...
-    def __getitem__(self, index: Any, /) -> Any: ...
 
 
 def check_data(data: PyTree) -> None:
@@ -75,24 +66,14 @@ def check_options(batch_size: object, shuffle: object, remainder: object) -> Non
     check_int("batch_size", batch_size, 1, 2**31, expected="at least 1 example in a batch")
     if remainder not in REMAINDERS:
         raise ValueError(f"remainder is {remainder!r}; expected one of {', '.join(map(repr, REMAINDERS))}.")
-    if not isinstance(shuffle, (bool, np.bool_)):
-        raise TypeError(f"shuffle is {shuffle!r}; expected True or False. The order is decided by the key.")
+    check_flag("shuffle", shuffle, expected="True or False. The order is decided by the key")
 
 
-def check_rows(rows: ArrayLike, num_examples: int) -> np.ndarray | jax.Array:
+def rows_to_visit(rows: ArrayLike, num_examples: int) -> np.ndarray | jax.Array:
+    """Checked row numbers as int32, on the device where they are there; traced ones pass."""
     if isinstance(rows, jax.core.Tracer):
         return rows
-    values = np.asarray(rows)
-    if values.dtype == np.bool_:
-        raise TypeError("rows is a bool mask; expected row numbers. Use np.flatnonzero(mask).")
-    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
-        raise TypeError(f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array.")
-    if values.size == 0:
-        raise ValueError("rows is empty; expected at least one row to visit.")
-    if values.min() < 0 or values.max() >= num_examples:
-        raise ValueError(
-            f"rows runs from {values.min()} to {values.max()}; expected [0, {num_examples}), the rows of the data."
-        )
+    values = check_rows(rows, num_examples, owner="the data")
     return rows.astype(np.int32) if isinstance(rows, jax.Array) else values.astype(np.int32)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
 from ._augment_tree import as_given, one_or_tree
@@ -83,10 +82,10 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
 
 @jax.jit
 def _explain(
-    chains: Chains, key: Key, epoch: ArrayLike, index: ArrayLike, before: Sequence[jax.Array]
-) -> list[tuple[Any, ...]]:
+    chains: Chains, key: Key, epoch: Counter, index: Counter, before: Sequence[jax.Array]
+) -> list[tuple[PyTree, jax.Array | None, jax.Array]]:
     own_key = fold_in(role_key(key, epoch, AUGMENT), index)
-    explained: list[tuple[Any, ...]] = []
+    explained: list[tuple[PyTree, jax.Array | None, jax.Array]] = []
     for chain, example in zip(chains, before, strict=True):
         if chain is None:
             explained.append((None, None, example))

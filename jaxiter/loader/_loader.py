@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from ..augment import Chain
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
 from ._batch import batch_mask, compute_batch
-from ._data import PyTree, check_data, check_options, check_rows
+from ._data import PyTree, check_data, check_options, rows_to_visit
 from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch
@@ -102,7 +102,7 @@ class Loader:
     def _check_and_set(self, *, batch_size: int, shuffle: bool, remainder: str, rows: ArrayLike | None) -> None:
         check_options(batch_size, shuffle, remainder)
         self._set(
-            rows=None if rows is None else check_rows(rows, jax.tree.leaves(self.data)[0].shape[0]),
+            rows=None if rows is None else rows_to_visit(rows, jax.tree.leaves(self.data)[0].shape[0]),
             batch_size=int(batch_size),
             shuffle=bool(shuffle),
             remainder=remainder,
@@ -121,15 +121,15 @@ class Loader:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Loader cannot be changed; make another one with the {name} you want.")
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[jax.tree_util.GetAttrKey, PyTree]], tuple[object, ...]]:
         children = [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in ("data", "_chains", "rows")]
         return children, tuple(getattr(self, name) for name in self._STATIC)
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    def tree_flatten(self) -> tuple[tuple[PyTree, ...], tuple[object, ...]]:
         return (self.data, self._chains, self.rows), tuple(getattr(self, name) for name in self._STATIC)
 
     @classmethod
-    def tree_unflatten(cls, static: tuple[Any, ...], children: tuple[Any, ...]) -> Self:
+    def tree_unflatten(cls, static: tuple[object, ...], children: tuple[PyTree, ...]) -> Self:
         data, chains, rows = children
         loader = object.__new__(cls)
         loader._set(data=data, _chains=chains, rows=rows, **dict(zip(cls._STATIC, static, strict=True)))
@@ -160,7 +160,7 @@ class Loader:
     def __len__(self) -> int:
         return self.num_steps
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> NoReturn:
         raise TypeError(
             "a Loader holds no position and cannot be iterated. Use stream(loader, key, num_epochs=1), "
             "loader.epoch(key, epoch), or loader.batch(key, epoch, step)."
@@ -210,7 +210,7 @@ class Loader:
         as_key(key), check_counter("epoch", epoch)
         return (self.batch(key, epoch, step) for step in range(self.num_steps))
 
-    def step_key(self, key: Key, epoch: Counter, step: Counter) -> Key:
+    def step_key(self, key: Key, epoch: Counter, step: Counter) -> jax.Array:
         """A key for whatever else that step draws (dropout, mixup ...), apart from all of the loader's own.
 
         Example:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from .._checks import check_fits
 from .._host_rows import read_rows
-from .._keys import Key
+from .._keys import Counter, Key
 from ._data import Source
 from ._program import rows_at, rows_of
 from ._records import Column, read_columns
@@ -25,19 +25,20 @@ class HostRows(NamedTuple):
     """The rows of one batch, before its program."""
 
     indices: ArrayLike  # int32[batch], a NumPy array or a global one
-    leaves: list[Any]  # for each leaf of the data its rows where they were read, else the leaf itself
+    leaves: list[Source]  # for each leaf of the data its rows where they were read, else the leaf itself
 
 
-def read_batch(spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike) -> HostRows:
+def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> HostRows:
     """The rows of every leaf that has to be read: with a sharding those of this process, as global arrays."""
     index = find_rows(spec, key, epoch, step)
-    leaves: list[Any] = []
+    leaves: list[Source] = []
     try:
         columns = read_columns(spec.columns, index) if spec.columns else iter(())
         for name, leaf, is_read in zip(spec.names, spec.leaves, spec.reads, strict=True):
             if isinstance(leaf, Column):
-                leaves.append(next(columns))
-                check_fits(name, leaves[-1])
+                column = next(columns)
+                check_fits(name, column)
+                leaves.append(column)
             else:
                 leaves.append(read_leaf(name, leaf, index) if is_read else leaf)
     except Exception as error:
@@ -50,7 +51,7 @@ def read_batch(spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike) -> 
     return HostRows(whole(index), leaves)
 
 
-def find_rows(spec: BatchSpec, key: Key, epoch: ArrayLike, step: ArrayLike) -> np.ndarray:
+def find_rows(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> np.ndarray:
     """Which rows of the data a batch consists of: with a sharding those that this process reads."""
     size, index = np.uint32(spec.size), spec.program_at(step).index
     if spec.share is None:

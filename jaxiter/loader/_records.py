@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike
 from ._data import PyTree
 
 
-def from_records(source: Any) -> PyTree:
+class Records(Protocol):
+    """A source that gives one example at a time."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> PyTree: ...
+
+
+def from_records(source: Records) -> PyTree:
     """The columns of a source that gives one example at a time, as data for a `Loader`.
 
     For what indexes by one integer and gives a pytree of arrays and numbers, with `len()`: a Grain
@@ -74,14 +81,14 @@ def _is_source(leaf: object) -> bool:
 class Column:
     """One leaf of every example of a source."""
 
-    def __init__(self, source: Any, structure: PyTreeDef, leaf_index: int, shape: tuple[int, ...], dtype: np.dtype):
+    def __init__(self, source: Records, structure: PyTreeDef, leaf_index: int, shape: tuple[int, ...], dtype: np.dtype):
         self.source, self.structure, self.leaf_index = source, structure, leaf_index
         self.shape, self.dtype = shape, dtype
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index: Any, /) -> np.ndarray:
+    def __getitem__(self, index: np.ndarray | slice | int, /) -> np.ndarray:
         rows = np.arange(self.shape[0])[index]
         return next(read_columns([self], rows.reshape(-1))).reshape(rows.shape + self.shape[1:])
 
@@ -92,7 +99,7 @@ class Column:
 def read_columns(columns: Sequence[Column], rows: np.ndarray) -> Iterator[np.ndarray]:
     """The rows of each column; an example is read once for all of them, in rising order."""
     unique, inverse = np.unique(rows, return_inverse=True)
-    examples: dict[int, list[list[Any]]] = {}
+    examples: dict[int, list[list[ArrayLike]]] = {}
     for column in columns:
         if id(column.source) not in examples:
             examples[id(column.source)] = [_example(column, row) for row in unique.tolist()]
@@ -101,7 +108,7 @@ def read_columns(columns: Sequence[Column], rows: np.ndarray) -> Iterator[np.nda
         yield values[inverse]
 
 
-def _example(column: Column, row: int) -> list[Any]:
+def _example(column: Column, row: int) -> list[ArrayLike]:
     record = column.source[row]
     if record is None:
         raise ValueError(f"example {row} of the source is None; expected {column.structure}, as the first.")

@@ -8,7 +8,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from .._checks import check_flag
 from .._keys import Counter, Key, as_key, check_counter
@@ -71,7 +70,7 @@ def scan_epoch(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _scan(
-    step_fn: StepFn, with_mask: bool, carry: PyTree, loader: Loader, key: Key, epoch: ArrayLike
+    step_fn: StepFn, with_mask: bool, carry: PyTree, loader: Loader, key: Key, epoch: Counter
 ) -> tuple[PyTree, PyTree]:
     def body(carry: PyTree, step: jax.Array) -> tuple[PyTree, PyTree]:
         batch = loader.batch(key, epoch, step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import jax
 import numpy as np
@@ -13,6 +13,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 from .._checks import check_fits
 from .._host_rows import aligned_empty, check_length, native
 from ._data import Source, take_rows
+
+T = TypeVar("T")
 
 
 class Share(NamedTuple):
@@ -23,7 +25,7 @@ class Share(NamedTuple):
     positions: np.ndarray  # in the batch, uint32, each once
     starts: dict[tuple[int, int], int]  # for each span of the batch that a device holds: where it starts in `positions`
 
-    def make_global_array(self, rows: np.ndarray | jax.Array) -> jax.Array:
+    def make_global_array(self, rows: Source) -> jax.Array:
         """The global array of which this process has `rows`, one for each of its positions; no bytes are exchanged."""
 
         def shard(index: Any) -> np.ndarray | jax.Array:
@@ -66,7 +68,7 @@ def check_sharding(sharding: object, batch_size: int, remainder: str, leaves: It
         raise ValueError(f"sharding is {sharding!r}, which has no device of this process, {jax.process_index()}.")
 
 
-def laid_out(function: Callable[..., Any], sharding: Sharding | None) -> Callable[..., Any]:
+def laid_out(function: Callable[..., T], sharding: Sharding | None) -> Callable[..., T]:
     """`function` with results as `sharding` says; the compiler lets every device compute what it will hold."""
     if sharding is None:
         return function
@@ -83,7 +85,7 @@ def explicit_axes(sharding: Sharding | None) -> TypeGuard[NamedSharding]:
 def sharding_of_data(leaves: Iterable[Source], batch_size: int) -> Sharding | None:
     """The sharding of a batch of arrays on a mesh of explicit axes, which JAX requires: theirs, if it divides."""
     for leaf in leaves:
-        sharding: Any = jax.typeof(leaf).sharding if isinstance(leaf, jax.Array) else None
+        sharding = jax.typeof(leaf).sharding if isinstance(leaf, jax.Array) else None
         if explicit_axes(sharding):
             mesh, spec = sharding.mesh, PartitionSpec(*sharding.spec[:1])
             try:

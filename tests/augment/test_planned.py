@@ -47,7 +47,7 @@ SHIFTS = {
     "whole": Affine(shift=0.3, whole_pixels=True, horizontal_flip=True, vertical_flip=True),
     "order 0": Affine(shift=0.3, order=0, horizontal_flip=True),
     "flips": Affine(horizontal_flip=True, vertical_flip=True),
-    # Single points reach the end of the window, to either side.
+    # Single points reach the end of the padding, to either side.
     "left": Affine(shift=((0.1, 0.1), (-0.4, -0.4)), horizontal_flip=True),
     "right": Affine(shift=((-0.1, -0.1), (0.4, 0.4)), horizontal_flip=True),
 }

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from jaxiter import Affine, Loader, affine_warp, explain, shift_matrix
-from jaxiter.augment._warp._border import margin, padding
+from jaxiter.augment._warp._border import margin, spline_padding
 from jaxiter.augment._warp._spline import coefficients, first_tap, tap_weights
 
 from ..data import each_once, first
@@ -25,7 +25,7 @@ def test_the_filter_is_that_of_scipy_for_every_length(order, fill_mode):
     own = order // 2 + 1
     for size in (1, 2, 3, 4, 5, 9, 31, 232, 500):
         line = np.random.default_rng(size).random(size)
-        padded = np.pad(line, padding(fill_mode), mode="edge")
+        padded = np.pad(line, spline_padding(fill_mode), mode="edge")
         expected = ndimage.spline_filter1d(padded, order, mode=boundary) if len(padded) > 1 else padded
         found = coefficients(np, line[:, None, None], order, fill_mode)[own:-own, margin(fill_mode, order), 0]
         differs = SCIPY_IS_NEWER and fill_mode == "reflect" and size < 10

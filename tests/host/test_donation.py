@@ -96,5 +96,5 @@ def test_donation_and_sharding_exclude_each_other(key):
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     with pytest.raises(ValueError, match="donate=True and a sharding exclude each other"):
         stream(loaders(None)["resident"], key, sharding=sharding, donate=True)
-    with pytest.raises(TypeError, match="donate is a int; expected True or False"):
+    with pytest.raises(TypeError, match="donate is 1; expected True or False"):
         stream(loaders(None)["resident"], key, donate=1)

@@ -192,7 +192,7 @@ DIFFERENT = {
 def fields_of(loader, key=None, position=(0, 0), **options):
     sharding = NamedSharding(Mesh(np.array(jax.devices()[:4]), ("data",)), P("data"))
     made = stream(loader, jax.random.key(0) if key is None else key, **{"sharding": sharding, **options})
-    return stream_fields(made._settings, position)
+    return stream_fields(made._arguments, position)
 
 
 @pytest.mark.parametrize("name", DIFFERENT)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._checks import check_finite, check_fits, check_int
+from ..._checks import check_finite, check_fits, check_int, is_integer
 from .._cast import round_to
 from .._transform import arithmetic_dtype
+from .._types import Size, Values
 from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
 from ._interpolate import blending, interpolate, weight_bits
@@ -20,6 +23,7 @@ from ._spline import coefficients, compiled_coefficients
 from ._taps import bounded_taps, taps_at, whole_taps
 
 if TYPE_CHECKING:
+    from jax.typing import ArrayLike
     from jaxtyping import Array, Float, Num
 
 ORDERS = (0, 1, 2, 3, 4, 5)
@@ -78,19 +82,24 @@ def affine_warp(
 
 @partial(jax.jit, static_argnames=("fill_mode", "order", "size"))
 def compiled_warp(
-    image: Any, matrix: Any, cval: Any, *, fill_mode: str, order: int, size: tuple[int, int] | None = None
-) -> Any:
+    image: Values,
+    matrix: Values,
+    cval: ArrayLike,
+    *,
+    fill_mode: str,
+    order: int,
+    size: tuple[int, int] | None = None,
+) -> Num[Array, "height width channels"]:
     """Unchecked version of `affine_warp`."""
     result = resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, size=size)
     # A cast to bool would grow a mask by every pixel that it touches.
     return result >= np.float32(0.5) if image.dtype == np.bool_ and order else round_to(image.dtype, result)
 
 
-def check_sampling(fill_mode: str, order: int, cval: Any) -> None:
+def check_sampling(fill_mode: str, order: int, cval: object) -> None:
     if not isinstance(fill_mode, str) or fill_mode not in FILL_MODES:
         raise ValueError(f"fill_mode is {fill_mode!r}; expected one of {', '.join(map(repr, FILL_MODES))}.")
-    is_integer = isinstance(order, (int, np.integer)) and not isinstance(order, bool)
-    if not is_integer or order not in ORDERS:
+    if not is_integer(order) or order not in ORDERS:
         raise ValueError(
             f"order is {order!r}; expected a spline order: 0 (nearest pixel), 1 (linear interpolation), 2, 3 (cubic), "
             "4 or 5."
@@ -98,23 +107,28 @@ def check_sampling(fill_mode: str, order: int, cval: Any) -> None:
     check_finite("cval", cval)
 
 
-def check_image(image: Any) -> None:
+def check_image(image: Values) -> None:
     check_image_shape("image", getattr(image, "shape", None))
     if jnp.issubdtype(image.dtype, np.complexfloating):
         raise TypeError(f"image has dtype {image.dtype}; expected real numbers. Warp image.real and image.imag apart.")
 
 
-def check_image_shape(name: str, shape: Any) -> None:
+def check_image_shape(name: str, shape: Sequence[int] | None) -> None:
     if shape is None or len(shape) != 3:
         remedy = "For a grey image pass image[..., None], for a batch use jax.vmap."
         raise ValueError(f"{name} has shape {shape}; expected (height, width, channels). {remedy}")
 
 
-def check_image_size(name: str, size: Any) -> tuple[int, int]:
+def check_image_size(name: str, size: object) -> tuple[int, int]:
     """`size` as a pair of Python ints."""
     if not isinstance(size, (tuple, list)) or len(size) != 2:
         raise ValueError(f"{name} is {size!r}; expected (height, width).")
     height, width = (check_int(f"{name}[{axis}]", side, 1, _MAX_SIDE + 1) for axis, side in enumerate(size))
+    return height, width
+
+
+def _size_of(image: Values) -> tuple[int, int]:
+    height, width, _ = image.shape
     return height, width
 
 
@@ -123,7 +137,7 @@ def _check_sides(name: str, size: tuple[int, ...]) -> None:
         raise ValueError(f"{name} is {size[0]} by {size[1]}; expected sides of at most {_MAX_SIDE} pixels.")
 
 
-def _check_matrix(matrix: Any) -> None:
+def _check_matrix(matrix: object) -> None:
     shape = getattr(matrix, "shape", None)
     if shape != (3, 3):
         got = f"has shape {shape}" if shape is not None else f"is a {type(matrix).__name__}"
@@ -135,15 +149,15 @@ def _check_matrix(matrix: Any) -> None:
 
 
 def resample(
-    image: Any,
-    matrix: Any,
+    image: Values,
+    matrix: Values,
     *,
     fill_mode: str,
-    cval: Any,
+    cval: ArrayLike,
     order: int,
     bounds: MatrixBounds | FixedPoint | None = None,
     size: tuple[int, int] | None = None,
-    source_size: tuple[Any, Any] | None = None,
+    source_size: tuple[Size, Size] | None = None,
 ) -> Num[Array, "height width channels"]:
     """`affine_warp` without checks and without its last cast: order 0 keeps the dtype, others return float32 or 64.
 
@@ -154,7 +168,7 @@ def resample(
             picture's, and what lies beyond is not read.
     """
     check_image(image)
-    own_size = image.shape[:2]
+    own_size = _size_of(image)
     _check_sides("image", own_size)
     size = own_size if size is None else size
     point = bounds.fixed_point(own_size, size) if isinstance(bounds, MatrixBounds) else bounds
@@ -165,22 +179,22 @@ def resample(
         is_short = is_whole and image.shape[1] * image.shape[2] < _SHORT
         if size == own_size and point is not None and shifts_rows(point, fill_mode) and not is_short:
             return _by_rows_on_cpu(image, matrix, cval, fill_mode=fill_mode, order=order, point=point)
-        return _by_bounded_pixels(image, matrix, cval, fill_mode, order, size, point, is_whole)
-    return general_warp(jnp, image, matrix, fill_mode, cval, order, size, source_size)
+        return jnp.asarray(_by_bounded_pixels(image, matrix, cval, fill_mode, order, size, point, is_whole))
+    return jnp.asarray(general_warp(jnp, image, matrix, fill_mode, cval, order, size, source_size))
 
 
 def general_warp(
-    xp: Any,
-    image: Any,
-    matrix: Any,
+    xp: ModuleType,
+    image: Values,
+    matrix: Values,
     fill_mode: str,
-    cval: Any,
+    cval: ArrayLike,
     order: int,
     size: tuple[int, int],
-    source_size: tuple[Any, Any] | None = None,
-) -> Any:
+    source_size: tuple[Size, Size] | None = None,
+) -> Values:
     """For every order, border and matrix, in NumPy or JAX: `xp` is the namespace of both arrays."""
-    bits, sides = weight_bits(image.dtype, order), source_size or image.shape[:2]
+    bits, sides = weight_bits(image.dtype, order), source_size or _size_of(image)
     coordinates = source_coordinates(xp, matrix, size, sides, bits)
     dtype, blend = arithmetic_dtype(image.dtype), blending(image.dtype, order)
     rows, cols = (taps_at(xp, *axis, fill_mode, order, dtype) for axis in zip(coordinates, sides, strict=True))
@@ -196,30 +210,32 @@ def general_warp(
 # Compiled once for each config: the choice is made of closures, which without a program around them would be compiled
 # anew, and kept, at every call.
 @partial(jax.jit, static_argnames=("fill_mode", "order", "point"), inline=True)
-def _by_rows_on_cpu(image: Any, matrix: Any, cval: Any, *, fill_mode: str, order: int, point: FixedPoint) -> Any:
+def _by_rows_on_cpu(
+    image: jax.Array, matrix: jax.Array, cval: ArrayLike, *, fill_mode: str, order: int, point: FixedPoint
+) -> jax.Array:
     """By whole rows on CPU; elsewhere a pixel looked up is nothing slow."""
 
-    def by_rows() -> Any:
+    def by_rows() -> Values:
         return _filled(jnp, *shift_rows(image, matrix, fill_mode, order, point), fill_mode, cval)
 
-    def by_pixels() -> Any:
-        return _by_bounded_pixels(image, matrix, cval, fill_mode, order, image.shape[:2], point, point.is_whole)
+    def by_pixels() -> Values:
+        return _by_bounded_pixels(image, matrix, cval, fill_mode, order, _size_of(image), point, point.is_whole)
 
     return jax.lax.platform_dependent(cpu=by_rows, default=by_pixels)
 
 
 def _by_bounded_pixels(
-    image: Any,
-    matrix: Any,
-    cval: Any,
+    image: Values,
+    matrix: Values,
+    cval: ArrayLike,
     fill_mode: str,
     order: int,
     size: tuple[int, int],
     point: FixedPoint | None,
     is_whole: bool,
-) -> Any:
+) -> Values:
     """Orders 0 and 1 along a matrix within known bounds."""
-    bits, sides = weight_bits(image.dtype, order), image.shape[:2]
+    bits, sides = weight_bits(image.dtype, order), _size_of(image)
     if is_whole or point is None:
         coordinates = whole_coordinates(jnp, matrix, size)
         rows, cols = (whole_taps(jnp, *axis, fill_mode) for axis in zip(coordinates, sides, strict=True))
@@ -231,13 +247,13 @@ def _by_bounded_pixels(
     return _filled(jnp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 
-def _filled(xp: Any, result: Any, inside: Any, fill_mode: str, cval: Any) -> Any:
+def _filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval: ArrayLike) -> Values:
     """With "constant" pixels whose place is not `inside` are cval, in the dtype of the result."""
     if fill_mode != "constant":
         return result
     return xp.where(inside, result, round_to(result.dtype, xp.asarray(cval, np.float32), xp))
 
 
-def is_bounded(image: Any, order: int) -> bool:
+def is_bounded(image: Values, order: int) -> bool:
     """Whether bounds on the matrix make a faster program for such an image."""
     return order <= 1 and image.size < 2**30

@@ -1,156 +1,164 @@
 """Border rules, in SciPy's meaning: which pixel stands at an index beyond the image.
 
-Three tables hold what the modes differ in: a fold takes one index, or one fixed-point coordinate, to where the picture
-repeats itself. `size` may be traced wherever an index is folded.
+One table says by which rule each fill mode goes on. Everything else follows from the rule: the place of an index, of a
+fixed-point coordinate and of a spline coefficient. `size` may be traced, except for fixed-point coordinates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from types import ModuleType
+from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
 
+from .._types import Size, Values
 from ._coordinates import Coordinate
-
-Fold = Callable[[Any, Any, Any], Any]  # (array namespace, index, size) -> index inside the image
 
 # SciPy pads "nearest" by so many pixels on either side before it finds spline coefficients.
 _SPLINE_PADDING = 12
 
-
-def clamped(xp: Any, index: Any, size: Any) -> Any:
-    """a a a | a b c d | d d d."""
-    return xp.minimum(xp.maximum(index, np.int32(0)), _int32(size - 1))
+PadMode = Literal["edge", "symmetric", "reflect", "wrap"]
 
 
-def half_sample(xp: Any, index: Any, size: Any) -> Any:
-    """d c b a | a b c d | d c b a: period 2 * size."""
-    folded = modulo(xp, index, 2 * size)
-    return xp.minimum(folded, _int32(2 * size - 1) - folded)
+class Rule(NamedTuple):
+    """How a row goes on beyond its ends: by copies of itself."""
+
+    pad: PadMode | None  # what `numpy.pad` calls it, if anything
+    copies: int  # in a period: 2 where every other one is mirrored; 0 where the last pixel is repeated for ever
+    shared: int = 0  # pixels that a copy shares with the next one
+
+    def period(self, size: Size) -> Size:
+        return self.copies * (size - self.shared)
+
+    def mirror_sum(self, size: Size) -> Size:
+        """The sum of two indices that mirror each other, for two copies."""
+        return 2 * size - (1 + self.shared)
 
 
-def whole_sample(xp: Any, index: Any, size: Any) -> Any:
-    """d c b | a b c d | c b a: period 2 * size - 2."""
-    folded = modulo(xp, index, _at_least_one(xp, 2 * size - 2))
-    return xp.minimum(folded, _int32(2 * size - 2) - folded)
+CLAMPED = Rule("edge", 0)  # a a a | a b c d | d d d
+HALF_SAMPLE = Rule("symmetric", 2)  # d c b a | a b c d | d c b a
+WHOLE_SAMPLE = Rule("reflect", 2, shared=1)  # d c b | a b c d | c b a
+PERIODIC = Rule("wrap", 1)  # a b c d | a b c d | a b c d
+OVERLAPPING = Rule(None, 1, shared=1)  # the first and the last pixel share a place
 
 
-def periodic(xp: Any, index: Any, size: Any) -> Any:
-    """a b c d | a b c d | a b c d: period size."""
-    return modulo(xp, index, size)
+class Border(NamedTuple):
+    """The rule of the pixels, and that of the spline coefficients, which have to go on smoothly."""
+
+    pixels: Rule
+    coefficients: Rule
 
 
-# What stands at a pixel's index. A place that "constant" fills is read somewhere and then replaced.
-PIXEL: dict[str, Fold] = {
-    "nearest": clamped,
-    "constant": clamped,
-    "reflect": half_sample,
-    "mirror": whole_sample,
-    "wrap": clamped,  # after `wrapped_once`
-    "grid-wrap": periodic,
+BORDERS = {
+    "nearest": Border(CLAMPED, WHOLE_SAMPLE),  # the coefficients are those of the lengthened image
+    "constant": Border(CLAMPED, WHOLE_SAMPLE),  # a place that it fills is read somewhere and then replaced
+    "reflect": Border(HALF_SAMPLE, HALF_SAMPLE),
+    "mirror": Border(WHOLE_SAMPLE, WHOLE_SAMPLE),
+    "wrap": Border(OVERLAPPING, WHOLE_SAMPLE),
+    "grid-wrap": Border(PERIODIC, PERIODIC),
 }
-# What stands at a spline coefficient's index.
-COEFFICIENT: dict[str, Fold] = {
-    "nearest": whole_sample,  # of the lengthened image
-    "constant": whole_sample,
-    "reflect": half_sample,
-    "mirror": whole_sample,
-    "wrap": whole_sample,  # after `wrapped_once`
-    "grid-wrap": periodic,
-}
-FILL_MODES = tuple(PIXEL)
+FILL_MODES = tuple(BORDERS)
 
 
 def margin(fill_mode: str, order: int) -> int:
     """How many spline coefficients are kept before the first pixel's own and after the last one's."""
-    return order // 2 + 1 + padding(fill_mode)
+    return order // 2 + 1 + spline_padding(fill_mode)
 
 
-def padding(fill_mode: str) -> int:
+def spline_padding(fill_mode: str) -> int:
     """Pixels by which an image is lengthened on either side before its spline coefficients are found."""
     return _SPLINE_PADDING if fill_mode == "nearest" else 0
 
 
-def coefficient_places(xp: Any, coordinate: Coordinate, size: Any, fill_mode: str) -> tuple[Any, Any]:
+def fold_index(xp: ModuleType, index: Values, size: Size, rule: Rule) -> Values:
+    """The index inside the image whose pixel stands at `index`. Of `OVERLAPPING`: after `wrapped_once`."""
+    if rule in (CLAMPED, OVERLAPPING):
+        return xp.minimum(xp.maximum(index, np.int32(0)), _int32(size - 1))
+    period = rule.period(size)
+    folded = modulo(xp, index, _at_least_one(xp, period) if rule.shared else period)
+    return folded if rule.copies == 1 else xp.minimum(folded, _int32(rule.mirror_sum(size)) - folded)
+
+
+def coefficient_places(xp: ModuleType, coordinate: Coordinate, size: Size, fill_mode: str) -> tuple[Values, Values]:
     """A coordinate as (whole, fraction) within a pixel of the lengthened image, where the spline is the same."""
-    whole, fraction = coordinate.whole, coordinate.fraction
-    if fill_mode == "wrap":
+    whole, fraction, rule = coordinate.whole, coordinate.fraction, BORDERS[fill_mode].pixels
+    if rule == OVERLAPPING:
         return wrapped_once(xp, whole, coordinate.is_whole, coordinate.inside, size), fraction
-    if fill_mode == "grid-wrap":
-        return modulo(xp, whole, size), fraction
-    if fill_mode in ("reflect", "mirror"):
-        last = 2 * size - (2 if fill_mode == "reflect" else 3)  # the whole part that is turned to 0
-        folded = modulo(xp, whole, _at_least_one(xp, 2 * size if fill_mode == "reflect" else 2 * size - 2))
+    if rule == PERIODIC:
+        return modulo(xp, whole, rule.period(size)), fraction
+    if rule.copies == 2:
+        # Mirrored is the space between two pixels and not a pixel, so the two whole parts add up to one less.
+        last = rule.mirror_sum(size) - 1
+        folded = modulo(xp, whole, _at_least_one(xp, rule.period(size)))
         turned = folded > last - folded
         return xp.where(turned, _int32(last) - folded, folded), xp.where(turned, np.float32(1) - fraction, fraction)
     # Beyond the padding nothing changes.
-    first, end = np.int32(-padding(fill_mode)), _int32(size - 1 + padding(fill_mode))
+    first, end = np.int32(-spline_padding(fill_mode)), _int32(size - 1 + spline_padding(fill_mode))
     return xp.clip(whole, first, end), xp.where((whole < first) | (whole >= end), np.float32(0), fraction)
 
 
-def wrapped_once(xp: Any, whole: Any, is_whole: Any, inside: Any, size: Any) -> Any:
-    """The whole part of a coordinate after "wrap": period size - 1, the first and the last pixel share a place.
+def wrapped_once(xp: ModuleType, whole: Values, is_whole: Values, inside: Values, size: Size) -> Values:
+    """The whole part of a coordinate after "wrap": the first and the last pixel share a place.
 
     Args:
         whole: The coordinate's whole part.
         is_whole: Where nothing is left of it.
         inside: Where the coordinate lies in the image.
     """
-    period = size - 1
+    period = OVERLAPPING.period(size)
     folded = modulo(xp, whole, _at_least_one(xp, period))
     # Left of the image SciPy adds whole periods until it is past 0, so that exact multiples land on the last sample.
     folded = xp.where((whole < 0) & (folded == 0) & is_whole, _int32(period), folded)
     return xp.where(inside, whole, folded)
 
 
-def fold_coordinate(xp: Any, coordinate: Any, size: int, fill_mode: str, bits: int, *, once: bool) -> Any:
+def fold_coordinate(xp: ModuleType, coordinate: Values, size: int, rule: Rule, bits: int, *, once: bool) -> Values:
     """A fixed-point coordinate brought to where the picture repeats itself, within half a pixel of the image.
 
     Args:
         bits: Fractional bits of the coordinate.
-        once: No coordinate lies farther out than one image, so that a single fold does.
+        once: No coordinate lies farther out than one image, so that a single fold, without a division, does.
     """
-    unit, last = 1 << bits, np.int32((size - 1) << bits)
-    if fill_mode == "reflect":  # about half a pixel beyond the first and the last
-        half, period = np.int32(unit // 2), np.int32(2 * size * unit)
-        place = xp.abs(coordinate + half if once else _remainder(xp, coordinate + half, period))
-        return xp.minimum(place, period - place) - half
-    if fill_mode == "mirror":
-        period = np.int32(2 * (size - 1) * unit)
-        place = xp.abs(coordinate if once else _remainder(xp, coordinate, period))
-        return xp.minimum(place, period - place)
-    if fill_mode == "grid-wrap":
-        period = np.int32(size * unit)
+    period = np.int32(rule.period(size) << bits)
+    if rule.copies == 2:
+        # Counted from the axis of the mirror, where one side is minus the other: pixel 0, or half a pixel before it.
+        before = np.int32((1 - rule.shared) << (bits - 1))
+        from_axis = coordinate + before if before else coordinate
+        place = xp.abs(from_axis if once else _remainder(xp, from_axis, period))
+        place = xp.minimum(place, period - place)
+        return place - before if before else place
+    if rule == PERIODIC:
         if not once:
             return modulo(xp, coordinate, int(period))
         return xp.where(
             coordinate < 0, coordinate + period, xp.where(coordinate >= period, coordinate - period, coordinate)
         )
-    if fill_mode == "wrap":
+    if rule == OVERLAPPING:
         if once:
-            inwards = xp.where(coordinate < 0, coordinate + last, coordinate - last)
+            inwards = xp.where(coordinate < 0, coordinate + period, coordinate - period)
         else:
-            inwards = modulo(xp, coordinate, int(last))
-            inwards = xp.where((coordinate < 0) & (inwards == 0), last, inwards)  # as in `wrapped_once`
-        return xp.where((coordinate >= 0) & (coordinate <= last), coordinate, inwards)
+            inwards = modulo(xp, coordinate, int(period))
+            inwards = xp.where((coordinate < 0) & (inwards == 0), period, inwards)  # as in `wrapped_once`
+        return xp.where((coordinate >= 0) & (coordinate <= period), coordinate, inwards)
     return coordinate
 
 
-def modulo(xp: Any, x: Any, period: Any) -> Any:
+def modulo(xp: ModuleType, x: Values, period: Size) -> Values:
+    """x modulo the period, in [0, period) also for x below 0."""
     remainder = _remainder(xp, x, _int32(period))
     return xp.where(remainder < 0, remainder + _int32(period), remainder)
 
 
-def _remainder(xp: Any, x: Any, period: Any) -> Any:
+def _remainder(xp: ModuleType, x: Values, period: np.int32 | jax.Array) -> Values:
     """With the sign of x. jnp.fmod and jnp.remainder test for a divisor of 0 at every pixel."""
     return np.fmod(x, period) if xp is np else jax.lax.rem(x, xp.broadcast_to(period, x.shape))
 
 
-def _at_least_one(xp: Any, period: Any) -> Any:
+def _at_least_one(xp: ModuleType, period: Size) -> Size:
+    """Of an image of one pixel, whose copies would share all that they have."""
     return max(period, 1) if isinstance(period, int) else xp.maximum(period, np.int32(1))
 
 
-def _int32(size: Any) -> Any:
+def _int32(size: Size) -> np.int32 | jax.Array:
     return np.int32(size) if isinstance(size, int) else size

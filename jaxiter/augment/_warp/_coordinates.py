@@ -10,14 +10,20 @@ from each matrix.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._types import Size, Values
+
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int
+    import numpy.typing as npt
+    from jax.typing import DTypeLike
+
+Bits = int | np.integer | Values  # how many fractional bits, or an exponent of two; an array where it is traced
 
 WEIGHT_BITS = 16  # of the weights of bytes
 _MARGIN = 1.001  # float32 matrices may lie a little beyond the bounds
@@ -32,7 +38,7 @@ class FixedPoint(NamedTuple):
     bits: int  # fractional bits
     axis_aligned: bool  # rows come from rows, columns from columns
     folds_once: bool  # no coordinate lies farther out than one image to either side
-    window: int | None  # columns by which a map that only mirrors and shifts may shift; None for others, and far ones
+    padding: int | None  # columns added at either end, where maps only mirror and shift, by no more; else None
     is_whole: bool = False  # whole pixels come from whole pixels
 
 
@@ -42,8 +48,8 @@ class MatrixBounds(NamedTuple):
     A map takes an output place to a source place, `source - centre = linear @ (output - centre) + offset`.
     """
 
-    linear: Any  # 2x2, absolute values
-    offset: Any  # (rows, cols) in pixels, absolute values; may be infinite
+    linear: tuple[tuple[float, ...], ...]  # 2x2, absolute values
+    offset: tuple[float, ...]  # (rows, cols) in pixels, absolute values; may be infinite
     is_whole: bool = False  # maps mirror and shift by whole pixels, and do nothing else
 
     def then(self, other: MatrixBounds) -> MatrixBounds:
@@ -70,17 +76,17 @@ class MatrixBounds(NamedTuple):
             return None
         aligned = bool(linear[0, 1] == 0 and linear[1, 0] == 0)
         shifts = bool((linear == np.eye(2)).all()) and tuple(size) == tuple(source_size)
-        window = _window(offset[1], source_size[1]) if shifts else None
-        return FixedPoint(bits, aligned, bool((farthest < 2 * (sides - 1)).all()), window, self.is_whole)
+        padding = _padding(offset[1], source_size[1]) if shifts else None
+        return FixedPoint(bits, aligned, bool((farthest < 2 * (sides - 1)).all()), padding, self.is_whole)
 
 
-def matrix_bounds(linear: Any, offset: Any, *, is_whole: bool = False) -> MatrixBounds:
+def matrix_bounds(linear: npt.ArrayLike, offset: npt.ArrayLike, *, is_whole: bool = False) -> MatrixBounds:
     """`MatrixBounds` of arrays: hashable, as a static argument has to be."""
     rows = tuple(tuple(map(float, row)) for row in np.abs(np.asarray(linear)))
     return MatrixBounds(rows, tuple(map(float, np.abs(np.asarray(offset)))), is_whole)
 
 
-def _window(offset: float, width: int) -> int | None:
+def _padding(offset: float, width: int) -> int | None:
     """Columns enough for a shift by `offset`: powers of two, so that not every range has a program of its own."""
     needed, most = int(np.ceil(offset * _MARGIN + 0.01)) + 1, int(width * _WIDEST)
     return min(1 << (needed - 1).bit_length(), most) if needed <= most else None
@@ -89,14 +95,14 @@ def _window(offset: float, width: int) -> int | None:
 class Coordinate(NamedTuple):
     """A coordinate along one axis for every output pixel."""
 
-    whole: Int[Array, "height width"]  # its floor
-    fraction: Float[Array, "height width"]  # what is left of it, in [0, 1], differentiable in the matrix
-    is_whole: Bool[Array, "height width"]  # nothing is left
-    inside: Bool[Array, "height width"]
+    whole: Values  # int32[height, width]: its floor
+    fraction: Values  # float32[height, width]: what is left of it, in [0, 1], differentiable in the matrix
+    is_whole: Values  # bool[height, width]: nothing is left
+    inside: Values  # bool[height, width]: in the image
 
 
 def source_coordinates(
-    xp: Any, matrix: Any, size: tuple[int, int], source_size: tuple[Any, Any], weight_bits: int | None
+    xp: ModuleType, matrix: Values, size: tuple[int, int], source_size: tuple[Size, Size], weight_bits: int | None
 ) -> tuple[Coordinate, Coordinate]:
     """The rows and the columns from which pixels come along any `matrix`, 3x3 float32.
 
@@ -117,7 +123,7 @@ def source_coordinates(
     exponents = _exponent(xp, xp.max(xp.abs(matrix), axis=0)) + np.int32(1) + counts
     bits = xp.clip(np.int32(28) - xp.max(exponents), np.int32(0), np.int32(24))
 
-    def along(row: Any) -> Any:
+    def along(row: Values) -> Values:
         from_rows = multiples(xp, row[0], height, bits) + fixed(xp, row[2], bits)
         return from_rows[:, None] + multiples(xp, row[1], width, bits)[None, :]
 
@@ -137,8 +143,11 @@ def source_coordinates(
     return coordinate(0), coordinate(1)
 
 
+Pair = tuple[jax.Array, jax.Array]
+
+
 @jax.custom_jvp
-def _follows(fraction: Any, entries: Any) -> Any:
+def _follows(fraction: jax.Array, entries: jax.Array) -> jax.Array:
     """`fraction`, with the derivative of the coordinate that it is a part of: integers have none.
 
     `entries` is the row of the matrix that made the coordinate. Between two taps the derivative is exact.
@@ -147,7 +156,7 @@ def _follows(fraction: Any, entries: Any) -> Any:
 
 
 @_follows.defjvp
-def _follows_jvp(primals: Any, tangents: Any) -> Any:
+def _follows_jvp(primals: Pair, tangents: Pair) -> Pair:
     fraction, _ = primals
     _, change = tangents
     row = jnp.arange(fraction.shape[0], dtype=np.float32)[:, None]
@@ -155,7 +164,9 @@ def _follows_jvp(primals: Any, tangents: Any) -> Any:
     return fraction, change[0] * row + change[1] * col + change[2]
 
 
-def bounded_coordinates(xp: Any, matrix: Any, size: tuple[int, int], point: FixedPoint) -> tuple[Any, Any]:
+def bounded_coordinates(
+    xp: ModuleType, matrix: Values, size: tuple[int, int], point: FixedPoint
+) -> tuple[Values, Values]:
     """Rows and columns with `point.bits` fractional bits: (height, width) or, axis-aligned, (height, 1) and (1, width).
 
     The matrix has to lie within the bounds that `point` was made for.
@@ -164,7 +175,7 @@ def bounded_coordinates(xp: Any, matrix: Any, size: tuple[int, int], point: Fixe
     bits = point.bits
     fine = (height + width) * 2.0 ** -(bits + 1) <= _COARSE
 
-    def along(factor: Any, count: int) -> Any:
+    def along(factor: Values, count: int) -> Values:
         if fine:  # at 32 pixels a tenth of the time
             return fixed(xp, factor, bits) * xp.arange(count, dtype=np.int32)
         return multiples(xp, factor, count, bits)
@@ -179,10 +190,10 @@ def bounded_coordinates(xp: Any, matrix: Any, size: tuple[int, int], point: Fixe
     return rows, cols
 
 
-def whole_coordinates(xp: Any, matrix: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+def whole_coordinates(xp: ModuleType, matrix: Values, size: tuple[int, int]) -> tuple[Values, Values]:
     """Rows (height, 1) and columns (1, width) as whole numbers, of a map that mirrors and shifts by whole pixels."""
 
-    def along(axis: int) -> Any:
+    def along(axis: int) -> Values:
         forwards = xp.arange(size[axis], dtype=np.int32)
         turned = xp.where(matrix[axis, axis] < 0, -forwards, forwards)
         return turned + xp.round(matrix[axis, 2]).astype(np.int32)
@@ -190,11 +201,11 @@ def whole_coordinates(xp: Any, matrix: Any, size: tuple[int, int]) -> tuple[Any,
     return along(0)[:, None], along(1)[None]
 
 
-def is_inside(coordinate: Any, size: int, bits: int) -> Any:
+def is_inside(coordinate: Values, size: int, bits: int) -> Values:
     return (coordinate >= 0) & (coordinate <= np.int32((size - 1) << bits))
 
 
-def split(coordinate: Any, bits: int, weight_bits: int | None = None) -> tuple[Any, Any]:
+def split(coordinate: Values, bits: int, weight_bits: int | None = None) -> tuple[Values, Values]:
     """Floor and fraction of a fixed-point coordinate; the fraction rounded to `weight_bits`, if any."""
     part = coordinate & np.int32((1 << bits) - 1)
     if weight_bits is not None and weight_bits < bits:
@@ -203,7 +214,7 @@ def split(coordinate: Any, bits: int, weight_bits: int | None = None) -> tuple[A
     return coordinate >> np.int32(bits), part.astype(np.float32) * np.float32(2.0**-bits)
 
 
-def nearest(coordinate: Any, bits: int) -> Any:
+def nearest(coordinate: Values, bits: int) -> Values:
     """The nearest whole number; halves go up."""
     return (coordinate + np.int32(1 << (bits - 1))) >> np.int32(bits)
 
@@ -212,7 +223,7 @@ def index_bits(count: int) -> int:
     return max(1, (count - 1).bit_length())
 
 
-def multiples(xp: Any, factor: Any, count: int, bits: Any) -> Any:
+def multiples(xp: ModuleType, factor: Values, count: int, bits: Bits) -> Values:
     """`factor * arange(count)` in fixed point, the factor carrying `index_bits(count)` more bits than the result.
 
     The product has up to 47 bits, so its upper and lower halves are made apart. Their sum is a reduction, which XLA
@@ -227,21 +238,21 @@ def multiples(xp: Any, factor: Any, count: int, bits: Any) -> Any:
     return xp.where(is_high, (high * steps) << np.int32(16 - count_bits), low_part).sum(axis=0, dtype=np.int32)
 
 
-def fixed(xp: Any, x: Any, bits: Any) -> Any:
+def fixed(xp: ModuleType, x: Values, bits: Bits) -> Values:
     """`x` in fixed point, rounded; `bits` may be traced."""
     return xp.round(x * _power_of_two(xp, bits)).astype(np.int32)
 
 
-def _exponent(xp: Any, x: Any) -> Any:
+def _exponent(xp: ModuleType, x: Values) -> Values:
     """e of a float32 in [2**e, 2**(e + 1)), exactly; -127 for 0."""
     return ((_bitcast(xp, x, np.int32) >> np.int32(23)) & np.int32(0xFF)) - np.int32(127)
 
 
-def _power_of_two(xp: Any, exponent: Any) -> Any:
+def _power_of_two(xp: ModuleType, exponent: Bits) -> np.float32 | Values:
     if isinstance(exponent, (int, np.integer)):
         return np.ldexp(np.float32(1), int(exponent))
     return _bitcast(xp, (exponent + np.int32(127)) << np.int32(23), np.float32)
 
 
-def _bitcast(xp: Any, x: Any, dtype: Any) -> Any:
+def _bitcast(xp: ModuleType, x: Values, dtype: DTypeLike) -> Values:
     return x.view(dtype) if xp is np else jax.lax.bitcast_convert_type(x, dtype)

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._transform import arithmetic_dtype
+from .._types import Values
 from ._coordinates import WEIGHT_BITS
 from ._taps import Taps
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Num
+    from jax.typing import DTypeLike
+    from jaxtyping import Array, Shaped
 
 # (row, column, static steps down and to the right) -> the pixels that stand there
-Pick = Callable[[Any, Any, int, int], Any]
+Pick = Callable[[Values, Values, int, int], Values]
+# (taps, their weights) -> the sum
+Blend = Callable[[Sequence[Values], Sequence[Values]], Values]
 
 
-def weight_bits(dtype: Any, order: int) -> int | None:
+def weight_bits(dtype: DTypeLike, order: int) -> int | None:
     """How many bits the weights of an image have: 16 for linear interpolation of bytes, else as many as there are.
 
     A byte times such a weight is exact in float32, so `a * (1 - f) + b * f` needs no difference and uses each tap once,
@@ -31,10 +36,8 @@ def weight_bits(dtype: Any, order: int) -> int | None:
     return WEIGHT_BITS if order == 1 and np.dtype(dtype).itemsize == 1 and np.dtype(dtype).kind in "biu" else None
 
 
-def interpolate(
-    xp: Any, values: Any, rows: Taps, cols: Taps, size: tuple[int, int], blend: Callable[..., Any]
-) -> Num[Array, "height width channels"]:
-    """`values` at the taps of every output pixel."""
+def interpolate(xp: ModuleType, values: Values, rows: Taps, cols: Taps, size: tuple[int, int], blend: Blend) -> Values:
+    """`values`, (rows, columns, channels), at the taps of every output pixel: (*size, channels)."""
     channels = values.shape[-1]
     if xp is np:
         return blended(
@@ -53,7 +56,7 @@ def interpolate(
     return found.reshape(*size, 1)
 
 
-def blended(pick: Pick, rows: Taps, cols: Taps, dtype: Any, blend: Callable[..., Any]) -> Any:
+def blended(pick: Pick, rows: Taps, cols: Taps, dtype: DTypeLike, blend: Blend) -> Values:
     """The taps picked and summed, first along the columns of each row."""
     if rows.weights is None or cols.weights is None:
         return pick(rows.indices[0], cols.indices[0], 0, 0)
@@ -66,7 +69,7 @@ def blended(pick: Pick, rows: Taps, cols: Taps, dtype: Any, blend: Callable[...,
     return blend(lines, row_weights)
 
 
-def _places(taps: Taps) -> list[tuple[Any, int]]:
+def _places(taps: Taps) -> list[tuple[Values, int]]:
     """Each tap as an index and a static step from there: a compiler adds the step to an address for nothing."""
     count = len(taps.weights or ())
     return (
@@ -76,21 +79,21 @@ def _places(taps: Taps) -> list[tuple[Any, int]]:
     )
 
 
-def blending(dtype: Any, order: int) -> Callable[[Sequence[Any], Sequence[Any]], Any]:
+def blending(dtype: DTypeLike, order: int) -> Blend:
     """How taps are summed. Of floats only `a + (b - a) * f` is exact where neighbours are equal."""
     return _lerp if order == 1 and weight_bits(dtype, order) is None else weighted_sum
 
 
-def weighted_sum(values: Sequence[Any], weights: Sequence[Any]) -> Any:
+def weighted_sum(values: Sequence[Values], weights: Sequence[Values]) -> Values:
     return reduce(add, (value * weight for value, weight in zip(values, weights, strict=True)))
 
 
-def _lerp(values: Sequence[Any], weights: Sequence[Any]) -> Any:
+def _lerp(values: Sequence[Values], weights: Sequence[Values]) -> Values:
     first, second = values
     return first + (second - first) * weights[1]
 
 
-def slices_at(values: Any, start: Any, length: int) -> Num[Array, "... length"]:
+def slices_at(values: Values, start: Values, length: int) -> Shaped[Array, "... length"]:
     """`values[start : start + length]` at every start: XLA:CPU fuses gathers of slices, and not those of scalars."""
     dimensions = jax.lax.GatherDimensionNumbers(
         offset_dims=(start.ndim,), collapsed_slice_dims=(), start_index_map=(0,)
@@ -99,16 +102,16 @@ def slices_at(values: Any, start: Any, length: int) -> Num[Array, "... length"]:
     return jax.lax.gather(values, start[..., None], dimensions, (length,), mode=mode)
 
 
-def _reader(image: Any) -> Pick:
+def _reader(image: Values) -> Pick:
     height, width, channels = image.shape
     if image.size >= 2**31:  # an int32 counts pixels, where it does not count values
-        pixels = image.reshape(height * width, channels)
+        pixels = jnp.reshape(image, (height * width, channels))
         return lambda row, col, down, right: pixels.at[(row + down) * np.int32(width) + col + right].get(
             mode="promise_in_bounds"
         )
     flat, line = image.reshape(-1), width * channels
 
-    def read(row: Any, col: Any, down: int, right: int) -> Any:
+    def read(row: Values, col: Values, down: int, right: int) -> Values:
         start = row * np.int32(line) + col * np.int32(channels)
         return slices_at(flat, start + np.int32(down * line + right * channels), channels)
 
@@ -129,7 +132,7 @@ def _grouped(taps: Taps, size: tuple[int, int]) -> Taps:
     height, width = size
     group = next(length for length in range(8, 0, -1) if width % length == 0)
 
-    def grouped(values: Any) -> Any:
+    def grouped(values: Values) -> jax.Array:
         return jnp.broadcast_to(values, (height, width)).reshape(height, width // group, group)
 
     return jax.tree.map(grouped, taps)

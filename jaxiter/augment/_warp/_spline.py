@@ -13,27 +13,20 @@ from fractions import Fraction
 from functools import lru_cache, partial, reduce
 from math import comb, factorial
 from operator import add
-from typing import TYPE_CHECKING, Any, Literal
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..._fusion_barrier import fusion_barrier
-from ._border import COEFFICIENT, margin, padding
+from .._types import Size, Values
+from ._border import BORDERS, CLAMPED, fold_index, margin, spline_padding
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Num
+    from jaxtyping import Array, Num
 
-# `COEFFICIENT` in the words of `numpy.pad`.
-_BEYOND: dict[str, Literal["reflect", "symmetric", "wrap"]] = {
-    "nearest": "reflect",
-    "constant": "reflect",
-    "reflect": "symmetric",
-    "mirror": "reflect",
-    "wrap": "reflect",
-    "grid-wrap": "wrap",
-}
 # Up to 1.17 SciPy's sum for "reflect" has a wrong last term, which counts along axes of fewer pixels than this.
 _SCIPYS_OWN = 10
 # Weights of the filter that are smaller are left out.
@@ -41,16 +34,19 @@ _SMALLEST = {np.dtype(np.float32): 1e-9, np.dtype(np.float64): 1e-12}
 
 
 @partial(jax.jit, static_argnames=("order", "fill_mode"), inline=True)
-def compiled_coefficients(image: Any, order: int, fill_mode: str, size: tuple[Any, Any] | None = None) -> Any:
+def compiled_coefficients(
+    image: Num[Array, "height width channels"], order: int, fill_mode: str, size: tuple[Size, Size] | None = None
+) -> Values:
     return coefficients(jnp, image, order, fill_mode, size)
 
 
 def coefficients(
-    xp: Any, image: Num[Array, "height width channels"], order: int, fill_mode: str, size: tuple[Any, Any] | None = None
-) -> Any:
+    xp: ModuleType, image: Values, order: int, fill_mode: str, size: tuple[Size, Size] | None = None
+) -> Values:
     """The spline's coefficients, as `scipy.ndimage.spline_filter` finds them for this border.
 
     Args:
+        image: (height, width, channels), float32 or float64.
         size: (height, width) of the image in the upper left corner, where what lies beyond is no part of it; traced.
 
     Returns:
@@ -63,7 +59,9 @@ def coefficients(
     return image
 
 
-def _filtered(xp: Any, image: Any, axis: int, size: Any, kernel: np.ndarray, order: int, fill_mode: str) -> Any:
+def _filtered(
+    xp: ModuleType, image: Values, axis: int, size: Size | None, kernel: np.ndarray, order: int, fill_mode: str
+) -> Values:
     """`image` lengthened along the axis by its own border rule, and filtered as if it had no end."""
     reach, beyond = len(kernel) // 2, margin(fill_mode, order)
     if fill_mode == "reflect" and size is None and image.shape[axis] < _SCIPYS_OWN:
@@ -77,22 +75,22 @@ def _filtered(xp: Any, image: Any, axis: int, size: Any, kernel: np.ndarray, ord
     return fusion_barrier(lambda: _convolved(lengthened, axis, length, kernel))
 
 
-def _lengthened(xp: Any, image: Any, axis: int, count: int, fill_mode: str) -> Any:
-    added = padding(fill_mode)
-    for number, mode in ((added, "edge"), (count - added, _BEYOND[fill_mode])):
-        image = xp.pad(image, [(number, number) if axis == each else (0, 0) for each in range(3)], mode=mode)
+def _lengthened(xp: ModuleType, image: Values, axis: int, count: int, fill_mode: str) -> Values:
+    added = spline_padding(fill_mode)
+    for number, rule in ((added, CLAMPED), (count - added, BORDERS[fill_mode].coefficients)):
+        image = xp.pad(image, [(number, number) if axis == each else (0, 0) for each in range(3)], mode=rule.pad)
     return image
 
 
-def _lengthened_within(size: Any, xp: Any, image: Any, axis: int, count: int, fill_mode: str) -> Any:
+def _lengthened_within(size: Size, xp: ModuleType, image: Values, axis: int, count: int, fill_mode: str) -> Values:
     """Of the first `size` rows or columns, a traced number."""
-    added = padding(fill_mode)
+    added = spline_padding(fill_mode)
     place = xp.arange(-count, image.shape[axis] + count, dtype=np.int32) + np.int32(added)
-    place = COEFFICIENT[fill_mode](xp, place, size + 2 * added) - np.int32(added)
+    place = fold_index(xp, place, size + 2 * added, BORDERS[fill_mode].coefficients) - np.int32(added)
     return xp.take(image, xp.clip(place, np.int32(0), size - np.int32(1)), axis, mode="clip")
 
 
-def _convolved(image: Any, axis: int, length: int, kernel: np.ndarray) -> Any:
+def _convolved(image: Values, axis: int, length: int, kernel: np.ndarray) -> Values:
     """As a sum of shifted images: a product of matrices rounds otherwise for another number of images."""
     height, width, channels = image.shape
     # With columns and channels as one axis the innermost loop is long.
@@ -104,8 +102,9 @@ def _convolved(image: Any, axis: int, length: int, kernel: np.ndarray) -> Any:
     return reduce(add, terms).reshape((length, width, channels) if axis == 0 else (height, length, channels))
 
 
-def _filtered_as_scipy(image: Any, axis: int, order: int, beyond: int) -> Any:
-    matrix = np.pad(_reflect_matrix(image.shape[axis], order), ((beyond, beyond), (0, 0)), mode="symmetric")
+def _filtered_as_scipy(image: Values, axis: int, order: int, beyond: int) -> Values:
+    """`_filtered` for "reflect" and a short axis."""
+    matrix = _lengthened(np, _reflect_matrix(image.shape[axis], order)[..., None], 0, beyond, "reflect")[..., 0]
     shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
     lines = ((image[index : index + 1], image[:, index : index + 1])[axis] for index in range(image.shape[axis]))
     weights = matrix.T.astype(image.dtype)
@@ -144,7 +143,7 @@ def _filter(order: int, smallest: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def first_tap(whole: Any, fraction: Any, order: int) -> tuple[Any, Any]:
+def first_tap(whole: Values, fraction: Values, order: int) -> tuple[Values, Values]:
     """The first of `order + 1` taps for the point `whole + fraction`, and the number that `tap_weights` takes."""
     if order % 2 == 0:
         above = fraction >= np.float32(0.5)
@@ -152,14 +151,14 @@ def first_tap(whole: Any, fraction: Any, order: int) -> tuple[Any, Any]:
     return whole - np.int32(order // 2), fraction
 
 
-def tap_weights(fraction: Float[Array, ...], order: int) -> list[Float[Array, ...]]:
+def tap_weights(fraction: Values, order: int) -> list[Values]:
     """The centred B-spline of degree `order` at each tap; they sum to 1, for order 1 exactly."""
     if order == 1:
         return [fraction.dtype.type(1) - fraction, fraction]
     return [_horner(polynomial, fraction) for polynomial in _weight_polynomials(order)]
 
 
-def _horner(polynomial: tuple[float, ...], x: Any) -> Any:
+def _horner(polynomial: tuple[float, ...], x: Values) -> Values:
     value, *numbers = (x.dtype.type(number) for number in reversed(polynomial))
     for number in numbers:
         value = value * x + number

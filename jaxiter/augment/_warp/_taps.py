@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
-from ._border import PIXEL, coefficient_places, fold_coordinate, margin, wrapped_once
+from .._types import Size, Values
+from ._border import (
+    BORDERS,
+    OVERLAPPING,
+    PERIODIC,
+    coefficient_places,
+    fold_coordinate,
+    fold_index,
+    margin,
+    wrapped_once,
+)
 from ._coordinates import Coordinate, FixedPoint, is_inside, nearest, split
 from ._spline import first_tap, tap_weights
-
-if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int
 
 
 class Taps(NamedTuple):
     """Along one axis, for every output pixel, or for every row or column where these move by themselves."""
 
     # Rows or columns of the image, or of its coefficients: one for each weight, or the first where neighbours follow.
-    indices: tuple[Int[Array, ...], ...]
-    weights: tuple[Float[Array, ...], ...] | None  # one for each; None where the order is 0
-    inside: Bool[Array, ...]  # whether the coordinate lies in the image
+    indices: tuple[Values, ...]  # int32
+    weights: tuple[Values, ...] | None  # float, one for each; None where the order is 0
+    inside: Values  # bool: whether the coordinate lies in the image
 
 
-def taps_at(xp: Any, coordinate: Coordinate, size: Any, fill_mode: str, order: int, dtype: Any) -> Taps:
+def taps_at(xp: ModuleType, coordinate: Coordinate, size: Size, fill_mode: str, order: int, dtype: np.dtype) -> Taps:
     """For any order, border and coordinate; `size` may be traced."""
     if order > 1:
         whole, fraction = coefficient_places(xp, coordinate, size, fill_mode)
         first, fraction = first_tap(whole + np.int32(margin(fill_mode, order)), fraction, order)
         return Taps((first,), tuple(tap_weights(fraction.astype(dtype), order)), coordinate.inside)
-    whole, fold = coordinate.whole, PIXEL[fill_mode]
-    if fill_mode == "wrap":
+    whole, rule = coordinate.whole, BORDERS[fill_mode].pixels
+    if rule == OVERLAPPING:
         whole = wrapped_once(xp, whole, coordinate.is_whole, coordinate.inside, size)
     first, fraction = first_tap(whole, coordinate.fraction, order)
-    indices = tuple(fold(xp, first + np.int32(step), size) for step in range(order + 1))
+    indices = tuple(fold_index(xp, first + np.int32(step), size, rule) for step in range(order + 1))
     weights = tuple(tap_weights(fraction.astype(dtype), order)) if order else None
     return Taps(indices, weights, coordinate.inside)
 
 
 def bounded_taps(
-    xp: Any, coordinate: Any, size: int, fill_mode: str, order: int, point: FixedPoint, weight_bits: int | None
+    xp: ModuleType,
+    coordinate: Values,
+    size: int,
+    fill_mode: str,
+    order: int,
+    point: FixedPoint,
+    weight_bits: int | None,
 ) -> Taps:
     """For order 0 and 1 and fixed-point coordinates.
 
@@ -47,28 +61,29 @@ def bounded_taps(
     image: its own clamping of every index goes, and with it a third of the time.
     """
     bits, inside = point.bits, is_inside(coordinate, size, point.bits)
+    rule = BORDERS[fill_mode].pixels
     if order == 0:
         # Halves go to the pixel behind, before an image is folded and after it is wrapped: as in SciPy.
-        if fill_mode == "wrap" and size > 1:
-            coordinate = fold_coordinate(xp, coordinate, size, fill_mode, bits, once=point.folds_once)
-        return Taps((PIXEL[fill_mode](xp, nearest(coordinate, bits), size),), None, inside)
+        if rule == OVERLAPPING and size > 1:
+            coordinate = fold_coordinate(xp, coordinate, size, rule, bits, once=point.folds_once)
+        return Taps((fold_index(xp, nearest(coordinate, bits), size, rule),), None, inside)
     if size == 1:
         zero = xp.zeros_like(coordinate)
         one = zero.astype(np.float32) + np.float32(1)
         return Taps((zero, zero), (one, zero.astype(np.float32)), inside)
-    folded = fold_coordinate(xp, coordinate, size, fill_mode, bits, once=point.folds_once)
-    if fill_mode != "grid-wrap":
+    folded = fold_coordinate(xp, coordinate, size, rule, bits, once=point.folds_once)
+    if rule != PERIODIC:
         # One unit short of the last pixel, so that the tap after the lower one lies inside: 2**-bits of the contrast.
         folded = xp.clip(folded, np.int32(0), np.int32(((size - 1) << bits) - 1))
     lower, fraction = split(folded, bits, weight_bits)
-    indices: tuple[Any, ...] = (lower,)
-    if fill_mode == "grid-wrap":
+    indices: tuple[Values, ...] = (lower,)
+    if rule == PERIODIC:  # the last pixel's neighbour is the first one, which is not the next in memory
         indices = lower, xp.where(lower == np.int32(size - 1), np.int32(0), lower + np.int32(1))
     return Taps(indices, (np.float32(1) - fraction, fraction), inside)
 
 
-def whole_taps(xp: Any, index: Any, size: int, fill_mode: str) -> Taps:
+def whole_taps(xp: ModuleType, index: Values, size: int, fill_mode: str) -> Taps:
     """For coordinates that are whole numbers."""
     inside = is_inside(index, size, 0)
     coordinate = Coordinate(index, xp.zeros(index.shape, np.float32), xp.ones(index.shape, bool), inside)
-    return taps_at(xp, coordinate, size, fill_mode, 0, np.float32)
+    return taps_at(xp, coordinate, size, fill_mode, 0, np.dtype(np.float32))
