@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ORDERS = (0, 1, 2, 3, 4, 5)
 _MAX_SIDE = 2**16
+_MOST_VALUES = 2**30  # rows are lengthened to at most twice their length, and an int32 counts their values
 _SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthened first
 
 
@@ -172,8 +173,8 @@ def resample(
     _check_sides("image", own_size)
     size = own_size if size is None else size
     point = bounds.fixed_point(own_size, size) if isinstance(bounds, MatrixBounds) else bounds
-    is_whole = bounds is not None and bounds.is_whole and source_size is None and image.size < 2**30
-    order = 0 if is_whole else order
+    is_whole = bounds is not None and bounds.is_whole and source_size is None and image.size < _MOST_VALUES
+    order = 0 if is_whole else order  # nothing lies between two pixels
     matrix = jnp.asarray(matrix, np.float32)
     if source_size is None and is_bounded(image, order) and (point is not None or is_whole):
         is_short = is_whole and image.shape[1] * image.shape[2] < _SHORT
@@ -256,4 +257,4 @@ def _filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval
 
 def is_bounded(image: Values, order: int) -> bool:
     """Whether bounds on the matrix make a faster program for such an image."""
-    return order <= 1 and image.size < 2**30
+    return order <= 1 and image.size < _MOST_VALUES

@@ -118,7 +118,7 @@ def _reflect_matrix(size: int, order: int) -> np.ndarray:
     samples = np.trim_zeros(np.array([polynomial[0] for polynomial in _weight_polynomials(order)]))
     poles = sorted((pole.real for pole in np.roots(samples) if abs(pole) < 1), key=abs, reverse=True)
     for pole in poles if size > 1 else ():
-        rows *= (1 - pole) * (1 - 1 / pole)
+        rows *= (1 - pole) * (1 - 1 / pole)  # for the sums of the two recursions, each of which runs one way
         powers = pole ** np.arange(size)[:, None]
         # The last term takes the sum so far for the first pixel, in whose place SciPy keeps it.
         so_far = (powers * (rows + pole**size * rows[::-1]))[:-1].sum(0)
@@ -135,17 +135,17 @@ def _reflect_matrix(size: int, order: int) -> np.ndarray:
 @lru_cache(maxsize=16)
 def _filter(order: int, smallest: float) -> np.ndarray:
     """The weights of the pixels in a coefficient: the inverse of the weights of the coefficients in a pixel."""
-    samples = np.zeros(512)
+    samples = np.zeros(512)  # round a circle so long that the weights have fallen to nothing where their ends meet
     samples[np.arange(order + 1) - order // 2] = [polynomial[0] for polynomial in _weight_polynomials(order)]
     kernel = np.fft.ifft(1 / np.fft.fft(samples)).real
     reach = int(np.flatnonzero(np.abs(kernel[:256]) > smallest)[-1])
     kernel = np.roll(kernel, reach)[: 2 * reach + 1]
-    return kernel / kernel.sum()
+    return kernel / kernel.sum()  # so that a constant image stays what it is
 
 
 def first_tap(whole: Values, fraction: Values, order: int) -> tuple[Values, Values]:
     """The first of `order + 1` taps for the point `whole + fraction`, and the number that `tap_weights` takes."""
-    if order % 2 == 0:
+    if order % 2 == 0:  # an odd number of taps, whose middle one is the nearest
         above = fraction >= np.float32(0.5)
         whole, fraction = whole + above.astype(np.int32), fraction - above.astype(fraction.dtype)
     return whole - np.int32(order // 2), fraction
