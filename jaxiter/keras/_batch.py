@@ -85,8 +85,9 @@ def transformed(
         batch: Any = images.astype(dtype)
     else:
         with wide_arithmetic(transform.widest):
-            rows = _filled_up(source.rows.astype(np.uint32), length)
-            batch = random_batch(transform, source.key, np.uint32(source.epoch), rows, _inputs(dtype, images, length))
+            rows = _filled_up(np.stack([source.rows, source.showings], axis=-1).astype(np.uint32), length)
+            inputs = _inputs(dtype, images, length)
+            batch = random_batch(transform, source.key, np.uint32(source.epoch), rows, inputs)
     return _standardized(generator, to_numpy(batch, len(images)), contexts(first_call=1)) if by_hand else batch
 
 
@@ -97,8 +98,8 @@ _METHODS = ("apply_transform", "standardize", "get_random_transform")  # of an o
 def random_batch(
     transform: KerasTransform, key: Key, epoch: jax.Array, rows: jax.Array, images: jax.Array
 ) -> Num[Array, "batch ..."]:
-    """The images after a random transform each; what an image draws follows from its row."""
-    return augment_rows((Chain(transform),), key, epoch, rows, (images,))[0]
+    """The images after a random transform each; what an image draws follows from (row, showing), its pair in `rows`."""
+    return augment_rows((Chain(transform),), key, epoch, rows[:, 0], (images,), rows[:, 1])[0]
 
 
 @jax.jit

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,6 +18,7 @@ from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
 from ._pydataset import check_keras, check_made_here, keras_class
 from ._seed import Seed, seed_key
+from ._showings import Showings
 
 
 class Iterator:
@@ -52,7 +55,12 @@ class Iterator:
     workers: int = 1
     use_multiprocessing: bool = False
     max_queue_size: int = 10
-    _process: int = os.getpid()  # that of the import, if __init__ was passed by
+    # For a subclass that sets the attributes above itself and passes __init__ by.
+    _process: int = os.getpid()  # that of the import
+    _stream: KerasStream | None = None
+    _keyed: tuple[object, Key | None] = (object(), None)  # a seed, and its key
+    _epoch: int = -1
+    _is_restored: bool = False  # and goes on from there, without the reset with which iteration begins
 
     def __init__(
         self,
@@ -71,7 +79,7 @@ class Iterator:
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
             raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
         self._stream = None if rng is None else KerasStream(seed)
-        self._keyed: tuple[Seed, Key] = (seed, seed_key(seed))
+        self._keyed = (seed, seed_key(seed))
         self.n = n
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -83,10 +91,16 @@ class Iterator:
         self.total_batches_seen = 0
         # Reentrant, so that a thread that holds it may still ask for a batch or end an epoch.
         self.lock = threading.RLock()
+        self._showings = Showings()
         self.index_array: np.ndarray | None = None
         self.index_generator = self._flow_index()
-        self._epoch = -1
-        self._is_restored = False  # and goes on from there, without the reset with which iteration begins
+
+    def __init_subclass__(cls, *, makes_context: bool = False, **kwargs: Any) -> None:
+        """What a subclass' own batches draw follows from the seed too, whoever asks for them."""
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("_get_batches_of_transformed_samples")
+        if inspect.isfunction(own) and not makes_context:
+            type.__setattr__(cls, "_get_batches_of_transformed_samples", _within_context(own))
 
     @property
     def rng(self) -> str | None:
@@ -178,8 +192,13 @@ class Iterator:
         self.__class__ = keras_class(type(self))
         return self
 
+    @functools.cached_property
+    def _showings(self) -> Showings:
+        return Showings()  # at once in __init__, where there is one
+
     def _set_index_array(self) -> None:
         self._epoch += 1
+        self._showings.clear()
         self.index_array = np.arange(self.n)
         if self.shuffle and self._stream is not None:
             context = context_of(self)
@@ -213,22 +232,43 @@ class Iterator:
     @property
     def _key(self) -> Key:
         """The key of `seed`, which may be set anew at any time; that of None stays the same."""
-        if self._keyed[0] is not self.seed:
-            self._keyed = (self.seed, seed_key(self.seed))
-        return self._keyed[1]
+        seed, key = self._keyed
+        if key is None or seed is not self.seed:
+            key = seed_key(self.seed)
+            self._keyed = (self.seed, key)
+        return key
 
     def _reseed(self) -> None:
         if self._stream is not None:
             self._stream.reseed(self.seed, self.total_batches_seen)
 
     def _context(self, index_array: np.ndarray) -> BatchContext:
-        """What the making of the batch of these examples draws from; it may take its time."""
+        """What the batch of these examples draws from, now that they are taken; it may be made later."""
         if self._stream is not None:
             return BatchContext(self, self._epoch, state=self._stream.for_next_batch(self.seed))
-        epoch = max(0, self._epoch)
+        epoch, showings = max(0, self._epoch), self._showings.take(index_array)
 
         def words() -> np.ndarray:
             check_made_here(self._process, Iterator._process)
-            return stream_words(self._key, epoch, 0, index_array)
+            return stream_words(self._key, epoch, 0, index_array, showings)
 
-        return BatchContext(self, epoch, words=words)
+        return BatchContext(self, epoch, words=words, taken=(index_array, showings))
+
+    def _context_by_hand(self, index_array: Any) -> BatchContext:
+        """The same where the batch was not asked for by `next` or an index: Keras' own stream runs on as it stands."""
+        if self._stream is not None:
+            return BatchContext(self, self._epoch, state=self._stream.latest)
+        return self._context(index_array)
+
+
+def _within_context(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The method that makes a batch, in a context even where no method of Iterator has asked for the batch."""
+
+    @functools.wraps(method)
+    def within_context(self: Iterator, index_array: Any) -> Any:
+        if context_of(self) is not None:
+            return method(self, index_array)
+        with batch_context(self._context_by_hand(index_array)):
+            return method(self, index_array)
+
+    return within_context

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 OUTPUTS = ("numpy", "jax")
 
 
-class NumpyArrayIterator(Iterator):
+class NumpyArrayIterator(Iterator, makes_context=True):
     """An endless iterator over augmented batches of images, with labels and weights.
 
     The array stays as it is (uint8, a memmap); rows are cast when a batch is made. What becomes of an image depends
@@ -132,13 +132,14 @@ class NumpyArrayIterator(Iterator):
     def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_made_here(self._process, Iterator._process)
         index = _positions(index_array, self._shape[0])
-        context = context_of(self)
+        context = context_of(self) or self._context_by_hand(index)
         source: Any
         if self._stream is not None:
-            source = self._stream.latest if context is None else context.state
+            source = context.state
         else:
-            epoch = max(0, self._epoch) if context is None else context.epoch
-            source = RowKeys(self._key, epoch, index + self._first_row)
+            showings = context.showings_of(index)
+            showings = self._showings.take(index) if showings is None else showings
+            source = RowKeys(self._key, context.epoch, index + self._first_row, showings)
         stored = read_rows("x", self._source, index + self._rows.start)
         length = max(len(index), min(self.batch_size, self.n))
         images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._transform_cache, self)

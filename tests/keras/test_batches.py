@@ -230,7 +230,7 @@ def sampled(count=20_000, shape=(20, 30, 3), **arguments):
     """What a program draws for so many images."""
     kinds, ranges = ranges_of(ImageDataGenerator(**arguments), shape)
     rows = np.arange(count, dtype=np.uint32)
-    blocks = uniform_blocks(jax.random.key(0), np.uint32(0), np.uint32(0), rows)
+    blocks = uniform_blocks(jax.random.key(0), np.uint32(0), np.uint32(0), rows, np.zeros_like(rows))
 
     def draw(block, ranges):
         return draw_transform(BlockNumbers(jax.numpy, block), kinds, ranges)
