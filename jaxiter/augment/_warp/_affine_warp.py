@@ -33,8 +33,8 @@ _SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthene
 
 
 def affine_warp(
-    image: Num[Array, "height width channels"],
-    matrix: Float[Array, "3 3"],
+    image: Num[Values, "height width channels"],
+    matrix: Float[Values, "3 3"],
     *,
     size: tuple[int, int] | None = None,
     fill_mode: str = "nearest",
