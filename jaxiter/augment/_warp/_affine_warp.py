@@ -14,7 +14,7 @@ import numpy as np
 from ..._checks import check_finite, check_fits, check_int, is_integer
 from .._cast import round_to
 from .._transform import arithmetic_dtype
-from .._types import Size, Values
+from .._types import Side, Values
 from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
 from ._interpolate import blending, interpolate, weight_bits
@@ -33,8 +33,8 @@ _SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthene
 
 
 def affine_warp(
-    image: Num[Array, "height width channels"],
-    matrix: Float[Array, "3 3"],
+    image: Num[Values, "height width channels"],
+    matrix: Float[Values, "3 3"],
     *,
     size: tuple[int, int] | None = None,
     fill_mode: str = "nearest",
@@ -158,7 +158,7 @@ def resample(
     order: int,
     bounds: MatrixBounds | FixedPoint | None = None,
     size: tuple[int, int] | None = None,
-    source_size: tuple[Size, Size] | None = None,
+    source_size: tuple[Side, Side] | None = None,
 ) -> Num[Array, "height width channels"]:
     """`affine_warp` without checks and without its last cast: order 0 keeps the dtype, others return float32 or 64.
 
@@ -192,7 +192,7 @@ def general_warp(
     cval: ArrayLike,
     order: int,
     size: tuple[int, int],
-    source_size: tuple[Size, Size] | None = None,
+    source_size: tuple[Side, Side] | None = None,
 ) -> Values:
     """For every order, border and matrix, in NumPy or JAX: `xp` is the namespace of both arrays."""
     bits, sides = weight_bits(image.dtype, order), source_size or _size_of(image)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Size, Values
+from .._types import Side, Values
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -108,7 +108,7 @@ class Coordinate(NamedTuple):
 
 
 def source_coordinates(
-    xp: ModuleType, matrix: Values, size: tuple[int, int], source_size: tuple[Size, Size], weight_bits: int | None
+    xp: ModuleType, matrix: Values, size: tuple[int, int], source_size: tuple[Side, Side], weight_bits: int | None
 ) -> tuple[Coordinate, Coordinate]:
     """The rows and the columns from which pixels come along any `matrix`, 3x3 float32.
 

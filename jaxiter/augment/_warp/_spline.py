@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._fusion_barrier import fusion_barrier
-from .._types import Size, Values
+from .._types import Side, Values
 from ._border import BORDERS, CLAMPED, fold_index, margin, spline_padding
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ _SMALLEST = {np.dtype(np.float32): 1e-9, np.dtype(np.float64): 1e-12}
 
 @partial(jax.jit, static_argnames=("order", "fill_mode"), inline=True)
 def compiled_coefficients(
-    image: Num[Array, "height width channels"], order: int, fill_mode: str, size: tuple[Size, Size] | None = None
+    image: Num[Array, "height width channels"], order: int, fill_mode: str, size: tuple[Side, Side] | None = None
 ) -> Values:
     return coefficients(jnp, image, order, fill_mode, size)
 
 
 def coefficients(
-    xp: ModuleType, image: Values, order: int, fill_mode: str, size: tuple[Size, Size] | None = None
+    xp: ModuleType, image: Values, order: int, fill_mode: str, size: tuple[Side, Side] | None = None
 ) -> Values:
     """The spline's coefficients, as `scipy.ndimage.spline_filter` finds them for this border.
 
@@ -60,7 +60,7 @@ def coefficients(
 
 
 def _filtered(
-    xp: ModuleType, image: Values, axis: int, size: Size | None, kernel: np.ndarray, order: int, fill_mode: str
+    xp: ModuleType, image: Values, axis: int, size: Side | None, kernel: np.ndarray, order: int, fill_mode: str
 ) -> Values:
     """`image` lengthened along the axis by its own border rule, and filtered as if it had no end."""
     reach, beyond = len(kernel) // 2, margin(fill_mode, order)
@@ -82,7 +82,7 @@ def _lengthened(xp: ModuleType, image: Values, axis: int, count: int, fill_mode:
     return image
 
 
-def _lengthened_within(size: Size, xp: ModuleType, image: Values, axis: int, count: int, fill_mode: str) -> Values:
+def _lengthened_within(size: Side, xp: ModuleType, image: Values, axis: int, count: int, fill_mode: str) -> Values:
     """Of the first `size` rows or columns, a traced number."""
     added = spline_padding(fill_mode)
     place = xp.arange(-count, image.shape[axis] + count, dtype=np.int32) + np.int32(added)
