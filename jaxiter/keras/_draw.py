@@ -305,7 +305,10 @@ def row_contexts(owner: object, keys: RowKeys, length: int, first_call: int = 0)
 def stream_words(key: Key, epoch: int, level: int, rows: ArrayLike, showings: np.ndarray) -> np.ndarray:
     """The start of a NumPy stream for what draws otherwise, for a batch (level 0) or one image (1)."""
     words = np.asarray(jax.random.key_data(key)).ravel()
-    parts = [np.asarray(rows).astype(np.uint32)]
+    rows = np.asarray(rows)
+    if rows.dtype.kind not in "biuf":  # what an iterator of one's own calls its examples
+        rows = np.array([tag(repr(row)) for row in rows.tolist()], np.uint32)
+    parts = [rows.astype(np.uint32).ravel()]
     if showings.any():  # on levels of their own, so that they are not taken for further rows
         level, parts = level + 2, [*parts, showings]
     return np.concatenate([words, np.array([epoch, _TAG, level], np.uint32), *parts])

@@ -197,8 +197,9 @@ class Iterator:
         return Showings()  # at once in __init__, where there is one
 
     def _set_index_array(self) -> None:
+        if self._epoch >= 0:  # looks before the first epoch draw from that one too
+            self._showings.clear()
         self._epoch += 1
-        self._showings.clear()
         self.index_array = np.arange(self.n)
         if self.shuffle and self._stream is not None:
             context = context_of(self)

@@ -32,7 +32,8 @@ class NumpyArrayIterator(Iterator, makes_context=True):
     """An endless iterator over augmented batches of images, with labels and weights.
 
     The array stays as it is (uint8, a memmap); rows are cast when a batch is made. What becomes of an image depends
-    on the seed, the epoch and its row in the array, and not on the batch size, the order or the subset.
+    on the seed, the epoch, its row in the array and how often this row was taken before in the epoch, so that every
+    look is another picture; it does not depend on the batch size, the order or the subset.
 
     Args:
         x: Images of rank 4, or (images, others): another array or a list of arrays that are cut into batches too.

@@ -56,17 +56,6 @@ def test_the_same_seed_gives_the_same_batches_and_its_neighbour_gives_others():
         assert (np.abs(first - other).mean(axis=(1, 2, 3)) > 5).all()
 
 
-def test_an_index_gives_the_same_picture_twice_and_another_in_the_next_epoch():
-    it = ImageDataGenerator(**EVERYTHING).flow(IMAGES, batch_size=5, shuffle=False, seed=1)
-    first = it[1]
-    next(it)
-    it.reset()
-    assert np.array_equal(first, NumpyArrayIterator(IMAGES, None, it.image_data_generator, 5, seed=1)[1])
-    assert np.array_equal(it[1], it[1])
-    it.on_epoch_end()
-    assert not np.array_equal(first, it[1])
-
-
 def test_a_batch_keeps_its_epoch_while_another_thread_begins_the_next():
     class Late(NumpyArrayIterator):
         def _get_batches_of_transformed_samples(self, index_array):
