@@ -16,6 +16,8 @@ from jaxiter.augment._warp._interpolate import blending
 from ..data import each_once
 from .test_warp import FILL_MODES, near_a_jump, ordinary, random_image
 
+OPTIMIZED = True  # roundings are compared; see ../conftest.py
+
 
 def test_flat_bytes_stay_exactly_flat_for_every_byte_and_weight():
     byte = np.arange(256, dtype=np.float32)[:, None]
