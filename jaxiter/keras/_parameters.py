@@ -41,15 +41,11 @@ def check_parameters(transform: Mapping[str, Any]) -> None:
 
 def check_parameter(name: str, value: Any) -> None:
     """Raises unless it is one finite number; a shift of the channels may be an array, one number for each."""
-    finite: Any
-    if isinstance(value, numbers.Real):
-        finite = -_LARGEST <= value <= _LARGEST
-    else:
-        values = np.asarray(value)
-        if values.dtype.kind not in "biuf" or (values.ndim and name != "channel_shift_intensity"):
-            raise TypeError(f"{name} is {value!r}; expected a number, {_NO_CHANGE[name]} for no change.")
-        finite = np.all(np.abs(values) <= _LARGEST)
-    if not finite:
+    values: Any = value if isinstance(value, numbers.Real) else np.asarray(value)
+    is_array = isinstance(values, np.ndarray)
+    if is_array and (values.dtype.kind not in "biuf" or (values.ndim and name != "channel_shift_intensity")):
+        raise TypeError(f"{name} is {value!r}; expected a number, {_NO_CHANGE[name]} for no change.")
+    if not np.all(abs(values) <= _LARGEST):
         raise ValueError(f"{name} is {value!r}; expected a finite number, {_NO_CHANGE[name]} for no change.")
 
 
