@@ -16,12 +16,12 @@ from ..sampler import permutation
 from ._draw import BatchContext, batch_context, context_of, stream_words
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
-from ._pydataset import check_keras, check_made_here, keras_class
+from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
 from ._showings import Showings
 
 
-class Iterator:
+class Iterator(MaybeDataset):
     """An endless iterator over batches of examples; a subclass says what a batch of given examples is.
 
     Epochs follow each other without an end, the last batch of each is short, and `it[i]` is batch `i` of the present
@@ -74,7 +74,6 @@ class Iterator:
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        self.__class__ = keras_class(type(self))
         self._process = os.getpid()
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
             raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
@@ -182,14 +181,15 @@ class Iterator:
     def as_keras(self) -> Self:
         """This very iterator, now a `keras.utils.PyDataset` for `fit`, `evaluate` and `predict`.
 
-        One that is made after Keras was imported is one already. Keras goes by index, with an epoch end after each pass
+        All are, as soon as one is made after Keras was imported. Keras goes by index, with an epoch end after each pass
         and after a first look at the shapes. A batch of images alone it takes as a NumPy array only (output="numpy").
 
         Raises:
-            RuntimeError: If Keras 3 has not been imported.
+            RuntimeError: If Keras 3 has not been imported. TypeError: If some class derives from PyDataset first and
+                from an iterator second.
         """
-        check_keras()
-        self.__class__ = keras_class(type(self))
+        join_keras(Iterator)
+        check_joined(Iterator)
         return self
 
     @functools.cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .._warn import warn
 from ..host.internal import save_whole
 from ._batch import TransformCache, to_numpy, transformed
 from ._brightness import CHANNELS
+from ._converted import ConvertedArray
 from ._draw import RowKeys, context_of
 from ._images import array_to_img
 from ._iterator import Iterator
@@ -37,6 +39,8 @@ class NumpyArrayIterator(Iterator, makes_context=True):
 
     Args:
         x: Images of rank 4, or (images, others): another array or a list of arrays that are cut into batches too.
+            The attribute x is the array itself if it has the dtype of the batches, so that an edit acts; otherwise it
+            converts what is read from it and refuses edits. It may be replaced.
         y: Labels, any array; None: batches hold images alone.
         image_data_generator: Its get_random_transform, apply_transform and standardize make the batches. Its
             attributes are read anew for every batch.
@@ -97,9 +101,10 @@ class NumpyArrayIterator(Iterator, makes_context=True):
         rows = slice(0, len(x) if x.shape else 0)
         if subset is not None:
             rows = subset_rows(subset, image_data_generator, len(x), None if ignore_class_split else y)
-        np.dtype(self.dtype)  # raises what NumPy says of a name that it does not know
-        self._set_source(x, rows)
-        _check_images(self.data_format, self._shape)
+        dtype_of_batches = np.dtype(self.dtype)  # raises what NumPy says of a name that it does not know
+        shape = (rows.stop - rows.start, *x.shape[1:])[: len(x.shape)]
+        _check_images(self.data_format, shape)
+        self.x = _in_dtype(x, rows, dtype_of_batches)
         if output not in OUTPUTS:
             raise ValueError(f"output is {output!r}; expected 'numpy' or 'jax'.")
         self.x_misc = [other[rows] for other in x_misc]
@@ -112,27 +117,23 @@ class NumpyArrayIterator(Iterator, makes_context=True):
         self.save_format = save_format
         self.output = output
         self._first_row = rows.start
-        self._file_numbers = np.random.RandomState()
-        self._transform_cache = TransformCache()
-        super().__init__(self._shape[0], batch_size, shuffle, seed, rng=rng)
+        super().__init__(shape[0], batch_size, shuffle, seed, rng=rng)
 
-    @property
-    def x(self) -> np.ndarray:
-        """The images in `dtype`, converted when they are asked for; setting them replaces the array."""
-        return np.asarray(self._source[self._rows], dtype=self.dtype)
+    # For subclasses that set the attributes of Keras themselves, in an __init__ of their own.
+    output: str = "numpy"
+    _first_row: int = 0
 
-    @x.setter
-    def x(self, images: ArrayLike) -> None:
-        array: Any = as_array(images)
-        self._set_source(array, slice(0, len(array)))
+    @functools.cached_property
+    def _file_numbers(self) -> np.random.RandomState:
+        return np.random.RandomState()
 
-    def _set_source(self, source: Any, rows: slice) -> None:
-        self._source, self._rows = source, rows
-        self._shape = (rows.stop - rows.start, *source.shape[1:])[: len(source.shape)]
+    @functools.cached_property
+    def _transform_cache(self) -> TransformCache:
+        return TransformCache()
 
     def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_made_here(self._process, Iterator._process)
-        index = _positions(index_array, self._shape[0])
+        index = _positions(index_array, len(self.x) if hasattr(self.x, "__len__") else self.n)
         context = context_of(self) or self._context_by_hand(index)
         source: Any
         if self._stream is not None:
@@ -141,7 +142,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
             showings = context.showings_of(index)
             showings = self._showings.take(index) if showings is None else showings
             source = RowKeys(self._key, context.epoch, index + self._first_row, showings)
-        stored = read_rows("x", self._source, index + self._rows.start)
+        stored = _read(self.x, index)
         length = max(len(index), min(self.batch_size, self.n))
         images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._transform_cache, self)
         if self.output == "jax":
@@ -172,6 +173,35 @@ def _positions(index_array: ArrayLike, count: int) -> np.ndarray:
     if index.size and not -count <= index.min() <= index.max() < count:
         raise IndexError(f"index_array holds {index.min()} to {index.max()}; expected places among {count} images.")
     return np.where(index < 0, index + count, index)
+
+
+def _in_dtype(source: Any, rows: slice, dtype: np.dtype) -> Any:
+    """These rows as `it.x` shows them: the array itself, or a view of it, which an edit of either changes too."""
+    if not isinstance(source, np.ndarray) or source.dtype != dtype:
+        return ConvertedArray(source, rows, dtype)
+    return source if rows == slice(0, len(source)) else source[rows]
+
+
+def _read(x: Any, index: np.ndarray) -> np.ndarray:
+    """The images at places of `it.x`, as they are stored; it may hold what the user has put there."""
+    if isinstance(x, ConvertedArray):
+        return read_rows("x", x.source, index + x.rows.start)
+    if isinstance(x, (list, tuple)):
+        images, index = as_array([x[place] for place in index]), np.arange(len(index))
+    else:
+        images = as_array(x)
+    if len(images.shape) != 4:
+        raise ValueError(
+            f"x was set to {_short(x)}; batches of NumpyArrayIterator are made of images of rank 4. Set it.x to such "
+            "an array, or write _get_batches_of_transformed_samples in a subclass."
+        )
+    return read_rows("x", images, index)
+
+
+def _short(x: Any) -> str:
+    """What was passed, for an error."""
+    shape = getattr(x, "shape", None)
+    return f"a {type(x).__name__}" + ("" if shape is None else f" of shape {tuple(shape)}")
 
 
 def as_array(images: Any) -> Any:
