@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._checks import check_finite, check_fits, check_int
+from ..._fusion_barrier import computed_once
 from .._cast import round_to
 from .._transform import arithmetic_dtype
 from ._border import FILL_MODES as FILL_MODES
@@ -160,7 +161,7 @@ def resample(
     point = bounds.fixed_point(own_size, size) if isinstance(bounds, MatrixBounds) else bounds
     is_whole = bounds is not None and bounds.is_whole and source_size is None and image.size < 2**30
     order = 0 if is_whole else order
-    matrix = jnp.asarray(matrix, np.float32)
+    matrix = computed_once(jnp.asarray(matrix, np.float32))  # or a GPU makes it anew for every pixel
     if source_size is None and is_bounded(image, order) and (point is not None or is_whole):
         is_short = is_whole and image.shape[1] * image.shape[2] < _SHORT
         if size == own_size and point is not None and shifts_rows(point, fill_mode) and not is_short:
