@@ -1,4 +1,4 @@
-"""`computed_once`: a barrier in programs for GPUs, nothing in those for CPU, the identity under every transformation."""
+"""`computed_once`: a barrier in programs for GPUs, nothing in those for CPU, and always the identity."""
 
 import re
 
