@@ -13,7 +13,7 @@ from jax.sharding import Sharding
 from jax.tree_util import PyTreeDef
 from jax.typing import ArrayLike
 
-from .._fusion_barrier import fusion_barrier
+from .._fusion_barrier import computed_once, fusion_barrier
 from .._keys import STEP, Counter, Key, example_keys, fold_in, role_key
 from ..augment import Chain
 from ..sampler.internal import shuffle_positions
@@ -98,7 +98,7 @@ def resident_batch(
 
         def augmented() -> list[jax.Array]:
             epoch, step = epoch_step
-            index = _rows_at(key, rows, epoch, step, np.uint32(size), program.index)
+            index = computed_once(_rows_at(key, rows, epoch, step, np.uint32(size), program.index))
             gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, leaves, strict=True)]
             return augment_rows(chains, key, epoch, index, gathered)
 
