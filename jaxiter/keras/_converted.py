@@ -93,8 +93,8 @@ class ConvertedArray(NDArrayOperatorsMixin):
 
     def _refuse(self) -> NoReturn:
         raise TypeError(
-            f"x is a view that reads {self.source.dtype} images as {self.dtype}, and cannot be edited in place. To edit "
-            "the images, replace it by a copy first: it.x = np.array(it.x)."
+            f"x is a view that reads {self.source.dtype} images as {self.dtype}, and cannot be edited in place. To "
+            "edit the images, replace it by a copy first: it.x = np.array(it.x)."
         )
 
 

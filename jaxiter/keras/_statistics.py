@@ -125,22 +125,24 @@ def standardized(generator: GeneratorLike, x: Any) -> Any:
 
 
 def _fit_at_once(generator: GeneratorLike, samples: Samples) -> None:
-    """Keras' own operations, one by one.
+    """Mean and deviation from sums in float64; the matrix by Keras' own operations, one by one, in float32.
 
     Where the images leave a direction without any variance, as with a constant border, its singular value is rounding
     alone, and so is the largest part of the matrix: the same operations are all that gives the same matrix.
     """
     x = samples[0 : samples.shape[0]].astype(_working_dtype(generator))
     axes = (0, generator.row_axis, generator.col_axis)
-    if generator.featurewise_center:
-        mean = np.mean(x, axis=axes, keepdims=True)[0]
-        generator.mean = mean.astype(_float_dtype(generator))
-        x -= mean
-    if generator.featurewise_std_normalization:
-        std = np.std(x, axis=axes, keepdims=True)[0]
-        generator.std = std.astype(_float_dtype(generator))
-        x /= std + 1e-6
+    if generator.featurewise_center or generator.featurewise_std_normalization:
+        mean, std = moments(x.transpose(*axes, generator.channel_axis))
+        if generator.featurewise_center:
+            generator.mean = _per_channel(generator, mean)
+        if generator.featurewise_std_normalization:
+            generator.std = _per_channel(generator, std)
     if generator.zca_whitening:
+        if generator.featurewise_center:
+            x -= np.mean(x, axis=axes, keepdims=True)
+        if generator.featurewise_std_normalization:
+            x /= np.std(x, axis=axes, keepdims=True) + 1e-6
         flat = x.reshape(len(x), -1)
         directions, singular, _ = np.linalg.svd(flat.T, full_matrices=False)
         scale = np.sqrt(len(x)) / (singular + generator.zca_epsilon)
