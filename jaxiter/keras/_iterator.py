@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import os
 import threading
 from collections.abc import Callable, Generator
@@ -39,7 +40,8 @@ class Iterator(MaybeDataset):
             more workers Keras takes threads; a forked process cannot make a batch, and says so.
 
     Raises:
-        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), and for another rng.
+        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), for another rng, and for a
+            batch_size that is no integer, or below 1 where there are examples.
 
     Example:
         >>> class Squares(Iterator):
@@ -75,6 +77,7 @@ class Iterator(MaybeDataset):
         max_queue_size: int = 10,
     ):
         self._process = os.getpid()
+        _check_batch_size(batch_size, n)
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
             raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
         self._stream = None if rng is None else KerasStream(seed)
@@ -273,3 +276,13 @@ def _within_context(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], A
             return method(self, index_array)
 
     return within_context
+
+
+def _check_batch_size(batch_size: object, n: int) -> None:
+    """Raises for what Keras fails on later, or makes batches without images of."""
+    try:
+        size = operator.index(batch_size)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"batch_size is {batch_size!r}; expected an integer of at least 1.") from None
+    if size < 0 or (size == 0 and n):
+        raise ValueError(f"batch_size is {batch_size!r}; expected an integer of at least 1.")
