@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from .._checks import check_int
 from .._host_rows import dtype_of
 from .._keys import Counter, Key, as_key, check_counter, like_given, uncommitted
-from ..augment import Chain
+from ..augment import Chain, Transform
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
 from ._batch import batch_mask, compute_batch
@@ -46,7 +46,8 @@ class Loader:
             the arrays that you gave. Rows of JAX arrays are gathered on the device, inside the compiled program;
             rows of NumPy arrays, memmaps and array-likes (`shape`, `dtype`, indexing by a sorted integer array: h5py,
             zarr, TensorStore) on the host. Both give the same batches. What gives one example at a time, a Grain
-            source for example, becomes its columns: see `from_records`.
+            source for example, becomes its columns: see `from_records`. Columns of numbers of pandas, Arrow and Polars
+            become NumPy arrays. A list of more than 8 arrays of one shape is taken for a list of examples and refused.
         batch_size: Examples in a batch.
         augment: A transform for the one leaf of rank 4, images of shape (size, height, width, channels); or a tree
             prefix of the data with a transform or None at each leaf or subtree: `(transform, None)`, `{"image":
@@ -59,8 +60,8 @@ class Loader:
             copied and the rows keep their identity: what an image becomes does not change.
 
     Raises:
-        ValueError, TypeError: For leaves of different length or of a type JAX cannot hold, 64-bit integers that do
-            not fit, an augment that does not fit the data, a batch_size below 1, an unknown remainder, "drop" with
+        ValueError, TypeError: For leaves of different length or of a type JAX cannot hold (text, times, masked and
+            sparse arrays, missing values), 64-bit integers that do not fit, a list of examples, an augment that does not fit the data, a batch_size below 1, an unknown remainder, "drop" with
             fewer examples than a batch, or rows out of range.
 
     Example:
@@ -93,7 +94,7 @@ class Loader:
         remainder: str = "drop",
         rows: ArrayLike | None = None,
     ):
-        data = with_columns(data)  # in containers of our own: the user's may change
+        data = with_columns(data, (Loader, Transform))  # in containers of our own: the user's may change
         check_data(data)
         chains, form = chains_of(data, augment)
         self._set(data=data, _chains=chains, _form=form)
