@@ -111,6 +111,8 @@ def _check_type(name: str, value: object, *, is_described: bool) -> None:
 
 
 def _remedy(value: object) -> str:
+    if "jaxiter" in _packages(value) and hasattr(value, "batch_size"):
+        return "expected an array: of a Loader give its .data, or a part of them."
     if isinstance(value, (str, bytes)):
         return f"expected an array of numbers. {_TEXT}"
     if isinstance(value, (bool, int, float, complex)):
@@ -174,13 +176,15 @@ def _check_jax_array(name: str, value: jax.Array) -> None:
         return
     if value.is_deleted():
         raise ValueError(f"{name} is a JAX array that was deleted or donated; expected one that holds its values.")
-    check_memory(name, value.sharding)
+    check_memory(
+        name, value.sharding, "jax.device_put(x, device), or np.asarray(x), of which rows are read on the host"
+    )
     if jax.dtypes.canonicalize_dtype(value.dtype) != value.dtype:  # made where jax_enable_x64 was on, and now it is off
         for shard in value.addressable_shards:
             check_fits(name, jax.device_get(shard.data))
 
 
-def check_memory(name: str, sharding: jax.sharding.Sharding) -> None:
+def check_memory(name: str, sharding: jax.sharding.Sharding, remedy: str) -> None:
     """Raises for memory of the host (`pinned_host`): programs compute on a device's own."""
     kind = sharding.memory_kind
     device: Any = next(iter(sharding.device_set))
@@ -188,7 +192,7 @@ def check_memory(name: str, sharding: jax.sharding.Sharding) -> None:
     if kind not in (None, default):
         raise ValueError(
             f"{name} is in the memory {kind!r}; expected {default!r}, the device's own, in which programs compute. Use "
-            "jax.device_put(x, device), or np.asarray(x), of which rows are read on the host."
+            f"{remedy}."
         )
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._describe import described
+from ._describe import described, shown
 
 
 def is_flag(value: object) -> TypeGuard[bool | np.bool_]:
@@ -45,7 +45,7 @@ def check_int(
     if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and jnp.issubdtype(value.dtype, np.integer):
         value = int(value)
     if not is_integer(value):
-        raise TypeError(f"{name} is {value!r}; expected {kind}.")
+        raise TypeError(f"{name} is {shown(value)}; expected {kind}.")
     if value < low or (high is not None and value >= high):
         bounds = f"{low} or more" if high is None else f"an integer in [{low}, {high})"
         raise ValueError(f"{name} is {value}; expected {expected or bounds}.")
@@ -85,7 +85,7 @@ def check_finite(name: str, value: object) -> None:
 def check_flag(name: str, value: object, *, expected: str = "True or False") -> bool:
     """`value` as a Python bool; strings and numbers are refused, most of which are true. `expected` ends the error."""
     if not is_flag(value):
-        raise TypeError(f"{name} is {value!r}; expected {expected}.")
+        raise TypeError(f"{name} is {shown(value)}; expected {expected}.")
     return bool(value)
 
 

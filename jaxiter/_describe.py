@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 _MOST_COLUMNS = 8  # a longer list of arrays of one shape is a list of examples
+_SHORT = 200  # characters of a value that an error shows as it is
 _NAMED = 3  # shapes or lengths that an error names
 
 
@@ -15,7 +16,7 @@ def described(value: object) -> str:
     """Its type, with shape or length; never its contents, unless it is one number or a short text."""
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
     if value is None or isinstance(value, (bool, int, float, complex, np.generic)):
-        return f"{value!r}, {_article(type(value).__name__)}" if value is not None else "None"
+        return repr(value)
     if shape is not None and dtype is not None:
         is_plain = type(value) is np.ndarray or isinstance(value, jax.Array)
         suffix = "" if is_plain else f", {_article(type(value).__name__)}"
@@ -25,9 +26,17 @@ def described(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__qualname__}"
     if isinstance(value, (list, tuple)) and value:
-        inner = described(value[0])
+        inner = _article(type(value[0]).__name__) if isinstance(value[0], (list, tuple)) else described(value[0])
         return f"{_article(type(value).__name__)} of {len(value)}, the first of which is {inner}"
     return _article(type(value).__name__)
+
+
+def shown(value: object) -> str:
+    """Its own text where that is short and of no array, else what it is."""
+    if any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(value)):
+        return described(value)
+    text = repr(value)
+    return text if len(text) <= _SHORT else described(value)
 
 
 def list_error(name: str, value: object) -> Exception | None:

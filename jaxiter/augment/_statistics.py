@@ -95,7 +95,10 @@ def fit_statistics(
 def _checked_images(images: Source) -> Source:
     """The images as an array, by the check of a Loader's data."""
     if isinstance(images, dict) or (isinstance(images, (list, tuple)) and list_error("images", images) is None):
-        raise TypeError(f"images is {described(images)}; expected one array, (size, height, width, channels).")
+        raise TypeError(
+            f"images is {described(images)}; expected one array, (size, height, width, channels): images alone, "
+            "without labels, and np.stack(images) for a list of them."
+        )
     values: Any = without_table("images", images)
     check_array("images", values)
     return values

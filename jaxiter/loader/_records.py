@@ -49,7 +49,8 @@ def from_records(source: Records) -> PyTree:
         >>> batch["image"].shape, batch["label"].tolist()
         ((3, 2, 2, 1), [3, 4, 5])
     """
-    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+    is_text = isinstance(source, (str, bytes))
+    if is_text or not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
         raise TypeError(f"source is a {type(source).__name__}; expected len(source) examples, source[i] for an int i.")
     if len(source) == 0:
         raise ValueError("source is empty; expected at least one example.")
