@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import check_int
+from ._describe import shown
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, UInt32
@@ -50,7 +51,7 @@ def as_key(key: object) -> jax.Array:
     """`key` as a typed threefry key, whatever the default implementation is; both spellings give one stream."""
     dtype = getattr(key, "dtype", None)
     if dtype is None:
-        raise TypeError(f"key is {key!r}; expected a PRNG key. Make one with jax.random.key(seed).")
+        raise TypeError(f"key is {shown(key)}; expected a PRNG key. Make one with jax.random.key(seed).")
     if isinstance(key, jax.Array) and (dtype in _THREEFRY or jnp.issubdtype(dtype, jax.dtypes.prng_key)):
         if dtype not in _THREEFRY and str(jax.random.key_impl(key)) != "threefry2x32":
             raise TypeError(

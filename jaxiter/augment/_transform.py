@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._array_checks import check_parameter
 from .._checks import is_array
 from .._keys import tag
 
@@ -64,6 +65,9 @@ class Transform:
         """Turn lists into tuples and copy arrays; a subclass that checks its fields calls this first."""
         for name, value in vars(self).items():
             object.__setattr__(self, name, frozen_value(value))
+            for leaf in jax.tree.leaves(value):
+                if is_array(leaf):
+                    check_parameter(f"{type(self).__qualname__}.{name}", leaf)
         if not isinstance(self.draws, (str, type(None))):
             raise TypeError(f"draws is {self.draws!r}; expected a name, a str, or None.")
 

@@ -16,7 +16,7 @@ from .._checks import check_flag, check_int, check_process
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from .._state import check_state
 from ..loader import Loader
-from ..loader.internal import PyTree, check_streaming, spec_of
+from ..loader.internal import PyTree, check_loader, check_streaming, spec_of
 from ._prefetch import Pending, Position, Prefetcher, StreamArguments, finish_in_order
 from ._process_check import disagreement_in, stream_fields
 
@@ -42,7 +42,7 @@ def stream(
     Args:
         loader: What to show.
         key: As for `Loader.batch`.
-        start: (epoch, step) of the first batch.
+        start: (epoch, step) of the first batch, at most (num_epochs, 0), where nothing is left.
         num_epochs: The epoch at which it stops, counted from 0 whatever `start` is; None never ends.
         prefetch: Batches computed ahead. Arrays on the host are read by threads, which end with the stream.
             0 computes each batch when it is asked for.
@@ -77,8 +77,7 @@ def stream(
         >>> [batch.tolist() for batch in stream(loader, jax.random.key(0), num_epochs=2)]
         [[0, 1], [2, 3], [0, 1], [2, 3]]
     """
-    if not isinstance(loader, Loader):
-        raise TypeError(f"loader is a {type(loader).__name__}; expected a jaxiter.Loader.")
+    check_loader(loader, "stream(loader, key)")
     if num_epochs is not None:
         num_epochs = check_int("num_epochs", num_epochs)
     if num_threads is not None:
@@ -300,5 +299,12 @@ class Stream(Iterator[PyTree]):
             raise ValueError(
                 f"{name} is {(epoch, step)}; expected an epoch below 2**32 and a step of at most "
                 f"{self._num_steps}, the batches of one epoch."
+            )
+        num_epochs = self._arguments.num_epochs
+        if num_epochs is not None and (epoch, step) > (num_epochs, 0):
+            raise ValueError(
+                f"{name} is {(epoch, step)}, beyond the end of num_epochs={num_epochs}; expected a position up to "
+                f"{(num_epochs, 0)}. num_epochs is the epoch at which the stream stops, counted from 0 whatever the "
+                f"start is: for n epochs from there on pass num_epochs={epoch} + n."
             )
         return (epoch + 1, 0) if step == self._num_steps else (epoch, step)

@@ -12,7 +12,7 @@ import numpy as np
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
 from ._augment_tree import as_given, one_or_tree
 from ._data import PyTree, is_resident
-from ._loader import Loader, spec_of
+from ._loader import Loader, check_loader, spec_of
 from ._program import Chains
 from ._read import read_leaf
 from ._sharding import spans_devices
@@ -56,6 +56,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
         >>> explain(loader, jax.random.key(0), epoch=0, index=3).matrix.tolist()
         [[1.0, 0.0, -2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
+    check_loader(loader, "explain(loader, key, epoch, index)")
     key, epoch, index = as_key(key), check_counter("epoch", epoch), int(check_counter("index", index))
     spec = spec_of(loader)
     num_examples = spec.leaves[0].shape[0]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from collections.abc import Callable, Iterator
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,10 @@ from jax.sharding import Sharding, SingleDeviceSharding
 from numpy.typing import ArrayLike
 
 from .._checks import check_int
+from .._describe import described
 from .._host_rows import dtype_of
 from .._keys import Counter, Key, as_key, check_counter, like_given, uncommitted
-from ..augment import Chain
+from ..augment import Chain, Transform
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
 from ._batch import batch_mask, compute_batch
@@ -30,7 +31,24 @@ from ._spec import BatchSpec, make_spec
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
 
+P = ParamSpec("P")
 _SETTINGS = ("batch_size", "augment", "shuffle", "remainder", "rows")
+
+
+def _takes_data_alone(init: Callable[P, None]) -> Callable[P, None]:
+    """Says, where Python would only count arguments, how several arrays are given."""
+
+    @wraps(init)
+    def checked(*args: P.args, **settings: P.kwargs) -> None:
+        if len(args) > 2:  # self, data
+            given = ", ".join(map(described, args[1:]))
+            raise TypeError(
+                f"Loader got {len(args) - 1} arguments by position ({given}); expected the data alone, several arrays "
+                "in one tuple or dict, and the rest by name: Loader((images, labels), batch_size=32)."
+            )
+        init(*args, **settings)
+
+    return checked
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -46,7 +64,8 @@ class Loader:
             the arrays that you gave. Rows of JAX arrays are gathered on the device, inside the compiled program;
             rows of NumPy arrays, memmaps and array-likes (`shape`, `dtype`, indexing by a sorted integer array: h5py,
             zarr, TensorStore) on the host. Both give the same batches. What gives one example at a time, a Grain
-            source for example, becomes its columns: see `from_records`.
+            source for example, becomes its columns: see `from_records`. Columns of numbers of pandas, Arrow and Polars
+            become NumPy arrays. A list of more than 8 arrays of one shape is taken for a list of examples and refused.
         batch_size: Examples in a batch.
         augment: A transform for the one leaf of rank 4, images of shape (size, height, width, channels); or a tree
             prefix of the data with a transform or None at each leaf or subtree: `(transform, None)`, `{"image":
@@ -59,9 +78,10 @@ class Loader:
             copied and the rows keep their identity: what an image becomes does not change.
 
     Raises:
-        ValueError, TypeError: For leaves of different length or of a type JAX cannot hold, 64-bit integers that do
-            not fit, an augment that does not fit the data, a batch_size below 1, an unknown remainder, "drop" with
-            fewer examples than a batch, or rows out of range.
+        ValueError, TypeError: For leaves of different length or of a type JAX cannot hold (text, times, masked and
+            sparse arrays, missing values), 64-bit integers that do not fit, a list of examples, an augment that does
+            not fit the data, a batch_size below 1, an unknown remainder, "drop" with fewer examples than a batch, or
+            rows out of range.
 
     Example:
         >>> import jax, numpy as np
@@ -83,6 +103,7 @@ class Loader:
 
     _STATIC = ("batch_size", "shuffle", "remainder", "_form")
 
+    @_takes_data_alone
     def __init__(
         self,
         data: PyTree,
@@ -93,7 +114,7 @@ class Loader:
         remainder: str = "drop",
         rows: ArrayLike | None = None,
     ):
-        data = with_columns(data)  # in containers of our own: the user's may change
+        data = with_columns(data, (Loader, Transform))  # in containers of our own: the user's may change
         check_data(data)
         chains, form = chains_of(data, augment)
         self._set(data=data, _chains=chains, _form=form)
@@ -331,6 +352,16 @@ class Loader:
         return check_counter("step", step)
 
 
+def check_loader(loader: object, usage: str) -> TypeGuard[Loader]:
+    """Raises for anything but a Loader, with how the function is called."""
+    if not isinstance(loader, Loader):
+        remedy = ""
+        if isinstance(loader, (list, tuple)) and any(isinstance(item, Loader) for item in loader):
+            remedy = " For batches of several data sets put them into one Loader, Loader((first, second), ...)."
+        raise TypeError(f"loader is {described(loader)}; expected a jaxiter.Loader, as in {usage}.{remedy}")
+    return True
+
+
 def spec_of(loader: Loader, sharding: Sharding | None = None) -> BatchSpec:
     """The loader worked out, for batches laid out by `sharding`.
 
@@ -341,6 +372,6 @@ def spec_of(loader: Loader, sharding: Sharding | None = None) -> BatchSpec:
         return loader._spec
     specs = loader._sharded_specs
     if not isinstance(sharding, Sharding) or sharding not in specs:
-        check_sharding(sharding, loader.batch_size, loader.remainder, loader._spec.leaves)
+        check_sharding(sharding, loader.batch_size, loader.remainder, loader._spec.names, loader._spec.leaves)
         specs[sharding] = loader._make_spec(sharding)
     return specs[sharding]

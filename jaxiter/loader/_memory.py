@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import Sharding
 
+from .._array_checks import check_memory
+from .._describe import shown
 from .._host_rows import dtype_of
 from ._data import Source, is_resident
 from ._program import augment_rows
@@ -53,7 +55,11 @@ def estimate_memory(
 def check_upload(spec: BatchSpec, sharding: Sharding | None) -> None:
     """Raises where a device reports less free memory than `to_device` would take, before any of it is taken."""
     if sharding is not None and not isinstance(sharding, Sharding):
-        raise TypeError(f"sharding is {sharding!r}; expected a jax.Device or a Sharding, as NamedSharding(mesh, P()).")
+        raise TypeError(
+            f"sharding is {shown(sharding)}; expected a jax.Device or a Sharding, as NamedSharding(mesh, P())."
+        )
+    if sharding is not None:
+        check_memory("sharding", sharding, "sharding.with_memory_kind('device')")
     needed: dict[jax.Device, int] = {}
     for name, leaf in zip(spec.names, spec.leaves, strict=True):
         shape, devices = tuple(leaf.shape), [default_device()]

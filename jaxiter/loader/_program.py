@@ -128,7 +128,7 @@ def host_batch(
     ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
         gathered = [
-            leaf if is_read else _gathered(chain, leaf, index)
+            jnp.asarray(leaf) if is_read else _gathered(chain, leaf, index)  # without jit they are NumPy's
             for chain, leaf, is_read in zip(chains, leaves, program.reads, strict=True)
         ]
         return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, KeysView, Sequence, ValuesView
 from typing import Protocol
 
 import jax
 import numpy as np
-from jax.tree_util import PyTreeDef
+from jax.tree_util import KeyPath, PyTreeDef
 from numpy.typing import ArrayLike
 
-from ._data import PyTree
+from .._array_checks import check_array, is_sparse, is_table, without_table
+from .._checks import check_not_masked
+from .._describe import described, list_error
+from ._data import PyTree, leaf_name
 
 
 class Records(Protocol):
@@ -46,7 +49,8 @@ def from_records(source: Records) -> PyTree:
         >>> batch["image"].shape, batch["label"].tolist()
         ((3, 2, 2, 1), [3, 4, 5])
     """
-    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+    is_text = isinstance(source, (str, bytes))
+    if is_text or not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
         raise TypeError(f"source is a {type(source).__name__}; expected len(source) examples, source[i] for an int i.")
     if len(source) == 0:
         raise ValueError("source is empty; expected at least one example.")
@@ -59,6 +63,7 @@ def from_records(source: Records) -> PyTree:
     paths, structure = jax.tree.flatten_with_path(first)
     columns = []
     for leaf_index, (path, leaf) in enumerate(paths):
+        check_not_masked(f"source[0]{jax.tree_util.keystr(path)}", leaf)
         value = np.asarray(leaf)
         if value.dtype == object:
             raise TypeError(
@@ -68,14 +73,41 @@ def from_records(source: Records) -> PyTree:
     return jax.tree.unflatten(structure, columns)
 
 
-def with_columns(data: PyTree) -> PyTree:
-    """`data` where every leaf that is a source of examples is replaced by its columns."""
-    return jax.tree.map(lambda leaf: from_records(leaf) if _is_source(leaf) else leaf, data)
+def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:
+    """`data` where sources of examples are replaced by their columns, and columns of tables by their NumPy arrays.
+
+    Args:
+        others: Pytrees that are no data though they may hold arrays.
+
+    Raises:
+        ValueError, TypeError: For lists of examples, of numbers or of text, sparse arrays and `others`, by path: none
+            of them may be taken apart.
+    """
+
+    def is_whole(node: object) -> bool:
+        return isinstance(node, others) or is_sparse(node) or _is_iterator(node) or list_error("data", node) is not None
+
+    def columns(path: KeyPath, node: PyTree) -> PyTree:
+        name = leaf_name(path)
+        if isinstance(node, others):
+            raise TypeError(f"{name} is {described(node)}; expected arrays: of a Loader give its .data.")
+        if is_sparse(node) or _is_iterator(node):
+            check_array(name, node)
+        if error := list_error(name, node):
+            raise error
+        return from_records(node) if _is_source(node) else without_table(name, node)
+
+    return jax.tree.map_with_path(columns, data, is_leaf=is_whole)
+
+
+def _is_iterator(node: object) -> bool:
+    """What JAX warns of in a tree."""
+    return hasattr(node, "__next__") or isinstance(node, (KeysView, ValuesView))
 
 
 def _is_source(leaf: object) -> bool:
     is_sequence = hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and not isinstance(leaf, (str, bytes))
-    return is_sequence and not hasattr(leaf, "shape") and not hasattr(leaf, "keys")
+    return is_sequence and not hasattr(leaf, "shape") and not hasattr(leaf, "keys") and not is_table(leaf)
 
 
 class Column:
@@ -119,6 +151,7 @@ def _example(column: Column, row: int) -> list[ArrayLike]:
 
 
 def _checked(column: Column, row: int, value: ArrayLike) -> np.ndarray:
+    check_not_masked(f"a leaf of example {row} of the source", value)
     found = np.asarray(value)
     if found.shape != column.shape[1:] or found.dtype != column.dtype:
         raise ValueError(
