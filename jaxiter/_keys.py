@@ -127,6 +127,24 @@ def example_keys(
     return jnp.where(showings == 0, keys, again)
 
 
+def places_before(rows: np.ndarray) -> np.ndarray:
+    """For each place of `rows`, how many places before it hold the same row, as uint32.
+
+    They number the showings of a row that is visited several times.
+
+    Example:
+        >>> places_before(np.array([3, 5, 3, 3])).tolist()
+        [0, 0, 1, 2]
+    """
+    order = np.argsort(rows, kind="stable")
+    ranked = rows[order]
+    is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+    starts = np.flatnonzero(is_first)
+    before = np.empty(len(rows), np.uint32)
+    before[order] = np.arange(len(rows)) - starts[np.cumsum(is_first) - 1]
+    return before
+
+
 def _fold_step(data: jax.Array, word: jax.Array) -> tuple[jax.Array, None]:
     return _folded_in(data, word), None
 

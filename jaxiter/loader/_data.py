@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import numpy as np
 from jax.tree_util import KeyPath
-from numpy.typing import ArrayLike
 
 from .._array_checks import check_array
-from .._checks import check_flag, check_int, check_rows
+from .._checks import check_flag, check_int
 from .._describe import different_lengths
 from .._host_rows import Source as Source
 
@@ -44,14 +42,6 @@ def check_options(batch_size: object, shuffle: object, remainder: object) -> Non
     if remainder not in REMAINDERS:
         raise ValueError(f"remainder is {remainder!r}; expected one of {', '.join(map(repr, REMAINDERS))}.")
     check_flag("shuffle", shuffle, expected="True or False. The order is decided by the key")
-
-
-def rows_to_visit(rows: ArrayLike, num_examples: int) -> np.ndarray | jax.Array:
-    """Checked row numbers as int32, on the device where they are there; traced ones pass."""
-    if isinstance(rows, jax.core.Tracer):
-        return rows
-    values = check_rows(rows, num_examples, owner="the data")
-    return rows.astype(np.int32) if isinstance(rows, jax.Array) else values.astype(np.int32)
 
 
 def is_resident(leaf: object) -> bool:

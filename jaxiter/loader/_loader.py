@@ -20,13 +20,14 @@ from ..augment import Chain, Transform
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
 from ._batch import batch_mask, compute_batch
-from ._data import PyTree, check_data, check_options, rows_to_visit
+from ._data import PyTree, check_data, check_options
 from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch
 from ._records import with_columns
 from ._sharding import check_sharding, is_traced, upload
 from ._spec import BatchSpec, make_spec
+from ._visited import VisitedRows, visited_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
@@ -94,14 +95,15 @@ class Loader:
     """
 
     data: PyTree
-    rows: np.ndarray | jax.Array | None
     batch_size: int
     shuffle: bool
     remainder: str
     _chains: tuple[Chain | None, ...]  # one for each leaf of the data
     _form: AugmentForm
+    _visited: VisitedRows | None  # None: every row once
+    _num_rows: int | None  # how many are visited, where they are not all
 
-    _STATIC = ("batch_size", "shuffle", "remainder", "_form")
+    _STATIC = ("batch_size", "shuffle", "remainder", "_form", "_num_rows")
 
     @_takes_data_alone
     def __init__(
@@ -122,8 +124,12 @@ class Loader:
 
     def _check_and_set(self, *, batch_size: int, shuffle: bool, remainder: str, rows: ArrayLike | None) -> None:
         check_options(batch_size, shuffle, remainder)
+        visited, num_rows = None, None
+        if rows is not None:
+            visited, num_rows = visited_rows(rows, jax.tree.leaves(self.data)[0].shape[0])
         self._set(
-            rows=None if rows is None else rows_to_visit(rows, jax.tree.leaves(self.data)[0].shape[0]),
+            _visited=visited,
+            _num_rows=num_rows,
             batch_size=int(batch_size),
             shuffle=bool(shuffle),
             remainder=remainder,
@@ -143,17 +149,18 @@ class Loader:
         raise AttributeError(f"A Loader cannot be changed; make another one with the {name} you want.")
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[jax.tree_util.GetAttrKey, PyTree]], tuple[object, ...]]:
-        children = [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in ("data", "_chains", "rows")]
+        names = ("data", "_chains", "rows")
+        children = list(zip(map(jax.tree_util.GetAttrKey, names), self.tree_flatten()[0], strict=True))
         return children, tuple(getattr(self, name) for name in self._STATIC)
 
     def tree_flatten(self) -> tuple[tuple[PyTree, ...], tuple[object, ...]]:
-        return (self.data, self._chains, self.rows), tuple(getattr(self, name) for name in self._STATIC)
+        return (self.data, self._chains, self._visited), tuple(getattr(self, name) for name in self._STATIC)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[object, ...], children: tuple[PyTree, ...]) -> Self:
-        data, chains, rows = children
+        data, chains, visited = children
         loader = object.__new__(cls)
-        loader._set(data=data, _chains=chains, rows=rows, **dict(zip(cls._STATIC, static, strict=True)))
+        loader._set(data=data, _chains=chains, _visited=visited, **dict(zip(cls._STATIC, static, strict=True)))
         return loader
 
     def __repr__(self) -> str:
@@ -167,6 +174,14 @@ class Loader:
         """What was given: one transform, or for each leaf of the data a transform or None."""
         steps = [None if chain is None else chain.transforms for chain in self._chains]
         return as_given(self._form, jax.tree.structure(self.data), steps, join=Chain)
+
+    @property
+    def rows(self) -> np.ndarray | jax.Array | None:
+        """The rows of the data that are visited, int32, as they were given; None for all of them."""
+        if self._visited is None:
+            return None
+        rows = self._visited.rows
+        return (rows if is_traced(rows) else np.asarray(rows))[: self._num_rows]
 
     @property
     def size(self) -> int:
@@ -190,7 +205,8 @@ class Loader:
     def index(self, key: Key, epoch: Counter, step: Counter) -> Int32[Array, " batch"]:
         """The rows of the data that make up a batch; arguments and errors as for `batch`."""
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        return rows_at(as_key(key), self.rows, epoch, step, np.uint32(self.size), self._spec.program_at(step).index)
+        index = self._spec.program_at(step).index
+        return rows_at(as_key(key), self._visited, epoch, step, np.uint32(self.size), index)
 
     def mask(self, step: Counter) -> Bool[Array, " batch"]:
         """True for real examples, False for those that "pad" filled the batch with.
@@ -282,10 +298,10 @@ class Loader:
             sharding = SingleDeviceSharding(sharding)
         spec = self._spec
         check_upload(spec, sharding)
-        rows = None if self.rows is None else jnp.asarray(self.rows if is_traced(self.rows) else np.asarray(self.rows))
+        visited = jax.tree.map(jnp.asarray, self._visited)
         leaves = [upload(name, leaf, sharding) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
         _, static = self.tree_flatten()
-        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), self._chains, rows))
+        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), self._chains, visited))
 
     def memory(self, *, prefetch: int = 2, sharding: Sharding | None = None) -> MemoryEstimate:
         """Bytes that this loader takes of a device: arrays, a batch, its rows, a stream; nothing is allocated.
@@ -338,7 +354,7 @@ class Loader:
 
     def _make_spec(self, sharding: Sharding | None) -> BatchSpec:
         options = {name: getattr(self, name) for name in ("batch_size", "shuffle", "remainder")}
-        return make_spec(self.data, self._chains, self.rows, **options, sharding=sharding)
+        return make_spec(self.data, self._chains, self._visited, num_rows=self._num_rows, **options, sharding=sharding)
 
     def _check_step(self, step: Counter) -> np.uint32 | jax.Array:
         if not isinstance(step, jax.core.Tracer):

@@ -19,6 +19,7 @@ from ..augment import Chain
 from ..sampler.internal import shuffle_positions
 from ._data import PyTree, take_rows
 from ._sharding import laid_out
+from ._visited import VisitedRows
 
 Chains = Sequence[Chain | None]
 
@@ -73,38 +74,40 @@ def resident_batch(
     program: Program,
     leaves: Sequence[jax.Array],
     chain_leaves: Sequence[jax.Array],
-    rows: ArrayLike | None,
+    visited: VisitedRows | None,
     key: Key,
-    epoch_step: ArrayLike,
+    counters: ArrayLike,
     donated: PyTree = None,
 ) -> PyTree:
-    """The batch at `epoch_step`, uint32[2], of data that are on the device.
+    """The batch of data that are on the device at `counters`, uint32[3]: epoch, step, number of visited rows.
 
     Args:
         leaves, chain_leaves: The arrays of the data, and those inside the chains.
-        rows: Rows of the data to visit, or None for all of them.
+        visited: Rows of the data to visit, or None for all of them.
         donated: A batch of the same shapes that is not used any more: the new one is written to its memory.
     """
 
     def batch(
         leaves: Sequence[jax.Array],
         chain_leaves: Sequence[jax.Array],
-        rows: jax.Array | None,
+        visited: VisitedRows | None,
         key: Key,
-        epoch_step: jax.Array,
+        counters: jax.Array,
     ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
-        size = (leaves[0] if rows is None else rows).shape[0]
 
         def augmented() -> list[jax.Array]:
-            epoch, step = epoch_step
-            index = computed_once(_rows_at(key, rows, epoch, step, np.uint32(size), program.index))
+            epoch, step, size = counters
+            if visited is None:  # known to the program, which needs no more rounds of the order than that
+                size = np.uint32(leaves[0].shape[0])
+            place = computed_once(_places_at(key, epoch, step, size, program.index))
+            index, showings = (place, None) if visited is None else visited.at(place)
             gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, leaves, strict=True)]
-            return augment_rows(chains, key, epoch, index, gathered)
+            return augment_rows(chains, key, epoch, index, gathered, showings)
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, rows, key, epoch_step)
+    return laid_out(batch, program.sharding)(leaves, chain_leaves, visited, key, counters)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
@@ -115,32 +118,39 @@ def host_batch(
     key: Key,
     epoch: Counter,
     index: ArrayLike,
+    showings: ArrayLike | None,
     donated: PyTree = None,
 ) -> PyTree:
     """The batch of the rows `index`, of which those of some leaves were read; other arguments as above.
 
     Args:
         leaves: For each leaf of the data its rows where `program.reads`, else the whole array.
+        showings: Of the rows; None where no row is visited twice.
     """
 
     def batch(
-        leaves: Sequence[jax.Array], chain_leaves: Sequence[jax.Array], key: Key, epoch: jax.Array, index: jax.Array
+        leaves: Sequence[jax.Array],
+        chain_leaves: Sequence[jax.Array],
+        key: Key,
+        epoch: jax.Array,
+        index: jax.Array,
+        showings: jax.Array | None,
     ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
         gathered = [
             jnp.asarray(leaf) if is_read else _gathered(chain, leaf, index)  # without jit they are NumPy's
             for chain, leaf, is_read in zip(chains, leaves, program.reads, strict=True)
         ]
-        return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered))
+        return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered, showings))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index)
+    return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index, showings)
 
 
-def stack_counters(epoch: Counter, step: Counter) -> ArrayLike:
-    """One argument of a program instead of two: each costs 7 us."""
+def stack_counters(epoch: Counter, step: Counter, size: int) -> ArrayLike:
+    """One argument of a program instead of three: each costs 7 us."""
     if isinstance(epoch, jax.core.Tracer) or isinstance(step, jax.core.Tracer):
-        return jnp.stack([jnp.asarray(epoch), jnp.asarray(step)])
-    return np.array([epoch, step], np.uint32)
+        return jnp.stack([jnp.asarray(counter, np.uint32) for counter in (epoch, step, np.uint32(size))])
+    return np.array([epoch, step, size], np.uint32)
 
 
 def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
@@ -156,35 +166,29 @@ def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
     return step
 
 
-def _rows_at(
-    key: Key,
-    rows: ArrayLike | None,
-    epoch: Counter,
-    step: Counter,
-    size: int | np.uint32 | jax.Array,
-    index: IndexSpec,
-) -> jax.Array:
-    """The rows of one batch; positions past the end start over."""
-    return _rows_of(key, rows, epoch, index.positions(step), size, index.shuffle)
+def _places_at(key: Key, epoch: Counter, step: Counter, size: np.uint32 | jax.Array, index: IndexSpec) -> jax.Array:
+    """Which of the visited examples make up one batch; positions past the end start over."""
+    return _places_of(key, epoch, index.positions(step), size, index.shuffle)
 
 
-def _rows_of(
-    key: Key,
-    rows: ArrayLike | None,
-    epoch: Counter,
-    position: jax.Array,
-    size: int | np.uint32 | jax.Array,
-    shuffle: bool,
-) -> jax.Array:
+def _places_of(key: Key, epoch: Counter, position: jax.Array, size: np.uint32 | jax.Array, shuffle: bool) -> jax.Array:
     position = position % size
     if shuffle:
         position = shuffle_positions(key, epoch, position, size)
-    position = position.astype(np.int32)
-    return position if rows is None else jnp.asarray(rows, np.int32).at[position].get(mode="promise_in_bounds")
+    return position.astype(np.int32)
 
 
-rows_at = jax.jit(_rows_at, static_argnums=5)
-rows_of = jax.jit(_rows_of, static_argnums=5)
+places_at = jax.jit(_places_at, static_argnums=4)
+places_of = jax.jit(_places_of, static_argnums=4)
+
+
+@partial(jax.jit, static_argnums=5)
+def rows_at(
+    key: Key, visited: VisitedRows | None, epoch: Counter, step: Counter, size: np.uint32, index: IndexSpec
+) -> jax.Array:
+    """The rows of the data that make up one batch."""
+    place = _places_at(key, epoch, step, size, index)
+    return place if visited is None else visited.at(place)[0]
 
 
 def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Array:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import jax
-import numpy as np
 from jax.sharding import Sharding
 
 from .._keys import Counter
@@ -14,6 +13,7 @@ from ._data import PyTree, Source, is_resident, leaf_name
 from ._program import IndexSpec, Program
 from ._records import Column
 from ._sharding import Share, lies_on, sharding_of_data, share_of, spans_devices
+from ._visited import VisitedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class BatchSpec:
     names: tuple[str, ...]  # "data['image']", one for each leaf
     chains: tuple[Chain | None, ...]  # one for each leaf
     chain_leaves: tuple[jax.Array, ...]  # the arrays inside the chains
-    rows: np.ndarray | jax.Array | None  # int32 rows of the data to visit, or None for all of them
+    visited: VisitedRows | None  # the rows of the data to visit, or None for all of them
     size: int
     num_steps: int
     batch_size: int
@@ -48,8 +48,9 @@ class BatchSpec:
 def make_spec(
     data: PyTree,
     chains: tuple[Chain | None, ...],
-    rows: np.ndarray | jax.Array | None,
+    visited: VisitedRows | None,
     *,
+    num_rows: int | None,
     batch_size: int,
     shuffle: bool,
     remainder: str,
@@ -58,7 +59,7 @@ def make_spec(
     paths, structure = jax.tree.flatten_with_path(data)
     leaves = tuple(leaf for _, leaf in paths)
     chain_leaves, chain_structure = jax.tree.flatten(chains)
-    size = (leaves[0] if rows is None else rows).shape[0]
+    size = leaves[0].shape[0] if num_rows is None else num_rows
     full, rest = divmod(size, batch_size)
     reads = tuple(not is_resident(leaf) or not (sharding is None or lies_on(leaf, sharding)) for leaf in leaves)
     layout = sharding_of_data(leaves, batch_size) if sharding is None else sharding
@@ -71,7 +72,7 @@ def make_spec(
         names=tuple(leaf_name(path) for path, _ in paths),
         chains=chains,
         chain_leaves=tuple(chain_leaves),
-        rows=rows,
+        visited=visited,
         size=size,
         num_steps=full + (1 if rest and remainder != "drop" else 0),
         batch_size=batch_size,
@@ -82,7 +83,7 @@ def make_spec(
         reads=reads,
         reads_any=any(reads),
         columns=tuple(leaf for leaf in leaves if isinstance(leaf, Column)),
-        spans_devices=sharding is not None or any(map(spans_devices, (*leaves, *chain_leaves, rows))),
+        spans_devices=sharding is not None or any(map(spans_devices, (*leaves, *chain_leaves, *(visited or ())))),
         program=program(batch_size),
         last_program=program(rest if rest and remainder == "keep" else batch_size),
     )

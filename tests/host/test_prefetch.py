@@ -61,7 +61,9 @@ def pending(started, name, rows=None, starts_early=True):
     future = Future()
     if rows is not None:
         future.set_result(rows)
-    return Pending((0, 0), ThreadSettings.current(), future, lambda read: started.append(name), starts_early=starts_early)
+    return Pending(
+        (0, 0), ThreadSettings.current(), future, lambda read: started.append(name), starts_early=starts_early
+    )
 
 
 def test_no_batch_is_started_before_one_ahead_of_it():

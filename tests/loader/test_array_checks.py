@@ -316,7 +316,7 @@ def test_what_is_called_wrongly_says_how_it_is_called(key):
         (lambda: Loader(IMAGES, LABELS, batch_size=4), r"Loader\(\(images, labels\), batch_size=32\)"),
         (lambda: deterministic(data), r"transform is a Loader; .*loader\.replace\(augment=deterministic"),
         (lambda: deterministic((IMAGES,)), r"an array uint8\[12, 6, 5, 3\] is no transform"),
-        (lambda: explain(key, data, 0, 3), r"loader is an array key<fry>\[\]; .*explain\(loader, key, epoch, index\)"),
+        (lambda: explain(key, data, 0, 3), r"loader is an array key<fry>\[\]; .*explain\(loader, key, epoch, row\)"),
         (lambda: explain((data, data), key, 0, 3), "loader is a tuple of 2, .* into one Loader"),
         (lambda: stream((data, data), key), "loader is a tuple of 2, .* into one Loader"),
         (lambda: scan_epoch(STEP, 0, (data, data), key, 0), "loader is a tuple of 2, .* into one Loader"),
