@@ -7,6 +7,7 @@ loses its mask. Packages are recognised by the names of their modules, so that n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 import jax
@@ -123,7 +124,11 @@ def _remedy(value: object) -> str:
         return "expected an array, or arrays in a plain dict: dict(...), or {name: value[name] for name in ...}."
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return f"expected {_ARRAY}: np.asarray(...); for pictures np.stack([np.asarray(picture) for picture in ...])."
-    if hasattr(value, "__next__") or hasattr(value, "__iter__"):
+    if is_dataclass(value) and not isinstance(value, type) and "jaxiter" not in _packages(value):
+        return (
+            "JAX does not know it as a container: give a dict, vars(value), or jax.tree_util.register_dataclass first."
+        )
+    if hasattr(value, "__next__") or (hasattr(value, "__iter__") and not hasattr(value, "__getitem__")):
         return (
             "it gives its examples one after the other, and a Loader needs any example at any time. Expected "
             f"{_ARRAY}, or a source with len() and [i] through from_records(source); list(...) makes one of it."
@@ -151,13 +156,15 @@ def _check_dtype(name: str, value: object, given: object) -> None:
     if is_number and not is_too_wide and found.kind not in "mM":
         return
     remedy = _object_remedy(value) if found.kind == "O" else _REMEDIES.get(found.kind, _TEXT)
+    if found.kind == "V" and not found.names:
+        remedy = "View its bytes as numbers: x.view(dtype)."
     raise TypeError(f"{name} has dtype {found}, which JAX cannot hold; expected numbers or bool. {remedy}")
 
 
 def _object_remedy(value: object) -> str:
     """What to do about an array of Python objects, by its first entries."""
     if not isinstance(value, np.ndarray) or value.size == 0:
-        return "Use x.astype(np.float32)."
+        return f"Make numbers of its entries first. {_TEXT}"
     entries = value.reshape(-1)[:1000].tolist()
     if any(isinstance(entry, (str, bytes)) for entry in entries):
         return _TEXT

@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import KeyPath
 from numpy.typing import ArrayLike
 
-from .._array_checks import check_array
+from .._array_checks import check_array, check_parameter
 from .._checks import check_flag, check_int, check_rows
 from .._describe import different_lengths
 from .._host_rows import Source as Source
@@ -50,6 +50,8 @@ def rows_to_visit(rows: ArrayLike, num_examples: int) -> np.ndarray | jax.Array:
     """Checked row numbers as int32, on the device where they are there; traced ones pass."""
     if isinstance(rows, jax.core.Tracer):
         return rows
+    if isinstance(rows, jax.Array):
+        check_parameter("rows", rows)
     values = check_rows(rows, num_examples, owner="the data")
     return rows.astype(np.int32) if isinstance(rows, jax.Array) else values.astype(np.int32)
 

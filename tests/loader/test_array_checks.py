@@ -2,6 +2,7 @@
 
 import inspect
 from collections import namedtuple
+from dataclasses import dataclass
 from unittest import mock
 
 import jax
@@ -62,6 +63,11 @@ class Torch:
         raise AssertionError("must not be read")
 
 
+@dataclass
+class Example:
+    x: int
+
+
 class Frame:
     """A file of several arrays."""
 
@@ -115,6 +121,7 @@ LEAVES = {
     "a loader": (lambda: Loader(IMAGES, batch_size=2), TypeError, r" is a Loader; expected arrays: .* its \.data"),
     "a transform": (Affine(rotation=3), TypeError, " is an Affine; expected "),
     "a stream": (lambda: stream(Loader(IMAGES, batch_size=2), jax.random.key(0)), TypeError, " is a Stream; it gives"),
+    "a data class": (Example(1), TypeError, r" is an Example; JAX does not know it .*vars\(value\)"),
     "a list of pictures": (
         list(IMAGES),
         ValueError,
@@ -185,6 +192,8 @@ def test_masks_are_lost_nowhere(key):
     """Rows, labels of a split, arrays of a transform, examples of a source."""
     with pytest.raises(TypeError, match="rows is a masked array"):
         Loader(LABELS, batch_size=2, rows=MASKED)
+    with pytest.raises(ValueError, match="rows is in the memory 'pinned_host'"):
+        Loader(LABELS, batch_size=2, rows=on_host(np.arange(3)))
     with pytest.raises(TypeError, match="rows is a masked array"):
         fit_statistics(IMAGES, rows=MASKED)
     with pytest.raises(TypeError, match="labels is a masked array"):
@@ -234,6 +243,24 @@ def test_arrays_of_64_bits_from_an_x64_scope_become_of_32(key):
     assert jax.tree.map(lambda leaf: leaf.dtype.name, batch) == {"label": "int32", "x": "float32", "z": "uint32"}
     assert batch["label"].tolist() == [4, 5, 6, 7]
     assert_trees_equal(batch["x"], np.linspace(0, 1, 12)[4:8].astype(np.float32))
+    assert explain(loader, key, 0, 3).before["x"].dtype == np.float32
+    _, labels = scan_epoch(lambda carry, batch: (carry, batch["label"]), 0, loader, key, 0)
+    assert labels.dtype == np.int32
+
+
+def test_wide_values_of_a_loader_from_an_x64_scope_are_refused_outside_of_it(key):
+    with jax.enable_x64(True):
+        loader = Loader({"x": jnp.arange(12) + 2**31}, batch_size=4, shuffle=False)
+        assert loader.batch(key, 0, 0)["x"].tolist() == (np.arange(4) + 2**31).tolist()
+    uses = (
+        lambda: loader.batch(key, 0, 0),
+        lambda: next(stream(loader, key)),
+        lambda: explain(loader, key, 0, 3),
+        lambda: scan_epoch(STEP, 0, loader, key, 0),
+    )
+    for use in uses:
+        with pytest.raises(ValueError, match=r"data\['x'\] is int64 and holds 2147483648"):
+            use()
 
 
 def test_without_jit_the_batches_have_the_same_dtypes(key):
