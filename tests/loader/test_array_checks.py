@@ -68,6 +68,22 @@ class Example:
     x: int
 
 
+class Iterable:
+    """A PyTorch IterableDataset, which inherits a __getitem__ that only raises."""
+
+    def __iter__(self):
+        return iter(())
+
+    def __getitem__(self, index):
+        raise NotImplementedError
+
+
+class Unknown(Torch):
+    """A symbolic tensor of Keras."""
+
+    shape, dtype = (None, 3), "float32"
+
+
 class Frame:
     """A file of several arrays."""
 
@@ -106,6 +122,8 @@ LEAVES = {
     "donated": (donated, ValueError, " is a JAX array that was deleted or donated"),
     "a shape alone": (jax.ShapeDtypeStruct((12,), np.float32), TypeError, r" is a jax ShapeDtypeStruct, .* no rows"),
     "a tensor": (Torch(), TypeError, r" is a tests Torch of dtype .*none of NumPy's.*np\.asarray"),
+    "a shape that is not known": (Unknown(), TypeError, r" is a tests Unknown of shape \(None, 3\)"),
+    "what only iterates": (Iterable(), TypeError, " is an Iterable; it gives its examples one after the other"),
     "a number": (3.5, TypeError, r" is 3\.5; expected .*np\.full"),
     "a scalar": (np.float32(3), ValueError, " is a scalar"),
     "a string": ("cats", TypeError, r" is 'cats'; expected an array of numbers.*np\.unique"),
@@ -218,8 +236,9 @@ def test_a_source_that_returns_masked_rows_is_refused(key):
 
     data = Loader(Variable(), batch_size=3, shuffle=False)
     assert data.batch(key, 0, 3).tolist() == [9, 10, 11]
-    with pytest.raises(ValueError, match="data returned 1 masked values"):
-        data.batch(key, 0, 1)
+    for read in (lambda: data.batch(key, 0, 1), data.to_device, lambda: explain(data, key, 0, 3)):
+        with pytest.raises(ValueError, match="data returned 1 masked values"):
+            read()
 
 
 @pytest.mark.parametrize(
