@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import check_fits, check_not_masked, is_integer
-from ._describe import described, list_error
+from ._describe import described
+from ._list_checks import list_error
 
 _ARRAY = "an array (NumPy, JAX, memmap, or anything with shape, dtype and indexing by an integer array)"
 _TABLES = {"pandas", "pyarrow", "polars"}

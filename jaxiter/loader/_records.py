@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from .._array_checks import check_array, is_sparse, is_table, without_table
 from .._checks import check_not_masked
-from .._describe import described, list_error
+from .._describe import described
+from .._list_checks import list_error
 from ..augment.internal import is_transform
 from ._data import PyTree, leaf_name
 

@@ -152,6 +152,12 @@ LEAVES = {
         ValueError,
         r" is a list of 12 examples of 2 leaves each of shape \(6, 5, 3\), \(\).*from_records",
     ),
+    "paths in the examples": (
+        [{"x": IMAGES[0], "path": "a"}] * 12,
+        ValueError,
+        " is a list of 12 examples of 2 leaves",
+    ),
+    "nine columns": ([LABELS] * 9, ValueError, r" is a list of 9 arrays of shape \(12,\).*in a dict"),
     "pictures of all sizes": (
         [np.zeros((3 + i, 5, 3), np.uint8) for i in range(2000)],
         ValueError,
@@ -179,12 +185,8 @@ def test_a_leaf_is_refused_by_path_and_with_a_remedy(leaf, error, words):
         Loader(leaf, batch_size=4)
 
 
-ALSO_IMAGES = set(LEAVES) - {"a list of examples"}
-
-
-@pytest.mark.parametrize("name", sorted(ALSO_IMAGES))
-def test_statistics_refuse_what_a_loader_refuses(name):
-    leaf, error, words = LEAVES[name]
+@pytest.mark.parametrize(("leaf", "error", "words"), LEAVES.values(), ids=LEAVES)
+def test_statistics_refuse_what_a_loader_refuses(leaf, error, words):
     with pytest.raises((error, ValueError), match=words.replace(r"; expected arrays: .* its \.data", "")):
         fit_statistics(made(leaf))
 
@@ -387,6 +389,8 @@ def test_what_is_called_wrongly_says_how_it_is_called(key):
         with pytest.raises(TypeError, match=words) as raised:
             call()
         assert len(str(raised.value).partition("-----")[0]) < 500
+    with pytest.raises(ValueError, match=r"remainder is an array int32\[12\]; expected one of 'drop'"):
+        Loader(IMAGES, batch_size=4, remainder=LABELS)
     with pytest.raises(ValueError, match=r"labels is array\(12\); .*np\.arange\(size\)"):
         train_validation_split(key, len(LABELS), 0.2)
     assert "Loader(data" in f"Loader{inspect.signature(Loader)}"
