@@ -3,14 +3,14 @@
     python bench/size.py [PATH]
 
 Prints lines and files of a package (this checkout's `jaxiter` without PATH) and of each folder in it, and the share of
-annotations (of parameters, results and fields) that name `Any` anywhere.
+annotations (of parameters, results and fields) that name `Any` anywhere, or an alias that is nothing else (`X = Any`).
 """
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from _timing import markdown
@@ -24,20 +24,31 @@ def annotations(tree: ast.AST) -> Iterator[ast.expr]:
             yield node.annotation
 
 
-def names_any(annotation: ast.expr) -> bool:
+def aliases_of_any(trees: Iterable[ast.Module]) -> set[str]:
+    """`Any`, and the names that modules give to it alone."""
+    names = {"Any"}
+    for tree in trees:
+        for node in tree.body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and getattr(node.value, "id", None) == "Any":
+                names |= {target.id for target in getattr(node, "targets", [getattr(node, "target", None)])}
+    return names
+
+
+def names_any(annotation: ast.expr, names: set[str]) -> bool:
     return any(
-        getattr(node, "id", None) == "Any" or getattr(node, "attr", None) == "Any" for node in ast.walk(annotation)
+        getattr(node, "id", None) in names or getattr(node, "attr", None) == "Any" for node in ast.walk(annotation)
     )
 
 
 def main() -> None:
     package = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent.parent / "jaxiter")
     sizes: dict[str, list[int]] = {}
-    for path in sorted(package.rglob("*.py")):
-        text = path.read_text()
+    texts = {path: path.read_text() for path in sorted(package.rglob("*.py"))}
+    names = aliases_of_any(map(ast.parse, texts.values()))
+    for path, text in texts.items():
         found = list(annotations(ast.parse(text)))
         inside = path.relative_to(package).parts
-        counts = len(text.splitlines()), 1, len(found), sum(map(names_any, found))
+        counts = len(text.splitlines()), 1, len(found), sum(names_any(annotation, names) for annotation in found)
         for folder in ("all", inside[0] if len(inside) > 1 else "."):
             sizes[folder] = [a + b for a, b in zip(sizes.get(folder, [0] * 4), counts, strict=True)]
     rows = [["", "lines", "files", "annotations", "that name Any"]]

@@ -2,6 +2,7 @@
 
     key - fold_in(LIBRARY) - fold_in(epoch) -+- ORDER                                 -> shuffle words
                                              +- AUGMENT - example - tag of transform  -> a block of words
+                                             |               - SHOWING - showing - tag, where it is shown again
                                              +- STEP - step                           -> step_key
     key - fold_in(SPLIT)                                                              -> train / validation
 
@@ -12,6 +13,7 @@ Draws are raw threefry words, made into floats by `uniforms`. `jax.random.unifor
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2s
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -34,6 +36,7 @@ Word: TypeAlias = jax.Array | np.uint32
 LIBRARY = 0xB7E15162
 SPLIT = 0x8AED2A6A
 ORDER, AUGMENT, STEP = 0xBF715880, 0x9CF4F3C7, 0x62E7160F
+SHOWING = 0xC90FDAA2
 
 # Raised whenever the same key would give another order or another draw; kept in a stream's saved state.
 STREAM_VERSION = 1
@@ -106,6 +109,22 @@ def role_key(key: Key, epoch: Counter, role: int) -> jax.Array:
 def fold_in(key: Key, word: Counter) -> jax.Array:
     """As `jax.random.fold_in`, for a uint32: JAX's own is a loop of many small steps on CPU, 80 us for a batch."""
     return jax.random.wrap_key_data(_folded_in(_key_data(key), jnp.asarray(word, np.uint32)), impl="threefry2x32")
+
+
+def example_keys(
+    key: Key, epoch: Counter, rows: UInt32[Array, " rows"], showings: UInt32[Array, " rows"] | None = None
+) -> jax.Array:
+    """The keys of examples, of which what happens to them is drawn.
+
+    Args:
+        showings: How often each was shown before in this epoch, by which copies differ; None for never.
+    """
+    keys = jax.vmap(partial(fold_in, role_key(key, epoch, AUGMENT)))(rows)
+    if showings is None:
+        return keys
+    # Two folds, so that a showing is the tag of no transform.
+    again = jax.vmap(lambda own, showing: fold_in(fold_in(own, np.uint32(SHOWING)), showing))(keys, showings)
+    return jnp.where(showings == 0, keys, again)
 
 
 def _fold_step(data: jax.Array, word: jax.Array) -> tuple[jax.Array, None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from ._ranges import (
     between,
     centred_range,
     check_fraction,
+    checked,
     is_point,
     probability,
     shift_ranges,
@@ -89,7 +90,7 @@ class Affine(Transform):
     """
 
     rotation: Range = 0.0
-    shift: Range = 0.0
+    shift: Range | Sequence[Range] = 0.0
     shear: Range = 0.0
     zoom: Range = 0.0
     horizontal_flip: ArrayLike = False
@@ -110,16 +111,16 @@ class Affine(Transform):
         check_sampling(self.fill_mode, self.order, self.cval)
         check_flag("whole_pixels", self.whole_pixels)
         check_flag("keep_aspect", self.keep_aspect)
-        checked = {
+        values = {
             "rotation": symmetric_range("rotation", self.rotation),
-            "shift": shift_ranges("shift", self.shift),
+            "shift": (shift := shift_ranges("shift", self.shift)),
             "shear": symmetric_range("shear", self.shear, below=90.0),
             "zoom": centred_range("zoom", self.zoom, above=0.0),
             "horizontal_flip": probability("horizontal_flip", self.horizontal_flip),
             "vertical_flip": probability("vertical_flip", self.vertical_flip),
         }
-        check_fraction("shift", checked["shift"])
-        for name, value in checked.items():
+        check_fraction("shift", shift)
+        for name, value in values.items():
             object.__setattr__(self, name, value)
         super().__post_init__()
 
@@ -129,12 +130,12 @@ class Affine(Transform):
         drawn = uniforms(key, _NUM_SLOTS)
         shift_rows, shift_cols = _both_shifts(self.shift)
         shift = jnp.stack([between(shift_rows, drawn[1], scale=height), between(shift_cols, drawn[2], scale=width)])
-        zoom_rows = between(self.zoom, drawn[4], centre=1.0)
-        zoom_cols = zoom_rows if self.keep_aspect else between(self.zoom, drawn[5], centre=1.0)
+        zoom_rows = between(checked(self.zoom), drawn[4], centre=1.0)
+        zoom_cols = zoom_rows if self.keep_aspect else between(checked(self.zoom), drawn[5], centre=1.0)
         return AffineParams(
-            rotation=between(self.rotation, drawn[0], scale=np.pi / 180),
+            rotation=between(checked(self.rotation), drawn[0], scale=np.pi / 180),
             shift=jnp.round(shift) if self.whole_pixels else shift,
-            shear=between(self.shear, drawn[3], scale=np.pi / 180),
+            shear=between(checked(self.shear), drawn[3], scale=np.pi / 180),
             zoom=jnp.stack([zoom_rows, zoom_cols]),
             horizontal_flip=drawn[6] < jnp.asarray(self.horizontal_flip, np.float32),
             vertical_flip=drawn[7] < jnp.asarray(self.vertical_flip, np.float32),
@@ -170,10 +171,10 @@ class Affine(Transform):
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""
         fixed = replace(
             self,
-            rotation=self.rotation if is_point(self.rotation) else 0.0,
+            rotation=self.rotation if is_point(checked(self.rotation)) else 0.0,
             shift=tuple(part if is_point(part) else 0.0 for part in _both_shifts(self.shift)),
-            shear=self.shear if is_point(self.shear) else 0.0,
-            zoom=self.zoom if is_point(self.zoom) else (1.0, 1.0),
+            shear=self.shear if is_point(checked(self.shear)) else 0.0,
+            zoom=self.zoom if is_point(checked(self.zoom)) else (1.0, 1.0),
             horizontal_flip=self.horizontal_flip if _equals(self.horizontal_flip, 1.0) else False,
             vertical_flip=self.vertical_flip if _equals(self.vertical_flip, 1.0) else False,
         )
@@ -234,14 +235,14 @@ class Affine(Transform):
         """Bounds on every map that may be drawn for images of this shape; None where they are unknown."""
         if not self._draws_from_its_ranges or any(map(is_array, (self.rotation, self.shear, self.zoom))):
             return None
-        sine = np.sin(np.deg2rad(min(90.0, _farthest_from_0(self.rotation))))
-        zoomed = np.eye(2) / self.zoom[0]
-        sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_farthest_from_0(self.shear))), 1.0]])
+        sine = np.sin(np.deg2rad(min(90.0, _farthest_from_0(checked(self.rotation)))))
+        zoomed = np.eye(2) / checked(self.zoom)[0]
+        sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_farthest_from_0(checked(self.shear)))), 1.0]])
         rotated = np.array([[1.0, sine], [sine, 1.0]])
         linear = zoomed @ sheared @ rotated
         shift = np.full(2, np.inf)
         if not is_array(self.shift):
-            shift = linear @ (np.array([_farthest_from_0(part) for part in self.shift]) * image_shape[:2])
+            shift = linear @ (np.array([_farthest_from_0(part) for part in _both_shifts(self.shift)]) * image_shape[:2])
         return matrix_bounds(linear, shift, is_whole=self.is_whole)
 
     @property
@@ -276,13 +277,14 @@ def _bounds(affines: Sequence[Affine], image_shape: Sequence[int]) -> MatrixBoun
     return reduce(MatrixBounds.then, known) if len(known) == len(each) else None
 
 
-def _both_shifts(shift: Any) -> tuple[Bounds, Bounds]:
+def _both_shifts(field: Range | Sequence[Range]) -> tuple[Bounds, Bounds]:
+    shift = cast("tuple[Bounds, Bounds] | np.ndarray | jax.Array", field)  # as `shift_ranges` left it
     if isinstance(shift, tuple):
         return shift
     return (shift, shift) if shift.ndim == 0 else (shift[0], shift[1])
 
 
-def _farthest_from_0(bounds: tuple[float, float]) -> float:
+def _farthest_from_0(bounds: Bounds) -> float:
     return max(abs(bounds[0]), abs(bounds[1]))
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from .._keys import Key, uniforms
 from ._cast import AsFloat
-from ._ranges import Range, between, centred_range, is_point, symmetric_range
+from ._ranges import Range, between, centred_range, checked, is_point, symmetric_range
 from ._transform import Transform, in_arithmetic
 
 if TYPE_CHECKING:
@@ -50,13 +50,13 @@ class ChannelShift(Transform):
         super().__post_init__()
 
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
-        return between(self.range, uniforms(key, _NUM_SLOTS)[0])
+        return between(checked(self.range), uniforms(key, _NUM_SLOTS)[0])
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
         return in_arithmetic(image, jnp.add, params)
 
     def without_randomness(self) -> Transform:
-        return self if is_point(self.range) else AsFloat()
+        return self if is_point(checked(self.range)) else AsFloat()
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +93,10 @@ class Brightness(Transform):
         super().__post_init__()
 
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
-        return between(self.range, uniforms(key, _NUM_SLOTS)[0], centre=1.0)
+        return between(checked(self.range), uniforms(key, _NUM_SLOTS)[0], centre=1.0)
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
         return in_arithmetic(image, jnp.multiply, params)
 
     def without_randomness(self) -> Transform:
-        return self if is_point(self.range) else AsFloat()
+        return self if is_point(checked(self.range)) else AsFloat()

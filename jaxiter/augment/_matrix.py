@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._rounded import rounded, sine_cosine, tangent
+from ._types import Values
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -78,7 +79,7 @@ def flip_matrix(horizontal: ArrayLike, vertical: ArrayLike) -> Float[Array, "3 3
     )
 
 
-def about_centre(matrix: Float[Array, "3 3"], height: int, width: int) -> Float[Array, "3 3"]:
+def about_centre(matrix: Float[Values, "3 3"], height: int, width: int) -> Float[Array, "3 3"]:
     """The same map with the image centre in the place of (0, 0).
 
     Pixel centres sit at integers, so the centre of `height` rows is `(height - 1) / 2`.
@@ -87,7 +88,7 @@ def about_centre(matrix: Float[Array, "3 3"], height: int, width: int) -> Float[
     return compose(shift_matrix(-rows, -cols), matrix, shift_matrix(rows, cols))
 
 
-def compose(*matrices: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
+def compose(*matrices: Float[Values, "3 3"]) -> Float[Array, "3 3"]:
     """One map for several picture changes, the first named first; none is the identity.
 
     Example:

@@ -7,20 +7,28 @@ checked too, those of a tracer are not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .._checks import check_finite, is_array, is_flag
 from ._rounded import rounded
 from ._transform import frozen_value
 
-Range: TypeAlias = Any  # a number r, a pair (low, high), or an array of shape () or (2,); a field holds it checked
+# A number r, a pair (low, high), or an array of shape () or (2,). A field of this type holds it checked, see `checked`.
+Range: TypeAlias = ArrayLike | Sequence[ArrayLike]
 Bounds: TypeAlias = tuple[float, float] | np.ndarray | jax.Array  # checked
+_Frozen: TypeAlias = float | tuple[float, ...] | np.ndarray | jax.Array  # not checked yet
 
 _PAIR = " A number r means [1 - r, 1 + r]; for other factors pass a pair (low, high)."
+
+
+def checked(field: Range) -> Bounds:
+    """A field of a transform, whose type is what users may give, as what it holds."""
+    return cast("Bounds", field)
 
 
 def symmetric_range(name: str, given: Range, below: float | None = None) -> Bounds:
@@ -70,11 +78,11 @@ def shift_ranges(name: str, given: Range | Sequence[Range]) -> tuple[Bounds, Bou
                     f"range {value!r} for both is {name}=({value!r}, {value!r})."
                 )
         return symmetric_range(f"{name}[0]", value[0]), symmetric_range(f"{name}[1]", value[1])
-    checked = symmetric_range(name, value)
-    return (checked, checked) if isinstance(checked, tuple) else checked
+    both = symmetric_range(name, value)
+    return (both, both) if isinstance(both, tuple) else both
 
 
-def check_fraction(name: str, value: Any) -> None:
+def check_fraction(name: str, value: tuple[Bounds, Bounds] | np.ndarray | jax.Array) -> None:
     """Refuses checked shifts of more than the whole size: most likely pixels, where fractions are expected."""
     for part in value if isinstance(value, tuple) else (value,):
         low, high = _extremes(part)
@@ -85,7 +93,7 @@ def check_fraction(name: str, value: Any) -> None:
             )
 
 
-def probability(name: str, given: Any) -> float | np.ndarray | jax.Array:
+def probability(name: str, given: ArrayLike) -> float | np.ndarray | jax.Array:
     """Returns True as one half, False as 0, a number or scalar array unchanged."""
     if is_flag(given):
         return 0.5 if given else 0.0
@@ -99,9 +107,9 @@ def probability(name: str, given: Any) -> float | np.ndarray | jax.Array:
     return value if is_array(value) else float(value)
 
 
-def is_point(bounds: Any) -> bool:
+def is_point(bounds: Bounds) -> bool:
     """Whether a range is static and holds one number only."""
-    return not is_array(bounds) and bounds[0] == bounds[1]
+    return isinstance(bounds, tuple) and bounds[0] == bounds[1]
 
 
 def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: float = 0.0) -> jax.Array:
@@ -124,7 +132,7 @@ def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: flo
     return np.float32(low) + rounded(np.float32(high - low) * drawn)
 
 
-def _number_or_pair(name: str, given: Any) -> Any:
+def _number_or_pair(name: str, given: Range) -> _Frozen:
     value = _stacked(0.0 if given is False else given)
     check_finite(name, value)
     if is_array(value) and value.shape not in ((), (2,)):
@@ -136,18 +144,18 @@ def _number_or_pair(name: str, given: Any) -> Any:
     return value
 
 
-def _stacked(value: Any) -> Any:
+def _stacked(value: Range | Sequence[Range]) -> Any:
     """Returns a sequence that holds an array as one array, anything else frozen."""
     if isinstance(value, (list, tuple)) and any(is_array(item) for item in value):
         return jnp.stack([jnp.asarray(item, np.float32) for item in value])
     return frozen_value(value)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return value.ndim == 0 if is_array(value) else not isinstance(value, tuple)
 
 
-def _extremes(value: Any) -> tuple[float, float]:
+def _extremes(value: ArrayLike | Sequence[float]) -> tuple[float, float]:
     """The least and the greatest number; NaN for a tracer, which passes every check."""
     if isinstance(value, jax.core.Tracer):
         return float("nan"), float("nan")

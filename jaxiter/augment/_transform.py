@@ -115,7 +115,7 @@ class Transform:
 
     def _flatten(self) -> tuple[tuple[object, ...], _Structure]:
         structure = self._structure
-        return tuple(vars(self)[name] for name in structure.leaf_names), structure
+        return tuple(map(vars(self).__getitem__, structure.leaf_names)), structure
 
     def _flatten_with_keys(self) -> tuple[tuple[tuple[jax.tree_util.GetAttrKey, object], ...], _Structure]:
         leaves, structure = self._flatten()

@@ -8,4 +8,4 @@ import jax
 import numpy as np
 
 Values: TypeAlias = jax.Array | np.ndarray  # of the namespace `xp` that stands beside it: jax.numpy, or numpy
-Size: TypeAlias = int | jax.Array  # pixels along one axis; an array where it is traced
+Side: TypeAlias = int | jax.Array  # pixels along one axis; an array where it is traced

@@ -20,6 +20,7 @@ from ..loader import Loader
 from ..loader.internal import PyTree, check_loader, check_streaming, spec_of
 from ._prefetch import Pending, Position, Prefetcher, StreamArguments, finish_in_order
 from ._process_check import disagreement_in, stream_fields
+from ._thread_settings import ThreadSettings
 
 _END_OF_EPOCHS = 2**32
 
@@ -38,7 +39,8 @@ def stream(
 ) -> Stream:
     """Batches one after the other, epoch after epoch, with the next ones under way.
 
-    What it yields is exactly `loader.batch(key, epoch, step)` at each position, so a run resumes from `position`.
+    What it yields is exactly `loader.batch(key, epoch, step)` at each position, so a run resumes from `position`. JAX's
+    settings that a `with` block changes hold in its threads too.
 
     Args:
         loader: What to show.
@@ -204,9 +206,10 @@ class Stream(Iterator[PyTree]):
             self._end_threads()
             raise StopIteration
         self._check_open()
-        if self._pending and self._pending[0].position != self._position:  # an interrupt came between two lines below
+        settings = ThreadSettings.current()
+        if self._pending and not self._fits(self._pending[0], settings):
             self._cancel_pending()
-        self._start_ahead()
+        self._start_ahead(settings)
         try:
             batch = self._pending[0].result()
             finish_in_order(self._pending)
@@ -228,10 +231,18 @@ class Stream(Iterator[PyTree]):
             self._end_threads()
         return batch
 
-    def _start_ahead(self) -> None:
+    def _fits(self, pending: Pending, settings: ThreadSettings) -> bool:
+        """Whether it is the next batch, as `settings` make it.
+
+        It is not where an interrupt came between two lines of `_next`, or a `with` block of JAX's settings began or
+        ended since the batch was started.
+        """
+        return pending.position == self._position and pending.settings.are_those_of(settings)
+
+    def _start_ahead(self, settings: ThreadSettings) -> None:
         position = self._after(self._pending[-1].position) if self._pending else self._position
         while len(self._pending) <= self._arguments.prefetch and not self._has_ended(position):
-            self._pending.append(self._prefetcher.start(position, self._donated(position)))
+            self._pending.append(self._prefetcher.start(position, self._donated(position), settings))
             position = self._after(position)
 
     def _donated(self, position: Position) -> PyTree:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from .._keys import AUGMENT, Key, fold_in, role_key, tag, uniforms
+from .._keys import Key, example_keys, fold_in, tag, uniforms
 from ..augment.internal import rounded
 from ._settings import CHOICE, DRAWN_FROM, UNIFORM, GeneratorLike, Ranges, Seen, Shift, ShiftKinds, Watch, ranges_of
 
@@ -144,22 +144,24 @@ def draw_each(
 
 
 @jax.jit
-def uniform_blocks(key: Key, epoch: jax.Array, call: jax.Array, rows: jax.Array) -> Float[Array, "batch slots"]:
+def uniform_blocks(
+    key: Key, epoch: jax.Array, call: jax.Array, rows: jax.Array, showings: jax.Array
+) -> Float[Array, "batch slots"]:
     """The blocks of many rows. Call 0 draws what the compiled batch draws; 1, 2 ... are further draws for a row."""
-    parent = role_key(key, epoch, AUGMENT)
 
-    def block(row: jax.Array) -> Float[Array, " slots"]:
-        return uniforms(fold_in(fold_in(parent, row), np.uint32(_TAG) + call), NUM_SLOTS)
+    def block(own: Key) -> Float[Array, " slots"]:
+        return uniforms(fold_in(own, np.uint32(_TAG) + call), NUM_SLOTS)
 
-    return jax.vmap(block)(rows)
+    return jax.vmap(block)(example_keys(key, epoch, rows, showings))
 
 
 class RowKeys(NamedTuple):
-    """What the draws of a batch follow from: its key and epoch, and each image's row in the whole array."""
+    """What the draws of a batch follow from: its key and epoch, and for each image its row and its showing."""
 
     key: Key
     epoch: int
-    rows: np.ndarray
+    rows: np.ndarray  # in the whole array, not in a subset
+    showings: np.ndarray  # how often the row was taken before in this epoch
 
 
 class BatchContext:
@@ -170,6 +172,7 @@ class BatchContext:
         epoch: Its epoch when the rows of the batch were chosen; another thread may have started the next one since.
         state: Keras' own stream, which a seed given to get_random_transform restarts, as in Keras.
         words: Without a state, a function that returns the integers to start a stream from.
+        taken: The rows of the batch, and their showings.
     """
 
     def __init__(
@@ -178,8 +181,9 @@ class BatchContext:
         epoch: int = 0,
         state: np.random.RandomState | None = None,
         words: Callable[[], np.ndarray] | None = None,
+        taken: tuple[ArrayLike, np.ndarray] | None = None,
     ):
-        self.owner, self.epoch = owner, epoch
+        self.owner, self.epoch, self._taken = owner, epoch, taken
         self.replays = state is not None
         self.outer = _context.get()
         self._state, self._words = state, words
@@ -190,6 +194,11 @@ class BatchContext:
             assert self._words is not None
             self._state = np.random.RandomState(self._words())
         return self._state
+
+    def showings_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Those of the rows that this batch was begun with, once; None for others, and for a second look at them."""
+        taken, self._taken = self._taken, None
+        return taken[1] if taken is not None and np.array_equal(rows, taken[0]) else None
 
     def transform(self, generator: GeneratorLike, img_shape: tuple[int, ...]) -> RandomTransform:
         return draw_transform(StreamNumbers(self.state), *ranges_of(generator, img_shape))
@@ -238,8 +247,8 @@ class _RowBlocks:
 
     def __init__(self, keys: RowKeys, length: int):
         self.keys = keys
-        self._rows = np.zeros(max(length, len(keys.rows)), np.uint32)
-        self._rows[: len(keys.rows)] = keys.rows
+        self._padded = np.zeros((2, max(length, len(keys.rows))), np.uint32)
+        self._padded[:, : len(keys.rows)] = keys.rows, keys.showings
         self._blocks: dict[int, np.ndarray] = {}
         self._watch = Watch(*DRAWN_FROM)
         self._kept: tuple[Seen, tuple[int, ...], tuple[ShiftKinds, Ranges]] | None = None
@@ -247,7 +256,7 @@ class _RowBlocks:
     def block(self, call: int, position: int) -> np.ndarray:
         if call not in self._blocks:
             epoch = np.uint32(self.keys.epoch)
-            blocks: Any = uniform_blocks(self.keys.key, epoch, np.uint32(call), self._rows)
+            blocks: Any = uniform_blocks(self.keys.key, epoch, np.uint32(call), *self._padded)
             self._blocks[call] = np.asarray(blocks)
         return self._blocks[call][position]
 
@@ -264,7 +273,8 @@ class _RowContext(BatchContext):
 
     def __init__(self, owner: object, blocks: _RowBlocks, position: int, first_call: int):
         keys = blocks.keys
-        words = partial(stream_words, keys.key, keys.epoch, 1, keys.rows[position : position + 1])
+        here = slice(position, position + 1)
+        words = partial(stream_words, keys.key, keys.epoch, 1, keys.rows[here], keys.showings[here])
         super().__init__(owner, keys.epoch, words=words)
         self._blocks, self._position, self._call = blocks, position, first_call
 
@@ -292,7 +302,13 @@ def row_contexts(owner: object, keys: RowKeys, length: int, first_call: int = 0)
     return [_RowContext(owner, blocks, position, first_call) for position in range(len(keys.rows))]
 
 
-def stream_words(key: Key, epoch: int, level: int, rows: ArrayLike) -> np.ndarray:
+def stream_words(key: Key, epoch: int, level: int, rows: ArrayLike, showings: np.ndarray) -> np.ndarray:
     """The start of a NumPy stream for what draws otherwise, for a batch (level 0) or one image (1)."""
     words = np.asarray(jax.random.key_data(key)).ravel()
-    return np.concatenate([words, np.array([epoch, _TAG, level], np.uint32), np.asarray(rows).astype(np.uint32)])
+    rows = np.asarray(rows)
+    if rows.dtype.kind not in "biuf":  # what an iterator of one's own calls its examples
+        rows = np.array([tag(repr(row)) for row in rows.tolist()], np.uint32)
+    parts = [rows.astype(np.uint32).ravel()]
+    if showings.any():  # on levels of their own, so that they are not taken for further rows
+        level, parts = level + 2, [*parts, showings]
+    return np.concatenate([words, np.array([epoch, _TAG, level], np.uint32), *parts])

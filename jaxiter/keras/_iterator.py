@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import operator
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,11 +17,12 @@ from ..sampler import permutation
 from ._draw import BatchContext, batch_context, context_of, stream_words
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
-from ._pydataset import check_keras, check_made_here, keras_class
+from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
+from ._showings import Showings
 
 
-class Iterator:
+class Iterator(MaybeDataset):
     """An endless iterator over batches of examples; a subclass says what a batch of given examples is.
 
     Epochs follow each other without an end, the last batch of each is short, and `it[i]` is batch `i` of the present
@@ -36,7 +40,8 @@ class Iterator:
             more workers Keras takes threads; a forked process cannot make a batch, and says so.
 
     Raises:
-        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), and for another rng.
+        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), for another rng, and for a
+            batch_size that is no integer, or below 1 where there are examples.
 
     Example:
         >>> class Squares(Iterator):
@@ -52,7 +57,12 @@ class Iterator:
     workers: int = 1
     use_multiprocessing: bool = False
     max_queue_size: int = 10
-    _process: int = os.getpid()  # that of the import, if __init__ was passed by
+    # For a subclass that sets the attributes above itself and passes __init__ by.
+    _process: int = os.getpid()  # that of the import
+    _stream: KerasStream | None = None
+    _keyed: tuple[object, Key | None] = (object(), None)  # a seed, and its key
+    _epoch: int = -1
+    _is_restored: bool = False  # and goes on from there, without the reset with which iteration begins
 
     def __init__(
         self,
@@ -66,12 +76,12 @@ class Iterator:
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        self.__class__ = keras_class(type(self))
         self._process = os.getpid()
+        _check_batch_size(batch_size, n)
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
             raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
         self._stream = None if rng is None else KerasStream(seed)
-        self._keyed: tuple[Seed, Key] = (seed, seed_key(seed))
+        self._keyed = (seed, seed_key(seed))
         self.n = n
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -83,10 +93,16 @@ class Iterator:
         self.total_batches_seen = 0
         # Reentrant, so that a thread that holds it may still ask for a batch or end an epoch.
         self.lock = threading.RLock()
+        self._showings = Showings()
         self.index_array: np.ndarray | None = None
         self.index_generator = self._flow_index()
-        self._epoch = -1
-        self._is_restored = False  # and goes on from there, without the reset with which iteration begins
+
+    def __init_subclass__(cls, *, makes_context: bool = False, **kwargs: Any) -> None:
+        """What a subclass' own batches draw follows from the seed too, whoever asks for them."""
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("_get_batches_of_transformed_samples")
+        if inspect.isfunction(own) and not makes_context:
+            type.__setattr__(cls, "_get_batches_of_transformed_samples", _within_context(own))
 
     @property
     def rng(self) -> str | None:
@@ -168,17 +184,24 @@ class Iterator:
     def as_keras(self) -> Self:
         """This very iterator, now a `keras.utils.PyDataset` for `fit`, `evaluate` and `predict`.
 
-        One that is made after Keras was imported is one already. Keras goes by index, with an epoch end after each pass
+        All are, as soon as one is made after Keras was imported. Keras goes by index, with an epoch end after each pass
         and after a first look at the shapes. A batch of images alone it takes as a NumPy array only (output="numpy").
 
         Raises:
-            RuntimeError: If Keras 3 has not been imported.
+            RuntimeError: If Keras 3 has not been imported. TypeError: If some class derives from PyDataset first and
+                from an iterator second.
         """
-        check_keras()
-        self.__class__ = keras_class(type(self))
+        join_keras(Iterator)
+        check_joined(Iterator)
         return self
 
+    @functools.cached_property
+    def _showings(self) -> Showings:
+        return Showings()  # at once in __init__, where there is one
+
     def _set_index_array(self) -> None:
+        if self._epoch >= 0:  # looks before the first epoch draw from that one too
+            self._showings.clear()
         self._epoch += 1
         self.index_array = np.arange(self.n)
         if self.shuffle and self._stream is not None:
@@ -213,22 +236,53 @@ class Iterator:
     @property
     def _key(self) -> Key:
         """The key of `seed`, which may be set anew at any time; that of None stays the same."""
-        if self._keyed[0] is not self.seed:
-            self._keyed = (self.seed, seed_key(self.seed))
-        return self._keyed[1]
+        seed, key = self._keyed
+        if key is None or seed is not self.seed:
+            key = seed_key(self.seed)
+            self._keyed = (self.seed, key)
+        return key
 
     def _reseed(self) -> None:
         if self._stream is not None:
             self._stream.reseed(self.seed, self.total_batches_seen)
 
     def _context(self, index_array: np.ndarray) -> BatchContext:
-        """What the making of the batch of these examples draws from; it may take its time."""
+        """What the batch of these examples draws from, now that they are taken; it may be made later."""
         if self._stream is not None:
             return BatchContext(self, self._epoch, state=self._stream.for_next_batch(self.seed))
-        epoch = max(0, self._epoch)
+        epoch, showings = max(0, self._epoch), self._showings.take(index_array)
 
         def words() -> np.ndarray:
             check_made_here(self._process, Iterator._process)
-            return stream_words(self._key, epoch, 0, index_array)
+            return stream_words(self._key, epoch, 0, index_array, showings)
 
-        return BatchContext(self, epoch, words=words)
+        return BatchContext(self, epoch, words=words, taken=(index_array, showings))
+
+    def _context_by_hand(self, index_array: Any) -> BatchContext:
+        """The same where the batch was not asked for by `next` or an index: Keras' own stream runs on as it stands."""
+        if self._stream is not None:
+            return BatchContext(self, self._epoch, state=self._stream.latest)
+        return self._context(index_array)
+
+
+def _within_context(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The method that makes a batch, in a context even where no method of Iterator has asked for the batch."""
+
+    @functools.wraps(method)
+    def within_context(self: Iterator, index_array: Any) -> Any:
+        if context_of(self) is not None:
+            return method(self, index_array)
+        with batch_context(self._context_by_hand(index_array)):
+            return method(self, index_array)
+
+    return within_context
+
+
+def _check_batch_size(batch_size: object, n: int) -> None:
+    """Raises for what Keras fails on later, or makes batches without images of."""
+    try:
+        size = operator.index(batch_size)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"batch_size is {batch_size!r}; expected an integer of at least 1.") from None
+    if size < 0 or (size == 0 and n):
+        raise ValueError(f"batch_size is {batch_size!r}; expected an integer of at least 1.")

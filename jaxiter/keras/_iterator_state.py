@@ -8,12 +8,15 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from .._keys import STREAM_VERSION, Key
+from .._keys import Key
 from .._state import check_state
 from ._draw import context_of
 from ._numpy_stream import KerasStream
+from ._showings import Showings
 
 _COUNTERS = ("epoch", "batch_index", "total_batches_seen")
+# Raised whenever the same seed would give another order or another picture.
+_STREAM_VERSION = 2
 
 
 class Resumable(Protocol):
@@ -27,7 +30,7 @@ class Resumable(Protocol):
     total_batches_seen: int
     index_array: np.ndarray | None
     _epoch: int
-    _keyed: tuple[Any, Key]
+    _keyed: tuple[object, Key | None]
     _stream: KerasStream | None
 
     @property
@@ -35,6 +38,9 @@ class Resumable(Protocol):
 
     @property
     def _key(self) -> Key: ...
+
+    @property
+    def _showings(self) -> Showings: ...
 
     def __len__(self) -> int: ...
 
@@ -50,7 +56,7 @@ def identity(iterator: Resumable) -> dict[str, Any]:
         "shuffle": bool(iterator.shuffle),
         "rng": iterator.rng,
         "seed": _seed_in_json(iterator),
-        "stream_version": STREAM_VERSION,
+        "stream_version": _STREAM_VERSION,
     }
 
 
@@ -59,7 +65,7 @@ def state_of(iterator: Resumable) -> dict[str, Any]:
     counters = (iterator._epoch, iterator.batch_index, iterator.total_batches_seen)
     state = {**identity(iterator), **dict(zip(_COUNTERS, map(int, counters), strict=True))}
     if iterator._stream is None:
-        return {**state, "key": _words(iterator)}
+        return {**state, "key": _words(iterator), "showings": iterator._showings.in_json(iterator.index_array)}
     # What Keras draws next depends on everything that it drew before.
     context = context_of(iterator)
     latest = iterator._stream.latest if context is None else context.state
@@ -71,7 +77,7 @@ def state_of(iterator: Resumable) -> dict[str, Any]:
 
 def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
     """`state`, if it is one of this iterator."""
-    needed = (*_COUNTERS, *(("key",) if iterator._stream is None else ("order", "random")))
+    needed = (*_COUNTERS, *(("key", "showings") if iterator._stream is None else ("order", "random")))
     check_state(state, identity(iterator), needed, remedy="Make this one as that one was.")
     for name in _COUNTERS:
         value = state[name]
@@ -82,7 +88,19 @@ def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
     order = state.get("order")
     if order is not None and len(order) != iterator.n:
         raise ValueError(f"state holds an order of {len(order)} examples; expected {iterator.n}.")
+    if "showings" in needed:
+        _check_showings(state["showings"])
     return state
+
+
+def _check_showings(saved: Any) -> None:
+    try:
+        counts = np.array([saved["in_order"], *np.ravel(saved["others"])])
+        is_right = counts.dtype.kind in "iu" and counts.min() >= 0 and len(counts) % 2 == 1
+    except (TypeError, KeyError, ValueError):
+        is_right = False
+    if not is_right:
+        raise ValueError(f"state holds showings {saved!r}; expected what get_state() gave.")
 
 
 def restore(iterator: Resumable, state: dict[str, Any]) -> None:
@@ -95,6 +113,7 @@ def restore(iterator: Resumable, state: dict[str, Any]) -> None:
         iterator._epoch, iterator.index_array = state["epoch"] - 1, None
         if state["epoch"] >= 0:
             iterator._set_index_array()
+        iterator._showings.restore(state["showings"], iterator.index_array)
     else:
         try:
             name, words, *rest = state["random"]

@@ -13,8 +13,8 @@ from jax.sharding import Sharding
 from jax.tree_util import PyTreeDef
 from jax.typing import ArrayLike
 
-from .._fusion_barrier import fusion_barrier
-from .._keys import AUGMENT, STEP, Counter, Key, fold_in, role_key
+from .._fusion_barrier import computed_once, fusion_barrier
+from .._keys import STEP, Counter, Key, example_keys, fold_in, role_key
 from ..augment import Chain
 from ..sampler.internal import shuffle_positions
 from ._data import PyTree, take_rows
@@ -98,7 +98,7 @@ def resident_batch(
 
         def augmented() -> list[jax.Array]:
             epoch, step = epoch_step
-            index = _rows_at(key, rows, epoch, step, np.uint32(size), program.index)
+            index = computed_once(_rows_at(key, rows, epoch, step, np.uint32(size), program.index))
             gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, leaves, strict=True)]
             return augment_rows(chains, key, epoch, index, gathered)
 
@@ -198,13 +198,17 @@ def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Arr
 
 
 def augment_rows(
-    chains: Chains, key: Key, epoch: Counter, index: jax.Array, leaves: Sequence[jax.Array]
+    chains: Chains,
+    key: Key,
+    epoch: Counter,
+    index: jax.Array,
+    leaves: Sequence[jax.Array],
+    showings: jax.Array | None = None,
 ) -> list[jax.Array]:
-    """Each leaf's rows after its chain; what an example draws follows from its row of the data alone."""
+    """Each leaf's rows after its chain; what an example draws follows from its row of the data, and its showing."""
     if all(chain is None for chain in chains):
         return list(leaves)
-    parent = role_key(key, epoch, AUGMENT)
-    keys = jax.vmap(partial(fold_in, parent))(index.astype(np.uint32))
+    keys = example_keys(key, epoch, index.astype(np.uint32), showings)
 
     def augmented(chain: Chain | None, images: jax.Array) -> jax.Array:
         return images if chain is None else jax.vmap(chain.sample_and_apply)(keys, images)

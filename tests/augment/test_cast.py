@@ -7,6 +7,8 @@ import pytest
 
 from jaxiter import Cast, Loader, Map
 
+OPTIMIZED = True  # roundings are compared; see ../conftest.py
+
 
 def cast(dtype, values, of="float32"):
     result = Cast(dtype).apply((), jnp.asarray(values, jnp.dtype(of)))

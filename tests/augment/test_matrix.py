@@ -17,6 +17,8 @@ from jaxiter import (
 )
 from jaxiter.augment._rounded import rounded, sine_cosine, tangent
 
+OPTIMIZED = True  # roundings are compared; see ../conftest.py
+
 PICTURE = np.arange(12).reshape(3, 4)
 SQUARE = np.arange(16).reshape(4, 4)
 
@@ -127,11 +129,32 @@ def test_a_rotation_of_0_has_a_gradient():
     np.testing.assert_allclose(slope, [[0, 1, 0], [-1, 0, 0], [0, 0, 0]], atol=1e-6)
 
 
+def rounded_at_every_step(theta):
+    """The sine and the cosine by NumPy, which rounds every product and every sum: the constants are those of Cephes."""
+    quarters = np.round(theta * np.float32(2 / np.pi))
+    rest = theta
+    for part in (1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8):
+        rest = rest - quarters * np.float32(part)
+    square = rest * rest
+    sine, cosine = np.float32(-1.9515295891e-4), np.float32(2.443315711809948e-5)
+    for constant in (8.3321608736e-3, -1.6666654611e-1):
+        sine = sine * square + np.float32(constant)
+    for constant in (-1.388731625493765e-3, 4.166664568298827e-2):
+        cosine = cosine * square + np.float32(constant)
+    sine = rest + square * rest * sine
+    cosine = (np.float32(1) - square * np.float32(0.5)) + square * square * cosine
+    quarter = quarters.astype(np.int32) % 4
+    turned = [(sine, cosine), (cosine, -sine), (-sine, -cosine), (-cosine, sine)]
+    return tuple(np.choose(quarter, [pair[place] for pair in turned]) for place in range(2))
+
+
 def test_sines_are_exact_to_their_last_digits_and_the_same_alone_and_in_a_batch():
     angles = np.concatenate([np.linspace(-7, 7, 2001), np.linspace(-3000, 3000, 501)]).astype(np.float32)
     sine, cosine = jax.jit(sine_cosine)(angles)
     np.testing.assert_allclose(sine, np.sin(np.float64(angles)), rtol=0, atol=1.5e-7)
     np.testing.assert_allclose(cosine, np.cos(np.float64(angles)), rtol=0, atol=1.5e-7)
+    for found, expected in zip((sine, cosine), rounded_at_every_step(angles), strict=True):
+        np.testing.assert_array_equal(found, expected)
     alone = jax.jit(sine_cosine)
     for place in range(0, len(angles), 97):
         assert alone(angles[place]) == (sine[place], cosine[place])

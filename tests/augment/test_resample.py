@@ -16,6 +16,8 @@ from jaxiter.augment._warp._interpolate import blending
 from ..data import each_once
 from .test_warp import FILL_MODES, near_a_jump, ordinary, random_image
 
+OPTIMIZED = True  # roundings are compared; see ../conftest.py
+
 
 def test_flat_bytes_stay_exactly_flat_for_every_byte_and_weight():
     byte = np.arange(256, dtype=np.float32)[:, None]
@@ -34,15 +36,21 @@ def test_flat_bytes_stay_exactly_flat_for_every_byte_and_weight():
 
 @pytest.mark.parametrize("bounded", [False, True])
 def test_a_flat_picture_of_bytes_stays_exactly_flat(bounded):
-    """Also where the weights are drawn from the coordinates of a map."""
+    """Also where the weights are drawn from the coordinates of a map; along one axis they have 16 bits."""
     matrices = jnp.stack([ordinary(24, 20), compose(rotation_matrix(0.4), shift_matrix(3.3, -2.2))])
     bounds = matrix_bounds(np.full((2, 2), 2.0), np.full(2, 40.0)) if bounded else None
     warped = partial(resample, fill_mode="nearest", cval=0.0, order=1, bounds=bounds)
     values = np.arange(1, 256, 7, dtype=np.uint8)
     images = np.broadcast_to(values[:, None, None, None], (len(values), 24, 20, 3))
+    step, slope = np.zeros((1, 24, 20, 3), np.uint8), shift_matrix(0, 1 / 3)
+    step[:, :, 10:] = 1
     for matrix in matrices:
         found = jax.jit(jax.vmap(lambda image, matrix=matrix: warped(image, matrix)))(images)
         np.testing.assert_array_equal(found, images)
+    (edge,) = jax.jit(jax.vmap(lambda image: warped(image, slope)))(step)
+    weights = np.asarray(edge) * 2**16
+    assert 0 < weights[0, 10, 0] < 2**16
+    np.testing.assert_array_equal(weights, np.round(weights))
 
 
 @pytest.mark.parametrize(*each_once(order=range(6), fill_mode=FILL_MODES))

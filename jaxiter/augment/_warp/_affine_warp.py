@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._checks import check_finite, check_fits, check_int, is_integer
+from ..._fusion_barrier import computed_once
 from .._cast import round_to
 from .._transform import arithmetic_dtype
-from .._types import Size, Values
+from .._types import Side, Values
 from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
 from ._interpolate import blending, interpolate, weight_bits
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
 
 ORDERS = (0, 1, 2, 3, 4, 5)
 _MAX_SIDE = 2**16
+_MOST_VALUES = 2**30  # rows are lengthened to at most twice their length, and an int32 counts their values
 _SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthened first
 
 
 def affine_warp(
-    image: Num[Array, "height width channels"],
-    matrix: Float[Array, "3 3"],
+    image: Num[Values, "height width channels"],
+    matrix: Float[Values, "3 3"],
     *,
     size: tuple[int, int] | None = None,
     fill_mode: str = "nearest",
@@ -157,7 +159,7 @@ def resample(
     order: int,
     bounds: MatrixBounds | FixedPoint | None = None,
     size: tuple[int, int] | None = None,
-    source_size: tuple[Size, Size] | None = None,
+    source_size: tuple[Side, Side] | None = None,
 ) -> Num[Array, "height width channels"]:
     """`affine_warp` without checks and without its last cast: order 0 keeps the dtype, others return float32 or 64.
 
@@ -172,9 +174,9 @@ def resample(
     _check_sides("image", own_size)
     size = own_size if size is None else size
     point = bounds.fixed_point(own_size, size) if isinstance(bounds, MatrixBounds) else bounds
-    is_whole = bounds is not None and bounds.is_whole and source_size is None and image.size < 2**30
-    order = 0 if is_whole else order
-    matrix = jnp.asarray(matrix, np.float32)
+    is_whole = bounds is not None and bounds.is_whole and source_size is None and image.size < _MOST_VALUES
+    order = 0 if is_whole else order  # nothing lies between two pixels
+    matrix = computed_once(jnp.asarray(matrix, np.float32))  # or a GPU makes it anew for every pixel
     if source_size is None and is_bounded(image, order) and (point is not None or is_whole):
         is_short = is_whole and image.shape[1] * image.shape[2] < _SHORT
         if size == own_size and point is not None and shifts_rows(point, fill_mode) and not is_short:
@@ -191,7 +193,7 @@ def general_warp(
     cval: ArrayLike,
     order: int,
     size: tuple[int, int],
-    source_size: tuple[Size, Size] | None = None,
+    source_size: tuple[Side, Side] | None = None,
 ) -> Values:
     """For every order, border and matrix, in NumPy or JAX: `xp` is the namespace of both arrays."""
     bits, sides = weight_bits(image.dtype, order), source_size or _size_of(image)
@@ -256,4 +258,4 @@ def _filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval
 
 def is_bounded(image: Values, order: int) -> bool:
     """Whether bounds on the matrix make a faster program for such an image."""
-    return order <= 1 and image.size < 2**30
+    return order <= 1 and image.size < _MOST_VALUES

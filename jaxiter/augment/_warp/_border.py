@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import jax
 import numpy as np
 
-from .._types import Size, Values
+from .._types import Side, Values
 from ._coordinates import Coordinate
 
 # SciPy pads "nearest" by so many pixels on either side before it finds spline coefficients.
@@ -28,10 +28,10 @@ class Rule(NamedTuple):
     copies: int  # in a period: 2 where every other one is mirrored; 0 where the last pixel is repeated for ever
     shared: int = 0  # pixels that a copy shares with the next one
 
-    def period(self, size: Size) -> Size:
+    def period(self, size: Side) -> Side:
         return self.copies * (size - self.shared)
 
-    def mirror_sum(self, size: Size) -> Size:
+    def mirror_sum(self, size: Side) -> Side:
         """The sum of two indices that mirror each other, for two copies."""
         return 2 * size - (1 + self.shared)
 
@@ -71,7 +71,7 @@ def spline_padding(fill_mode: str) -> int:
     return _SPLINE_PADDING if fill_mode == "nearest" else 0
 
 
-def fold_index(xp: ModuleType, index: Values, size: Size, rule: Rule) -> Values:
+def fold_index(xp: ModuleType, index: Values, size: Side, rule: Rule) -> Values:
     """The index inside the image whose pixel stands at `index`. Of `OVERLAPPING`: after `wrapped_once`."""
     if rule in (CLAMPED, OVERLAPPING):
         return xp.minimum(xp.maximum(index, np.int32(0)), _int32(size - 1))
@@ -80,7 +80,7 @@ def fold_index(xp: ModuleType, index: Values, size: Size, rule: Rule) -> Values:
     return folded if rule.copies == 1 else xp.minimum(folded, _int32(rule.mirror_sum(size)) - folded)
 
 
-def coefficient_places(xp: ModuleType, coordinate: Coordinate, size: Size, fill_mode: str) -> tuple[Values, Values]:
+def coefficient_places(xp: ModuleType, coordinate: Coordinate, size: Side, fill_mode: str) -> tuple[Values, Values]:
     """A coordinate as (whole, fraction) within a pixel of the lengthened image, where the spline is the same."""
     whole, fraction, rule = coordinate.whole, coordinate.fraction, BORDERS[fill_mode].pixels
     if rule == OVERLAPPING:
@@ -98,7 +98,7 @@ def coefficient_places(xp: ModuleType, coordinate: Coordinate, size: Size, fill_
     return xp.clip(whole, first, end), xp.where((whole < first) | (whole >= end), np.float32(0), fraction)
 
 
-def wrapped_once(xp: ModuleType, whole: Values, is_whole: Values, inside: Values, size: Size) -> Values:
+def wrapped_once(xp: ModuleType, whole: Values, is_whole: Values, inside: Values, size: Side) -> Values:
     """The whole part of a coordinate after "wrap": the first and the last pixel share a place.
 
     Args:
@@ -144,7 +144,7 @@ def fold_coordinate(xp: ModuleType, coordinate: Values, size: int, rule: Rule, b
     return coordinate
 
 
-def modulo(xp: ModuleType, x: Values, period: Size) -> Values:
+def modulo(xp: ModuleType, x: Values, period: Side) -> Values:
     """x modulo the period, in [0, period) also for x below 0."""
     remainder = _remainder(xp, x, _int32(period))
     return xp.where(remainder < 0, remainder + _int32(period), remainder)
@@ -155,10 +155,10 @@ def _remainder(xp: ModuleType, x: Values, period: np.int32 | jax.Array) -> Value
     return np.fmod(x, period) if xp is np else jax.lax.rem(x, xp.broadcast_to(period, x.shape))
 
 
-def _at_least_one(xp: ModuleType, period: Size) -> Size:
+def _at_least_one(xp: ModuleType, period: Side) -> Side:
     """Of an image of one pixel, whose copies would share all that they have."""
     return max(period, 1) if isinstance(period, int) else xp.maximum(period, np.int32(1))
 
 
-def _int32(size: Size) -> np.int32 | jax.Array:
+def _int32(size: Side) -> np.int32 | jax.Array:
     return np.int32(size) if isinstance(size, int) else size

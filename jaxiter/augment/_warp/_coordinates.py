@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Size, Values
+from .._types import Side, Values
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,7 +55,7 @@ class MatrixBounds(NamedTuple):
     def then(self, other: MatrixBounds) -> MatrixBounds:
         """Of the picture change that `self` bounds, followed by that of `other`."""
         linear = np.asarray(self.linear)
-        known = np.isfinite(other.offset).all()
+        known = np.isfinite(other.offset).all()  # else 0 * infinity would be NaN
         beyond = linear @ np.asarray(other.offset) if known else np.full(2, np.inf)
         return matrix_bounds(linear @ other.linear, beyond + self.offset, is_whole=self.is_whole and other.is_whole)
 
@@ -67,9 +67,12 @@ class MatrixBounds(NamedTuple):
         """
         size = size or source_size
         sides, linear, offset = np.array(source_size), np.asarray(self.linear), np.asarray(self.offset)
+        # 0.01 pixels more, as a share of a bound of 0 is nothing.
         farthest = ((sides - 1) / 2 + linear @ ((np.array(size) - 1) / 2) + offset) * _MARGIN + 0.01
         # An entry of the matrix carries as many bits more as the count of rows or columns has.
         entries = linear * 2.0 ** np.array([int(side - 1).bit_length() for side in size])
+        # Twice the sides: the period of a mirrored border has to fit too. One more is for the half pixel that is added
+        # before a coordinate is folded or rounded.
         largest = max(farthest.max(), entries.max() * _MARGIN, 2.0 * sides.max(), 2.0 * max(size)) + 1
         bits = min(24, 31 - int(np.ceil(np.log2(largest)))) if np.isfinite(largest) else 0  # float32 holds 24
         if bits < _LEAST_BITS:
@@ -77,7 +80,9 @@ class MatrixBounds(NamedTuple):
         aligned = bool(linear[0, 1] == 0 and linear[1, 0] == 0)
         shifts = bool((linear == np.eye(2)).all()) and tuple(size) == tuple(source_size)
         padding = _padding(offset[1], source_size[1]) if shifts else None
-        return FixedPoint(bits, aligned, bool((farthest < 2 * (sides - 1)).all()), padding, self.is_whole)
+        # Coordinates lie about the centre, so as far before the first pixel as beyond the last.
+        folds_once = bool((farthest < 2 * (sides - 1)).all())
+        return FixedPoint(bits, aligned, folds_once, padding, self.is_whole)
 
 
 def matrix_bounds(linear: npt.ArrayLike, offset: npt.ArrayLike, *, is_whole: bool = False) -> MatrixBounds:
@@ -88,7 +93,8 @@ def matrix_bounds(linear: npt.ArrayLike, offset: npt.ArrayLike, *, is_whole: boo
 
 def _padding(offset: float, width: int) -> int | None:
     """Columns enough for a shift by `offset`: powers of two, so that not every range has a program of its own."""
-    needed, most = int(np.ceil(offset * _MARGIN + 0.01)) + 1, int(width * _WIDEST)
+    needed = int(np.ceil(offset * _MARGIN + 0.01)) + 1  # for the tap beyond
+    most = int(width * _WIDEST)
     return min(1 << (needed - 1).bit_length(), most) if needed <= most else None
 
 
@@ -102,7 +108,7 @@ class Coordinate(NamedTuple):
 
 
 def source_coordinates(
-    xp: ModuleType, matrix: Values, size: tuple[int, int], source_size: tuple[Size, Size], weight_bits: int | None
+    xp: ModuleType, matrix: Values, size: tuple[int, int], source_size: tuple[Side, Side], weight_bits: int | None
 ) -> tuple[Coordinate, Coordinate]:
     """The rows and the columns from which pixels come along any `matrix`, 3x3 float32.
 
@@ -121,6 +127,7 @@ def source_coordinates(
     limit = np.ldexp(np.float32(1), 27 - counts)
     matrix = xp.clip(matrix[:2], -limit[None], limit[None])
     exponents = _exponent(xp, xp.max(xp.abs(matrix), axis=0)) + np.int32(1) + counts
+    # A coordinate is a sum of three terms below 2**28, and fits.
     bits = xp.clip(np.int32(28) - xp.max(exponents), np.int32(0), np.int32(24))
 
     def along(row: Values) -> Values:
@@ -173,6 +180,7 @@ def bounded_coordinates(
     """
     height, width = size
     bits = point.bits
+    # Rounding an entry of the matrix is off by half a unit, and by as many times more as there are rows or columns.
     fine = (height + width) * 2.0 ** -(bits + 1) <= _COARSE
 
     def along(factor: Values, count: int) -> Values:
@@ -209,6 +217,7 @@ def split(coordinate: Values, bits: int, weight_bits: int | None = None) -> tupl
     """Floor and fraction of a fixed-point coordinate; the fraction rounded to `weight_bits`, if any."""
     part = coordinate & np.int32((1 << bits) - 1)
     if weight_bits is not None and weight_bits < bits:
+        # It may become 1, which is all of the next tap.
         part = (part + np.int32(1 << (bits - weight_bits - 1))) >> np.int32(bits - weight_bits)
         return coordinate >> np.int32(bits), part.astype(np.float32) * np.float32(2.0**-weight_bits)
     return coordinate >> np.int32(bits), part.astype(np.float32) * np.float32(2.0**-bits)
@@ -251,6 +260,7 @@ def _exponent(xp: ModuleType, x: Values) -> Values:
 def _power_of_two(xp: ModuleType, exponent: Bits) -> np.float32 | Values:
     if isinstance(exponent, (int, np.integer)):
         return np.ldexp(np.float32(1), int(exponent))
+    # Its bits are written down: exp2 need not be exact.
     return _bitcast(xp, (exponent + np.int32(127)) << np.int32(23), np.float32)
 
 

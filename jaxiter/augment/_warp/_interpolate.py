@@ -98,7 +98,7 @@ def slices_at(values: Values, start: Values, length: int) -> Shaped[Array, "... 
     dimensions = jax.lax.GatherDimensionNumbers(
         offset_dims=(start.ndim,), collapsed_slice_dims=(), start_index_map=(0,)
     )
-    mode = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
+    mode = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS  # the border rule brought every index inside
     return jax.lax.gather(values, start[..., None], dimensions, (length,), mode=mode)
 
 

@@ -80,6 +80,7 @@ def _col_taps(matrix: jax.Array, image: jax.Array, order: int, point: FixedPoint
     """Where the first column of the result begins, counted in the lengthened and mirrored image."""
     (_, width, channels), bits, mirrored = image.shape, point.bits, matrix[1, 1] < 0
     offset = fixed(jnp, matrix[1, 2], bits)
+    # In a mirrored row a column is counted from the other end.
     turned = jnp.where(mirrored, np.int32((width - 1) << bits) - offset, offset)
     if order == 0:  # halves are rounded before they are turned round, as in the image itself
         first, weights = nearest(offset, bits), None
@@ -87,6 +88,7 @@ def _col_taps(matrix: jax.Array, image: jax.Array, order: int, point: FixedPoint
     else:
         first, weights = _first(turned, bits, order, image.dtype)
     first = first + np.int32(point.padding or 0)
+    # A row is read as values and not as pixels, so every channel has its `inside`.
     along = jnp.arange(width, dtype=np.int32) << np.int32(bits)
     return Taps((first,), weights, jnp.repeat(is_inside(along + turned, width, bits), channels))
 

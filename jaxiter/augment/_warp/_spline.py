@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._fusion_barrier import fusion_barrier
-from .._types import Size, Values
+from .._types import Side, Values
 from ._border import BORDERS, CLAMPED, fold_index, margin, spline_padding
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ _SMALLEST = {np.dtype(np.float32): 1e-9, np.dtype(np.float64): 1e-12}
 
 @partial(jax.jit, static_argnames=("order", "fill_mode"), inline=True)
 def compiled_coefficients(
-    image: Num[Array, "height width channels"], order: int, fill_mode: str, size: tuple[Size, Size] | None = None
+    image: Num[Array, "height width channels"], order: int, fill_mode: str, size: tuple[Side, Side] | None = None
 ) -> Values:
     return coefficients(jnp, image, order, fill_mode, size)
 
 
 def coefficients(
-    xp: ModuleType, image: Values, order: int, fill_mode: str, size: tuple[Size, Size] | None = None
+    xp: ModuleType, image: Values, order: int, fill_mode: str, size: tuple[Side, Side] | None = None
 ) -> Values:
     """The spline's coefficients, as `scipy.ndimage.spline_filter` finds them for this border.
 
@@ -60,7 +60,7 @@ def coefficients(
 
 
 def _filtered(
-    xp: ModuleType, image: Values, axis: int, size: Size | None, kernel: np.ndarray, order: int, fill_mode: str
+    xp: ModuleType, image: Values, axis: int, size: Side | None, kernel: np.ndarray, order: int, fill_mode: str
 ) -> Values:
     """`image` lengthened along the axis by its own border rule, and filtered as if it had no end."""
     reach, beyond = len(kernel) // 2, margin(fill_mode, order)
@@ -82,7 +82,7 @@ def _lengthened(xp: ModuleType, image: Values, axis: int, count: int, fill_mode:
     return image
 
 
-def _lengthened_within(size: Size, xp: ModuleType, image: Values, axis: int, count: int, fill_mode: str) -> Values:
+def _lengthened_within(size: Side, xp: ModuleType, image: Values, axis: int, count: int, fill_mode: str) -> Values:
     """Of the first `size` rows or columns, a traced number."""
     added = spline_padding(fill_mode)
     place = xp.arange(-count, image.shape[axis] + count, dtype=np.int32) + np.int32(added)
@@ -118,7 +118,7 @@ def _reflect_matrix(size: int, order: int) -> np.ndarray:
     samples = np.trim_zeros(np.array([polynomial[0] for polynomial in _weight_polynomials(order)]))
     poles = sorted((pole.real for pole in np.roots(samples) if abs(pole) < 1), key=abs, reverse=True)
     for pole in poles if size > 1 else ():
-        rows *= (1 - pole) * (1 - 1 / pole)
+        rows *= (1 - pole) * (1 - 1 / pole)  # for the sums of the two recursions, each of which runs one way
         powers = pole ** np.arange(size)[:, None]
         # The last term takes the sum so far for the first pixel, in whose place SciPy keeps it.
         so_far = (powers * (rows + pole**size * rows[::-1]))[:-1].sum(0)
@@ -135,17 +135,17 @@ def _reflect_matrix(size: int, order: int) -> np.ndarray:
 @lru_cache(maxsize=16)
 def _filter(order: int, smallest: float) -> np.ndarray:
     """The weights of the pixels in a coefficient: the inverse of the weights of the coefficients in a pixel."""
-    samples = np.zeros(512)
+    samples = np.zeros(512)  # round a circle so long that the weights have fallen to nothing where their ends meet
     samples[np.arange(order + 1) - order // 2] = [polynomial[0] for polynomial in _weight_polynomials(order)]
     kernel = np.fft.ifft(1 / np.fft.fft(samples)).real
     reach = int(np.flatnonzero(np.abs(kernel[:256]) > smallest)[-1])
     kernel = np.roll(kernel, reach)[: 2 * reach + 1]
-    return kernel / kernel.sum()
+    return kernel / kernel.sum()  # so that a constant image stays what it is
 
 
 def first_tap(whole: Values, fraction: Values, order: int) -> tuple[Values, Values]:
     """The first of `order + 1` taps for the point `whole + fraction`, and the number that `tap_weights` takes."""
-    if order % 2 == 0:
+    if order % 2 == 0:  # an odd number of taps, whose middle one is the nearest
         above = fraction >= np.float32(0.5)
         whole, fraction = whole + above.astype(np.int32), fraction - above.astype(fraction.dtype)
     return whole - np.int32(order // 2), fraction

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._types import Size, Values
+from .._types import Side, Values
 from ._border import (
     BORDERS,
     OVERLAPPING,
@@ -31,7 +31,7 @@ class Taps(NamedTuple):
     inside: Values  # bool: whether the coordinate lies in the image
 
 
-def taps_at(xp: ModuleType, coordinate: Coordinate, size: Size, fill_mode: str, order: int, dtype: np.dtype) -> Taps:
+def taps_at(xp: ModuleType, coordinate: Coordinate, size: Side, fill_mode: str, order: int, dtype: np.dtype) -> Taps:
     """For any order, border and coordinate; `size` may be traced."""
     if order > 1:
         whole, fraction = coefficient_places(xp, coordinate, size, fill_mode)
