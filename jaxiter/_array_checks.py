@@ -7,18 +7,20 @@ loses its mask. Packages are recognised by the names of their modules, so that n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import is_dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import check_fits, check_not_masked
-from ._describe import described, list_error
+from ._checks import check_fits, check_not_masked, is_integer
+from ._describe import described
+from ._list_checks import list_error
 
 _ARRAY = "an array (NumPy, JAX, memmap, or anything with shape, dtype and indexing by an integer array)"
 _TABLES = {"pandas", "pyarrow", "polars"}
-_TENSORS = {"torch", "tensorflow"}
+_TENSORS = {"torch", "tensorflow", "cupy", "mlx"}
 _TEXT = "For text labels use np.unique(labels, return_inverse=True)[1]; jaxiter.keras passes them through."
 _REMEDIES = {
     "m": "Make numbers of durations: x / np.timedelta64(1, 's').",
@@ -65,10 +67,12 @@ def check_array(name: str, value: object) -> None:
         ValueError: For a scalar, values that do not fit the 32 bits which JAX makes of them, and JAX arrays that were
             donated or lie in another memory than their device's own.
     """
-    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    shape: Any = getattr(value, "shape", None)
+    dtype = getattr(value, "dtype", None)
     _check_type(name, value, is_described=shape is not None and dtype is not None)
     _check_dtype(name, value, dtype)
-    if not isinstance(shape, Sequence):
+    is_known = isinstance(value, jax.Array) or (isinstance(shape, Sequence) and all(map(is_integer, shape)))
+    if not is_known:
         raise TypeError(f"{name} is a {_full_name(value)} of shape {shape!r}; expected {_ARRAY}.")
     if len(shape) == 0:
         raise ValueError(f"{name} is a scalar; expected an array with one entry for each example.")
@@ -103,7 +107,10 @@ def _check_type(name: str, value: object, *, is_described: bool) -> None:
             "array: pass .to_numpy()."
         )
     if is_described and _packages(value) & _TENSORS:
-        raise TypeError(f"{name} is a {_full_name(value)}; expected {_ARRAY}. Pass np.asarray(tensor).")
+        raise TypeError(
+            f"{name} is a {_full_name(value)}; expected {_ARRAY}. Pass "
+            "np.asarray(tensor), or jnp.from_dlpack(tensor) of one that lies on a device."
+        )
     if is_described and not hasattr(value, "__getitem__"):
         raise TypeError(f"{name} is a {_full_name(value)}, which has no rows to read; expected {_ARRAY}.")
     if not is_described:
@@ -123,7 +130,12 @@ def _remedy(value: object) -> str:
         return "expected an array, or arrays in a plain dict: dict(...), or {name: value[name] for name in ...}."
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return f"expected {_ARRAY}: np.asarray(...); for pictures np.stack([np.asarray(picture) for picture in ...])."
-    if hasattr(value, "__next__") or hasattr(value, "__iter__"):
+    if is_dataclass(value) and not isinstance(value, type) and "jaxiter" not in _packages(value):
+        return (
+            "JAX does not know it as a container: give a dict, vars(value), or jax.tree_util.register_dataclass first."
+        )
+    is_indexed = hasattr(value, "__getitem__") and hasattr(value, "__len__")
+    if hasattr(value, "__next__") or (hasattr(value, "__iter__") and not is_indexed):
         return (
             "it gives its examples one after the other, and a Loader needs any example at any time. Expected "
             f"{_ARRAY}, or a source with len() and [i] through from_records(source); list(...) makes one of it."
@@ -151,13 +163,15 @@ def _check_dtype(name: str, value: object, given: object) -> None:
     if is_number and not is_too_wide and found.kind not in "mM":
         return
     remedy = _object_remedy(value) if found.kind == "O" else _REMEDIES.get(found.kind, _TEXT)
+    if found.kind == "V" and not found.names:
+        remedy = "View its bytes as numbers: x.view(dtype)."
     raise TypeError(f"{name} has dtype {found}, which JAX cannot hold; expected numbers or bool. {remedy}")
 
 
 def _object_remedy(value: object) -> str:
     """What to do about an array of Python objects, by its first entries."""
     if not isinstance(value, np.ndarray) or value.size == 0:
-        return "Use x.astype(np.float32)."
+        return f"Make numbers of its entries first. {_TEXT}"
     entries = value.reshape(-1)[:1000].tolist()
     if any(isinstance(entry, (str, bytes)) for entry in entries):
         return _TEXT

@@ -77,7 +77,7 @@ def check_finite(name: str, value: object) -> None:
         if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value, np.float64))):
             raise ValueError(f"{name} holds NaN or infinity: {value!r}; expected finite numbers.")
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}; expected a number, a tuple of numbers or an array.")
+        raise TypeError(f"{name} is {shown(value)}; expected a number, a tuple of numbers or an array.")
     elif not abs(value) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
         raise ValueError(f"{name} is {value!r}; expected a finite number.")
 

@@ -54,7 +54,7 @@ def read_rows(name: str, source: Source, rows: np.ndarray) -> np.ndarray:
     if isinstance(source, np.memmap) or type(source) is np.ndarray:
         return native(_rows_of_array(name, source, rows))
     unique, inverse = np.unique(rows, return_inverse=True)
-    found = np.asarray(_without_mask(name, source[unique]))
+    found = np.asarray(without_mask(name, source[unique]))
     if found.shape != (len(unique), *source.shape[1:]):
         raise ValueError(
             f"{name} returned shape {found.shape} for {len(unique)} rows; expected {(len(unique), *source.shape[1:])}. "
@@ -71,13 +71,13 @@ def read_blocks(name: str, source: Source, num_rows: int) -> Iterator[np.ndarray
     for start in range(0, source.shape[0], num_rows):
         if isinstance(source, np.ndarray):
             check_length(name, source)
-        block = np.asarray(_without_mask(name, source[start : start + num_rows]))
+        block = np.asarray(without_mask(name, source[start : start + num_rows]))
         yield block
         if isinstance(source, np.ndarray):
             _release(source, len(block))
 
 
-def _without_mask(name: str, rows: npt.ArrayLike) -> npt.ArrayLike:
+def without_mask(name: str, rows: npt.ArrayLike) -> npt.ArrayLike:
     """`rows` where nothing is masked; netCDF4 returns masked arrays of every variable."""
     if np.ma.is_masked(rows):
         raise ValueError(

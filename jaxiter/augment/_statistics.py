@@ -9,8 +9,9 @@ import numpy as np
 
 from .._array_checks import check_array, without_table
 from .._checks import check_finite, check_flag, check_rows
-from .._describe import described, list_error
+from .._describe import described
 from .._host_rows import Source, dtype_of, read_blocks, read_rows
+from .._list_checks import list_error
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -65,7 +65,7 @@ class Transform:
         """Turn lists into tuples and copy arrays; a subclass that checks its fields calls this first."""
         for name, value in vars(self).items():
             object.__setattr__(self, name, frozen_value(value))
-            for leaf in jax.tree.leaves(value):
+            for leaf in (value,) if type(value) not in (list, tuple) else value:
                 if is_array(leaf):
                     check_parameter(f"{type(self).__qualname__}.{name}", leaf)
         if not isinstance(self.draws, (str, type(None))):

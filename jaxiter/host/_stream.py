@@ -13,6 +13,7 @@ from typing import Self, TypedDict
 from jax.sharding import Sharding
 
 from .._checks import check_flag, check_int, check_process
+from .._describe import shown
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from .._state import check_state
 from ..loader import Loader
@@ -304,7 +305,7 @@ class Stream(Iterator[PyTree]):
         try:
             epoch, step = position
         except (TypeError, ValueError):
-            raise TypeError(f"{name} is {position!r}; expected (epoch, step), two integers.") from None
+            raise TypeError(f"{name} is {shown(position)}; expected (epoch, step), two integers.") from None
         epoch, step = check_int(f"{name}[0]", epoch), check_int(f"{name}[1]", step)
         if step > self._num_steps or epoch >= _END_OF_EPOCHS:
             raise ValueError(

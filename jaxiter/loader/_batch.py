@@ -23,6 +23,7 @@ def compute_batch(
         rows: Those of `read_batch`; None where nothing has to be read.
         donated: A batch of the same shapes whose memory the new one takes.
     """
+    spec.check_fits()
     program = spec.program_at(step)
     if rows is None:
         leaves: Any = spec.leaves

@@ -9,7 +9,7 @@ from jax.tree_util import KeyPath
 
 from .._array_checks import check_array
 from .._checks import check_flag, check_int
-from .._describe import different_lengths
+from .._describe import different_lengths, shown
 from .._host_rows import Source as Source
 
 REMAINDERS = ("drop", "pad", "keep")
@@ -39,8 +39,8 @@ def leaf_name(path: KeyPath) -> str:
 
 def check_options(batch_size: object, shuffle: object, remainder: object) -> None:
     check_int("batch_size", batch_size, 1, 2**31, expected="at least 1 example in a batch")
-    if remainder not in REMAINDERS:
-        raise ValueError(f"remainder is {remainder!r}; expected one of {', '.join(map(repr, REMAINDERS))}.")
+    if not isinstance(remainder, str) or remainder not in REMAINDERS:
+        raise ValueError(f"remainder is {shown(remainder)}; expected one of {', '.join(map(repr, REMAINDERS))}.")
     check_flag("shuffle", shuffle, expected="True or False. The order is decided by the key")
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from .._keys import Counter, Key, as_key, check_counter, example_keys
 from ._augment_tree import as_given, one_or_tree
@@ -64,8 +65,9 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     num_examples = spec.leaves[0].shape[0]
     if row >= num_examples:
         raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
+    spec.check_fits()
     before = [
-        jnp.asarray(
+        _as_jax(
             leaf[row] if is_resident(leaf) and not spans_devices(leaf) else read_leaf(name, leaf, np.array([row]))[0]
         )
         for name, leaf in zip(spec.names, spec.leaves, strict=True)
@@ -79,6 +81,12 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         before=jax.tree.unflatten(structure, before),
         after=jax.tree.unflatten(structure, after),
     )
+
+
+def _as_jax(example: ArrayLike) -> jax.Array:
+    """Of the dtype that JAX now makes of its own."""
+    array = jnp.asarray(example)
+    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
 
 
 @jax.jit

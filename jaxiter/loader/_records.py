@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike
 
 from .._array_checks import check_array, is_sparse, is_table, without_table
 from .._checks import check_not_masked
-from .._describe import described, list_error
+from .._describe import described
+from .._list_checks import list_error
+from ..augment.internal import is_transform
 from ._data import PyTree, leaf_name
 
 
@@ -90,7 +92,8 @@ def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:
     def columns(path: KeyPath, node: PyTree) -> PyTree:
         name = leaf_name(path)
         if isinstance(node, others):
-            raise TypeError(f"{name} is {described(node)}; expected arrays: of a Loader give its .data.")
+            remedy = "transforms are given as augment=" if is_transform(node) else "of a Loader give its .data"
+            raise TypeError(f"{name} is {described(node)}; expected arrays: {remedy}.")
         if is_sparse(node) or _is_iterator(node):
             check_array(name, node)
         if error := list_error(name, node):

@@ -14,7 +14,7 @@ from .._checks import check_flag
 from .._describe import described
 from .._keys import Counter, Key, as_key, check_counter
 from ._data import PyTree, leaf_name
-from ._loader import Loader, check_loader
+from ._loader import Loader, check_loader, spec_of
 
 StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
@@ -72,6 +72,7 @@ def scan_epoch(
                 f"{leaf_name(path)} is a {type(leaf).__name__}, which a compiled program would have to read whole. If "
                 "it fits on the device use loader.to_device(); else loop over stream(loader, key)."
             )
+    spec_of(loader).check_fits()
     epoch = check_counter("epoch", epoch)
     return _scan(step_fn, check_flag("with_mask", with_mask), carry, loader, as_key(key), epoch)
 

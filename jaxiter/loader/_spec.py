@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
+import numpy as np
 from jax.sharding import Sharding
 
+from .._array_checks import check_array
 from .._keys import Counter
 from ..augment import Chain
 from ._data import PyTree, Source, is_resident, leaf_name
@@ -38,6 +41,19 @@ class BatchSpec:
     spans_devices: bool  # arguments must not be committed to one device
     program: Program
     last_program: Program  # of the last batch, shorter with remainder="keep"
+
+    @cached_property
+    def _unchecked(self) -> dict[str, Source]:
+        """Leaves of 64 bits on the device, whose values may not fit the 32 bits that a program makes of them."""
+        named = zip(self.names, self.leaves, strict=True)
+        return {name: leaf for name, leaf in named if is_resident(leaf) and leaf.dtype.itemsize > 4}
+
+    def check_fits(self) -> None:
+        """Raises for values beyond 32 bits where the loader was made with jax_enable_x64 and is used without."""
+        if self._unchecked and jax.dtypes.canonicalize_dtype(np.int64) == np.int32:
+            for name, leaf in self._unchecked.items():
+                check_array(name, leaf)
+            self._unchecked.clear()
 
     def program_at(self, step: Counter) -> Program:
         """The program of one step, traced or not; with remainder="keep" it is never traced."""

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from numpy.typing import ArrayLike as RowNumbers
 
+from .._array_checks import check_parameter
 from .._checks import check_rows
 from .._keys import places_before
 
@@ -40,6 +41,8 @@ def visited_rows(rows: RowNumbers, num_examples: int) -> tuple[VisitedRows, int]
     if isinstance(rows, jax.core.Tracer):
         rows = rows.astype(np.int32)
         return VisitedRows(rows, _traced_showings(rows)), rows.shape[0]
+    if isinstance(rows, jax.Array):
+        check_parameter("rows", rows)
     values = check_rows(rows, num_examples, owner="the data")
     showings = places_before(values)
     length = _SHORTEST

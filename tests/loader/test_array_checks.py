@@ -2,6 +2,7 @@
 
 import inspect
 from collections import namedtuple
+from dataclasses import dataclass
 from unittest import mock
 
 import jax
@@ -62,6 +63,27 @@ class Torch:
         raise AssertionError("must not be read")
 
 
+@dataclass
+class Example:
+    x: int
+
+
+class Iterable:
+    """A PyTorch IterableDataset, which inherits a __getitem__ that only raises."""
+
+    def __iter__(self):
+        return iter(())
+
+    def __getitem__(self, index):
+        raise NotImplementedError
+
+
+class Unknown(Torch):
+    """A symbolic tensor of Keras."""
+
+    shape, dtype = (None, 3), "float32"
+
+
 class Frame:
     """A file of several arrays."""
 
@@ -100,6 +122,8 @@ LEAVES = {
     "donated": (donated, ValueError, " is a JAX array that was deleted or donated"),
     "a shape alone": (jax.ShapeDtypeStruct((12,), np.float32), TypeError, r" is a jax ShapeDtypeStruct, .* no rows"),
     "a tensor": (Torch(), TypeError, r" is a tests Torch of dtype .*none of NumPy's.*np\.asarray"),
+    "a shape that is not known": (Unknown(), TypeError, r" is a tests Unknown of shape \(None, 3\)"),
+    "what only iterates": (Iterable(), TypeError, " is an Iterable; it gives its examples one after the other"),
     "a number": (3.5, TypeError, r" is 3\.5; expected .*np\.full"),
     "a scalar": (np.float32(3), ValueError, " is a scalar"),
     "a string": ("cats", TypeError, r" is 'cats'; expected an array of numbers.*np\.unique"),
@@ -115,6 +139,7 @@ LEAVES = {
     "a loader": (lambda: Loader(IMAGES, batch_size=2), TypeError, r" is a Loader; expected arrays: .* its \.data"),
     "a transform": (Affine(rotation=3), TypeError, " is an Affine; expected "),
     "a stream": (lambda: stream(Loader(IMAGES, batch_size=2), jax.random.key(0)), TypeError, " is a Stream; it gives"),
+    "a data class": (Example(1), TypeError, r" is an Example; JAX does not know it .*vars\(value\)"),
     "a list of pictures": (
         list(IMAGES),
         ValueError,
@@ -127,6 +152,12 @@ LEAVES = {
         ValueError,
         r" is a list of 12 examples of 2 leaves each of shape \(6, 5, 3\), \(\).*from_records",
     ),
+    "paths in the examples": (
+        [{"x": IMAGES[0], "path": "a"}] * 12,
+        ValueError,
+        " is a list of 12 examples of 2 leaves",
+    ),
+    "nine columns": ([LABELS] * 9, ValueError, r" is a list of 9 arrays of shape \(12,\).*in a dict"),
     "pictures of all sizes": (
         [np.zeros((3 + i, 5, 3), np.uint8) for i in range(2000)],
         ValueError,
@@ -154,12 +185,8 @@ def test_a_leaf_is_refused_by_path_and_with_a_remedy(leaf, error, words):
         Loader(leaf, batch_size=4)
 
 
-ALSO_IMAGES = set(LEAVES) - {"a list of examples"}
-
-
-@pytest.mark.parametrize("name", sorted(ALSO_IMAGES))
-def test_statistics_refuse_what_a_loader_refuses(name):
-    leaf, error, words = LEAVES[name]
+@pytest.mark.parametrize(("leaf", "error", "words"), LEAVES.values(), ids=LEAVES)
+def test_statistics_refuse_what_a_loader_refuses(leaf, error, words):
     with pytest.raises((error, ValueError), match=words.replace(r"; expected arrays: .* its \.data", "")):
         fit_statistics(made(leaf))
 
@@ -185,6 +212,8 @@ def test_masks_are_lost_nowhere(key):
     """Rows, labels of a split, arrays of a transform, examples of a source."""
     with pytest.raises(TypeError, match="rows is a masked array"):
         Loader(LABELS, batch_size=2, rows=MASKED)
+    with pytest.raises(ValueError, match="rows is in the memory 'pinned_host'"):
+        Loader(LABELS, batch_size=2, rows=on_host(np.arange(3)))
     with pytest.raises(TypeError, match="rows is a masked array"):
         fit_statistics(IMAGES, rows=MASKED)
     with pytest.raises(TypeError, match="labels is a masked array"):
@@ -209,8 +238,9 @@ def test_a_source_that_returns_masked_rows_is_refused(key):
 
     data = Loader(Variable(), batch_size=3, shuffle=False)
     assert data.batch(key, 0, 3).tolist() == [9, 10, 11]
-    with pytest.raises(ValueError, match="data returned 1 masked values"):
-        data.batch(key, 0, 1)
+    for read in (lambda: data.batch(key, 0, 1), data.to_device, lambda: explain(data, key, 0, 3)):
+        with pytest.raises(ValueError, match="data returned 1 masked values"):
+            read()
 
 
 @pytest.mark.parametrize(
@@ -234,6 +264,24 @@ def test_arrays_of_64_bits_from_an_x64_scope_become_of_32(key):
     assert jax.tree.map(lambda leaf: leaf.dtype.name, batch) == {"label": "int32", "x": "float32", "z": "uint32"}
     assert batch["label"].tolist() == [4, 5, 6, 7]
     assert_trees_equal(batch["x"], np.linspace(0, 1, 12)[4:8].astype(np.float32))
+    assert explain(loader, key, 0, 3).before["x"].dtype == np.float32
+    _, labels = scan_epoch(lambda carry, batch: (carry, batch["label"]), 0, loader, key, 0)
+    assert labels.dtype == np.int32
+
+
+def test_wide_values_of_a_loader_from_an_x64_scope_are_refused_outside_of_it(key):
+    with jax.enable_x64(True):
+        loader = Loader({"x": jnp.arange(12) + 2**31}, batch_size=4, shuffle=False)
+        assert loader.batch(key, 0, 0)["x"].tolist() == (np.arange(4) + 2**31).tolist()
+    uses = (
+        lambda: loader.batch(key, 0, 0),
+        lambda: next(stream(loader, key)),
+        lambda: explain(loader, key, 0, 3),
+        lambda: scan_epoch(STEP, 0, loader, key, 0),
+    )
+    for use in uses:
+        with pytest.raises(ValueError, match=r"data\['x'\] is int64 and holds 2147483648"):
+            use()
 
 
 def test_without_jit_the_batches_have_the_same_dtypes(key):
@@ -341,6 +389,8 @@ def test_what_is_called_wrongly_says_how_it_is_called(key):
         with pytest.raises(TypeError, match=words) as raised:
             call()
         assert len(str(raised.value).partition("-----")[0]) < 500
+    with pytest.raises(ValueError, match=r"remainder is an array int32\[12\]; expected one of 'drop'"):
+        Loader(IMAGES, batch_size=4, remainder=LABELS)
     with pytest.raises(ValueError, match=r"labels is array\(12\); .*np\.arange\(size\)"):
         train_validation_split(key, len(LABELS), 0.2)
     assert "Loader(data" in f"Loader{inspect.signature(Loader)}"
