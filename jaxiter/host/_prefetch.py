@@ -102,7 +102,7 @@ class Prefetcher:
     def __init__(self, arguments: StreamArguments):
         self._spec, self._key, self._with_mask = arguments.spec, arguments.key, arguments.with_mask
         spec, key, num_threads = arguments.spec, arguments.key, arguments.num_threads
-        read = [leaf for leaf, is_read in zip(spec.leaves, spec.reads, strict=True) if is_read]
+        read = [spec.leaves[place] for place in spec.distinct if spec.reads[place]]
         wanted = _default_threads(read) if num_threads is None else num_threads
         self._num_threads = min(arguments.prefetch, wanted) if read else 0
         self._reading_key = _on_cpu(key) if self._num_threads else key

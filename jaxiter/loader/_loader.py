@@ -299,7 +299,8 @@ class Loader:
         spec = self._spec
         check_upload(spec, sharding)
         visited = jax.tree.map(jnp.asarray, self._visited)
-        leaves = [upload(name, leaf, sharding) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        arrays = [upload(spec.names[place], spec.leaves[place], sharding) for place in spec.distinct]
+        leaves = [arrays[source] for source in spec.program.sources]
         _, static = self.tree_flatten()
         return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), self._chains, visited))
 

@@ -42,7 +42,7 @@ class Program:
     which took a sixth of a small batch's time; so the hash is computed once, and the same object compares at once.
     """
 
-    __slots__ = ("_hash", "chains", "data", "index", "reads", "sharding")
+    __slots__ = ("_hash", "chains", "data", "index", "reads", "sharding", "sources")
 
     def __init__(
         self,
@@ -50,16 +50,18 @@ class Program:
         chains: PyTreeDef,
         index: IndexSpec,
         reads: tuple[bool, ...],
+        sources: tuple[int, ...],
         sharding: Sharding | None,
     ):
         self.data, self.chains = data, chains  # structures of the data and of the chains
         self.index = index
         self.reads = reads  # for each leaf of the data: rows are passed in, not the whole array
+        self.sources = sources  # and its place among the arrays that are passed in, one for leaves that are the same
         self.sharding = sharding  # of the batch, or None
         self._hash = hash(self._fields())
 
     def _fields(self) -> tuple[object, ...]:
-        return self.index, self.reads, self.sharding, self.data, self.chains
+        return self.index, self.reads, self.sources, self.sharding, self.data, self.chains
 
     def __hash__(self) -> int:
         return self._hash
@@ -82,7 +84,7 @@ def resident_batch(
     """The batch of data that are on the device at `counters`, uint32[3]: epoch, step, number of visited rows.
 
     Args:
-        leaves, chain_leaves: The arrays of the data, and those inside the chains.
+        leaves, chain_leaves: The arrays of the data, each once, and those inside the chains.
         visited: Rows of the data to visit, or None for all of them.
         donated: A batch of the same shapes that is not used any more: the new one is written to its memory.
     """
@@ -102,7 +104,8 @@ def resident_batch(
                 size = np.uint32(leaves[0].shape[0])
             place = computed_once(_places_at(key, epoch, step, size, program.index))
             index, showings = (place, None) if visited is None else visited.at(place)
-            gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, leaves, strict=True)]
+            each = [leaves[source] for source in program.sources]
+            gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, each, strict=True)]
             return augment_rows(chains, key, epoch, index, gathered, showings)
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
@@ -124,7 +127,7 @@ def host_batch(
     """The batch of the rows `index`, of which those of some leaves were read; other arguments as above.
 
     Args:
-        leaves: For each leaf of the data its rows where `program.reads`, else the whole array.
+        leaves: For each array of the data its rows where `program.reads`, else the whole array.
         showings: Of the rows; None where no row is visited twice.
     """
 
@@ -137,9 +140,10 @@ def host_batch(
         showings: jax.Array | None,
     ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
+        each = [leaves[source] for source in program.sources]
         gathered = [
             jnp.asarray(leaf) if is_read else _gathered(chain, leaf, index)  # without jit they are NumPy's
-            for chain, leaf, is_read in zip(chains, leaves, program.reads, strict=True)
+            for chain, leaf, is_read in zip(chains, each, program.reads, strict=True)
         ]
         return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered, showings))
 

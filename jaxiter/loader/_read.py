@@ -26,16 +26,17 @@ class HostRows(NamedTuple):
 
     indices: ArrayLike  # int32[batch], a NumPy array or a global one
     showings: ArrayLike | None  # uint32[batch], likewise; None where no row is visited twice
-    leaves: list[Source]  # for each leaf of the data its rows where they were read, else the leaf itself
+    leaves: list[Source]  # for each array of the data its rows where they were read, else the array itself
 
 
 def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> HostRows:
-    """The rows of every leaf that has to be read: with a sharding those of this process, as global arrays."""
+    """The rows of each array that has to be read: with a sharding those of this process, as global arrays."""
     index, showings = find_rows(spec, key, epoch, step)
     leaves: list[Source] = []
     try:
         columns = read_columns(spec.columns, index) if spec.columns else iter(())
-        for name, leaf, is_read in zip(spec.names, spec.leaves, spec.reads, strict=True):
+        for place in spec.distinct:
+            name, leaf, is_read = spec.names[place], spec.leaves[place], spec.reads[place]
             if isinstance(leaf, Column):
                 column = next(columns)
                 check_fits(name, column)
@@ -49,7 +50,7 @@ def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> Host
         # Of no device: a stream finds its rows on the CPU, wherever its batches go.
         return HostRows(index, showings, leaves)
     whole = spec.share.make_global_array
-    leaves = [whole(leaf) if is_read else leaf for leaf, is_read in zip(leaves, spec.reads, strict=True)]
+    leaves = [whole(leaf) if spec.reads[place] else leaf for leaf, place in zip(leaves, spec.distinct, strict=True)]
     return HostRows(whole(index), None if showings is None else whole(showings), leaves)
 
 

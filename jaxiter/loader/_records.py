@@ -31,7 +31,8 @@ def from_records(source: Records) -> PyTree:
     For what indexes by one integer and gives a pytree of arrays and numbers, with `len()`: a Grain
     `RandomAccessDataSource`, a PyTorch map-style dataset of NumPy arrays, a list of dictionaries. Every example must
     have the structure, shapes and dtypes of the first, which is read at once; the others are read when they are shown,
-    each once for all of its columns. A `Loader` does this by itself to what is no array and has a length.
+    each once for all of its columns, and by one call of `source.__getitems__(rows)` where there is such a method, as
+    PyTorch and Hugging Face have. A `Loader` does this by itself to what is no array and has a length.
 
     Args:
         source: `len(source)` examples, `source[i]` for a Python int i.
@@ -137,14 +138,27 @@ def read_columns(columns: Sequence[Column], rows: np.ndarray) -> Iterator[np.nda
     examples: dict[int, list[list[ArrayLike]]] = {}
     for column in columns:
         if id(column.source) not in examples:
-            examples[id(column.source)] = [_example(column, row) for row in unique.tolist()]
+            examples[id(column.source)] = _examples(column, unique.tolist())
         found = zip(unique.tolist(), examples[id(column.source)], strict=True)
         values = np.stack([_checked(column, row, example[column.leaf_index]) for row, example in found])
         yield values[inverse]
 
 
-def _example(column: Column, row: int) -> list[ArrayLike]:
-    record = column.source[row]
+def _examples(column: Column, rows: list[int]) -> list[list[ArrayLike]]:
+    """The leaves of each example, in one call where the source takes several rows at once."""
+    read_many = getattr(column.source, "__getitems__", None)
+    if read_many is None:
+        return [_leaves(column, row, column.source[row]) for row in rows]
+    records = list(read_many(rows))
+    if len(records) != len(rows):
+        raise ValueError(
+            f"__getitems__ of the source returned {len(records)} examples for {len(rows)} rows; expected one for each, "
+            "in their order."
+        )
+    return [_leaves(column, row, record) for row, record in zip(rows, records, strict=True)]
+
+
+def _leaves(column: Column, row: int, record: PyTree) -> list[ArrayLike]:
     if record is None:
         raise ValueError(f"example {row} of the source is None; expected {column.structure}, as the first.")
     leaves, structure = jax.tree.flatten(record)

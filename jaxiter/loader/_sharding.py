@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 from .._array_checks import check_memory
 from .._checks import check_fits
 from .._describe import shown
-from .._host_rows import aligned_empty, check_length, native, without_mask
+from .._host_rows import aligned_empty, check_length, native, rows_between, without_mask
 from ._data import Source, take_rows
 
 T = TypeVar("T")
@@ -152,7 +152,8 @@ def upload(name: str, leaf: Source, sharding: Sharding | None) -> jax.Array:
 def _copied(name: str, leaf: Source, index: tuple[slice, ...]) -> np.ndarray:
     if isinstance(leaf, np.ndarray):
         check_length(name, leaf)
-    values = native(np.asarray(without_mask(name, leaf[index[0] if index else slice(None)])))
+    start, stop, _ = (index[0] if index else slice(None)).indices(leaf.shape[0])
+    values = native(np.asarray(without_mask(name, leaf[rows_between(leaf, start, stop)])))
     values = values[(slice(None), *index[1:])]
     check_fits(name, values)
     # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is

@@ -25,6 +25,7 @@ class BatchSpec:
 
     leaves: tuple[Source, ...]  # of the data
     names: tuple[str, ...]  # "data['image']", one for each leaf
+    distinct: tuple[int, ...]  # the leaves without those that are an array that stands before
     chains: tuple[Chain | None, ...]  # one for each leaf
     chain_leaves: tuple[jax.Array, ...]  # the arrays inside the chains
     visited: VisitedRows | None  # the rows of the data to visit, or None for all of them
@@ -41,6 +42,11 @@ class BatchSpec:
     spans_devices: bool  # arguments must not be committed to one device
     program: Program
     last_program: Program  # of the last batch, shorter with remainder="keep"
+
+    @property
+    def arrays(self) -> list[Source]:
+        """The leaves, each array once."""
+        return [self.leaves[place] for place in self.distinct]
 
     @cached_property
     def _unchecked(self) -> dict[str, Source]:
@@ -80,12 +86,17 @@ def make_spec(
     reads = tuple(not is_resident(leaf) or not (sharding is None or lies_on(leaf, sharding)) for leaf in leaves)
     layout = sharding_of_data(leaves, batch_size) if sharding is None else sharding
 
+    first_of = {id(leaf): place for place, leaf in reversed(list(enumerate(leaves)))}
+    distinct = tuple(sorted(first_of.values()))
+    sources = tuple(distinct.index(first_of[id(leaf)]) for leaf in leaves)
+
     def program(length: int) -> Program:
-        return Program(structure, chain_structure, IndexSpec(batch_size, length, shuffle), reads, layout)
+        return Program(structure, chain_structure, IndexSpec(batch_size, length, shuffle), reads, sources, layout)
 
     return BatchSpec(
         leaves=leaves,
         names=tuple(leaf_name(path) for path, _ in paths),
+        distinct=distinct,
         chains=chains,
         chain_leaves=tuple(chain_leaves),
         visited=visited,
@@ -98,7 +109,7 @@ def make_spec(
         share=None if sharding is None else share_of(sharding, batch_size),
         reads=reads,
         reads_any=any(reads),
-        columns=tuple(leaf for leaf in leaves if isinstance(leaf, Column)),
+        columns=tuple(leaf for place in distinct if isinstance(leaf := leaves[place], Column)),
         spans_devices=sharding is not None or any(map(spans_devices, (*leaves, *chain_leaves, *(visited or ())))),
         program=program(batch_size),
         last_program=program(rest if rest and remainder == "keep" else batch_size),

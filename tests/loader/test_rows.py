@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxiter import Loader, explain, scan_epoch, stream
+from jaxiter import Affine, Loader, explain, scan_epoch, stream
 
 from ..data import AUGMENT, assert_trees_equal, compilations, loader, pictures
 
@@ -116,3 +116,34 @@ def test_another_number_of_rows_compiles_nothing(key, repeats):
             other = data.replace(rows=rows(length))
             jax.block_until_ready([other.batch(key, 0, 1), other.index(key, 0, 1)])
     assert not compiled
+
+
+class Logged:
+    """An array-like that notes what is read of it."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.reads = array, array.shape, array.dtype, []
+
+    def __getitem__(self, rows):
+        self.reads.append(len(rows))
+        return self.array[rows]
+
+
+def test_an_array_at_two_places_is_read_and_uploaded_once_and_each_place_has_its_transform(key):
+    images, labels = pictures()
+    views = {"draws": "second", "rotation": 30.0}
+    augment = {"a": AUGMENT, "b": Affine(**views), "label": None}
+    logged = Logged(images)
+    data = Loader({"a": logged, "b": logged, "label": labels}, batch_size=4, augment=augment)
+    batch = data.batch(key, 0, 1)
+    assert logged.reads == [4]
+    apart = Loader({"a": images, "b": images.copy(), "label": labels}, batch_size=4, augment=augment)
+    assert_trees_equal(batch, apart.batch(key, 0, 1))
+    plain = Loader({"a": images, "b": images, "label": labels}, batch_size=4, augment=augment)
+    resident = plain.to_device()
+    assert resident.data["a"] is resident.data["b"]
+    assert plain.memory().upload == images.nbytes + labels.nbytes
+    assert_trees_equal(resident.batch(key, 0, 1), batch)
+    with stream(plain, key, num_epochs=1) as it:
+        assert_trees_equal(list(it)[1], batch)
+    assert_trees_equal(jax.jit(lambda data: data.batch(key, 0, 1))(resident), batch)
