@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._describe import described, shown
+
 
 def is_flag(value: object) -> TypeGuard[bool | np.bool_]:
     """Whether it is True or False, of Python or NumPy."""
@@ -43,7 +45,7 @@ def check_int(
     if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and jnp.issubdtype(value.dtype, np.integer):
         value = int(value)
     if not is_integer(value):
-        raise TypeError(f"{name} is {value!r}; expected {kind}.")
+        raise TypeError(f"{name} is {shown(value)}; expected {kind}.")
     if value < low or (high is not None and value >= high):
         bounds = f"{low} or more" if high is None else f"an integer in [{low}, {high})"
         raise ValueError(f"{name} is {value}; expected {expected or bounds}.")
@@ -75,7 +77,7 @@ def check_finite(name: str, value: object) -> None:
         if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value, np.float64))):
             raise ValueError(f"{name} holds NaN or infinity: {value!r}; expected finite numbers.")
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {value!r}; expected a number, a tuple of numbers or an array.")
+        raise TypeError(f"{name} is {shown(value)}; expected a number, a tuple of numbers or an array.")
     elif not abs(value) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
         raise ValueError(f"{name} is {value!r}; expected a finite number.")
 
@@ -83,7 +85,7 @@ def check_finite(name: str, value: object) -> None:
 def check_flag(name: str, value: object, *, expected: str = "True or False") -> bool:
     """`value` as a Python bool; strings and numbers are refused, most of which are true. `expected` ends the error."""
     if not is_flag(value):
-        raise TypeError(f"{name} is {value!r}; expected {expected}.")
+        raise TypeError(f"{name} is {shown(value)}; expected {expected}.")
     return bool(value)
 
 
@@ -93,8 +95,15 @@ def check_rows(rows: ArrayLike, count: int, *, owner: str) -> np.ndarray:
     Raises:
         TypeError: For another rank or dtype, bool included. ValueError: For no rows, or one out of range.
     """
-    values = np.asarray(rows)
-    if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
+    check_not_masked("rows", rows)
+    try:
+        values = np.asarray(rows)
+    except ValueError:  # of lists of different length
+        raise TypeError(
+            f"rows is {described(rows)}; expected a one-dimensional integer array. Of a split use its .train or "
+            ".validation."
+        ) from None
+    if values.ndim != 1 or values.dtype.kind not in "iu":
         raise TypeError(
             f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array. For a bool mask "
             "use np.flatnonzero(mask)."
@@ -108,10 +117,24 @@ def check_rows(rows: ArrayLike, count: int, *, owner: str) -> np.ndarray:
     return values
 
 
+def check_not_masked(name: str, value: object) -> None:
+    """Raises for a masked array: NumPy goes on with the values that it hides."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array, with {np.ma.count_masked(value)} values masked; expected plain numbers, as JAX "
+            "has no masks. Fill in a value, x.filled(0), leave examples out, rows=np.flatnonzero(~mask), or give the "
+            "mask as data of its own, np.ma.getmaskarray(x)."
+        )
+
+
 def check_fits(name: str, values: np.ndarray) -> None:
     """Refuses 64-bit numbers that do not fit the 32 bits which JAX makes of them without jax_enable_x64."""
     canonical = jax.dtypes.canonicalize_dtype(values.dtype)
     if canonical == values.dtype or values.size == 0:
+        return
+    if np.iscomplexobj(values):
+        check_fits(f"the real part of {name}", values.real)
+        check_fits(f"the imaginary part of {name}", values.imag)
         return
     bounds: np.iinfo | np.finfo
     if np.issubdtype(values.dtype, np.integer):

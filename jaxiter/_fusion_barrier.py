@@ -1,4 +1,7 @@
-"""Fusion barrier: keeps XLA:CPU from fusing the computation of a batch into what reads the batch."""
+"""Fusion barriers: they keep XLA from fusing a computation into what reads its result, and doing it again there.
+
+One for each kind of device: what stops XLA:CPU may cost a GPU time, and what stops XLA:GPU does not stop XLA:CPU.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 T = TypeVar("T")
 
@@ -28,3 +33,25 @@ def fusion_barrier(function: Callable[[], T]) -> T:
         return jax.lax.cond(always, compiled, lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
 
     return jax.lax.platform_dependent(cpu=behind_conditional, default=compiled)
+
+
+def computed_once(array: jax.Array) -> jax.Array:
+    """`array`, off CPU written to memory before anything reads it.
+
+    XLA:GPU takes a chain of arithmetic into the kernel that reads its result, where every thread computes it again:
+    the rounds of the order for each value of a picture instead of once for each picture (see bench/RESULTS.md). Whether
+    it does changes with the batch size. There `optimization_barrier` stops it. On CPU it would stop nothing, and
+    programs stay as they are.
+    """
+    return _computed_once.bind(array)
+
+
+# A primitive, as a choice by `platform_dependent` would not leave CPU's programs as they are: under vmap its operands
+# are transposed, so that the examples come first.
+_computed_once = Primitive("computed_once")
+_computed_once.def_impl(lambda array: array)
+_computed_once.def_abstract_eval(lambda array: array)
+batching.primitive_batchers[_computed_once] = lambda arrays, axes: (computed_once(*arrays), *axes)
+ad.deflinear2(_computed_once, lambda cotangent, _: [cotangent])
+mlir.register_lowering(_computed_once, mlir.lower_fun(jax.lax.optimization_barrier, multiple_results=False))
+mlir.register_lowering(_computed_once, lambda context, array: [array], platform="cpu")

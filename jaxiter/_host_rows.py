@@ -54,7 +54,7 @@ def read_rows(name: str, source: Source, rows: np.ndarray) -> np.ndarray:
     if isinstance(source, np.memmap) or type(source) is np.ndarray:
         return native(_rows_of_array(name, source, rows))
     unique, inverse = np.unique(rows, return_inverse=True)
-    found = np.asarray(source[unique])
+    found = np.asarray(without_mask(name, source[unique + first_row(source)]))
     if found.shape != (len(unique), *source.shape[1:]):
         raise ValueError(
             f"{name} returned shape {found.shape} for {len(unique)} rows; expected {(len(unique), *source.shape[1:])}. "
@@ -71,10 +71,32 @@ def read_blocks(name: str, source: Source, num_rows: int) -> Iterator[np.ndarray
     for start in range(0, source.shape[0], num_rows):
         if isinstance(source, np.ndarray):
             check_length(name, source)
-        block = np.asarray(source[start : start + num_rows])
+        block = np.asarray(without_mask(name, source[rows_between(source, start, start + num_rows)]))
         yield block
         if isinstance(source, np.ndarray):
             _release(source, len(block))
+
+
+def first_row(source: Source) -> int:
+    """The index of the first row: a view of a TensorStore keeps the indices of what it is a view of."""
+    least = getattr(getattr(source, "domain", None), "inclusive_min", None)
+    return int(least[0]) if least else 0
+
+
+def rows_between(source: Source, start: int, stop: int) -> slice:
+    """The index of rows `start` to `stop`, counted from 0, as far as there are rows."""
+    first = first_row(source)
+    return slice(first + start, first + min(stop, source.shape[0]))
+
+
+def without_mask(name: str, rows: npt.ArrayLike) -> npt.ArrayLike:
+    """`rows` where nothing is masked; netCDF4 returns masked arrays of every variable."""
+    if np.ma.is_masked(rows):
+        raise ValueError(
+            f"{name} returned {np.ma.count_masked(rows)} masked values, which are missing in its file; expected plain "
+            "numbers. Leave these examples out by rows=..., or fill the values in first."
+        )
+    return rows
 
 
 def dtype_of(source: HasDtype) -> np.dtype:

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import check_int
+from ._describe import shown
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, UInt32
@@ -50,7 +51,7 @@ def as_key(key: object) -> jax.Array:
     """`key` as a typed threefry key, whatever the default implementation is; both spellings give one stream."""
     dtype = getattr(key, "dtype", None)
     if dtype is None:
-        raise TypeError(f"key is {key!r}; expected a PRNG key. Make one with jax.random.key(seed).")
+        raise TypeError(f"key is {shown(key)}; expected a PRNG key. Make one with jax.random.key(seed).")
     if isinstance(key, jax.Array) and (dtype in _THREEFRY or jnp.issubdtype(dtype, jax.dtypes.prng_key)):
         if dtype not in _THREEFRY and str(jax.random.key_impl(key)) != "threefry2x32":
             raise TypeError(
@@ -124,6 +125,24 @@ def example_keys(
     # Two folds, so that a showing is the tag of no transform.
     again = jax.vmap(lambda own, showing: fold_in(fold_in(own, np.uint32(SHOWING)), showing))(keys, showings)
     return jnp.where(showings == 0, keys, again)
+
+
+def places_before(rows: np.ndarray) -> np.ndarray:
+    """For each place of `rows`, how many places before it hold the same row, as uint32.
+
+    They number the showings of a row that is visited several times.
+
+    Example:
+        >>> places_before(np.array([3, 5, 3, 3])).tolist()
+        [0, 0, 1, 2]
+    """
+    order = np.argsort(rows, kind="stable")
+    ranked = rows[order]
+    is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
+    starts = np.flatnonzero(is_first)
+    before = np.empty(len(rows), np.uint32)
+    before[order] = np.arange(len(rows)) - starts[np.cumsum(is_first) - 1]
+    return before
 
 
 def _fold_step(data: jax.Array, word: jax.Array) -> tuple[jax.Array, None]:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._describe import described
 from .._keys import Key, as_key, fold_in
 from ._affine import Affine, apply_affines
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none
@@ -180,6 +181,11 @@ def deterministic(transform: Any) -> Any:
     """
     if transform is None:
         return None
+    if hasattr(transform, "augment") and hasattr(transform, "batch_size"):
+        raise TypeError(
+            f"transform is {described(transform)}; expected a transform or a tree of them. Use "
+            "loader.replace(augment=deterministic(loader.augment))."
+        )
     if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_transform_or_none):
         return jax.tree.map(deterministic, transform, is_leaf=is_transform_or_none)
     return as_transform(transform).without_randomness() or Chain()

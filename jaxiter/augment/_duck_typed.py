@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias, TypeGuard
 
 import jax
 
+from .._describe import shown
 from ._transform import Params, Transform
 
 
@@ -40,7 +41,7 @@ def as_transform(value: object) -> Transform:
         remedy = f"make one, {value.__qualname__}(...)" if isinstance(value, type) else remedy
         remedy = "spread a list, Chain(*steps)" if isinstance(value, (list, tuple)) else remedy
         raise TypeError(
-            f"{value!r} is no transform; expected sample(key, image_shape) and apply(params, image): {remedy}."
+            f"{shown(value)} is no transform; expected sample(key, image_shape) and apply(params, image): {remedy}."
         )
     return DuckTyped(value)
 

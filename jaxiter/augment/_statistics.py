@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from .._array_checks import check_array, without_table
 from .._checks import check_finite, check_flag, check_rows
+from .._describe import described
 from .._host_rows import Source, dtype_of, read_blocks, read_rows
+from .._list_checks import list_error
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -51,9 +54,9 @@ def fit_statistics(
         Statistics(mean, std, whitening); whitening is None without zca.
 
     Raises:
-        ValueError: For another rank, no images, rows outside the images, pixels that are NaN or infinite, or a
-            whitening beyond max_bytes, with what it would cost.
-        TypeError: For images that are no real numbers, or rows that are no integers.
+        ValueError: For another rank, no images, a list of images, rows outside the images, pixels that are NaN or
+            infinite, or a whitening beyond max_bytes, with what it would cost.
+        TypeError: For images that are no array of real numbers, masked arrays among them, or rows that are no integers.
 
     Example:
         >>> import numpy as np
@@ -61,14 +64,15 @@ def fit_statistics(
         >>> mean.tolist(), std.tolist()
         ([1.0, 10.0], [1.0, 0.0])
     """
-    shape = getattr(images, "shape", None)
-    if shape is None or len(shape) != 4 or 0 in shape:
+    images = _checked_images(images)
+    shape = images.shape
+    if len(shape) != 4 or 0 in shape:
         raise ValueError(
             f"images has shape {shape}; expected (size, height, width, channels) with at least one image. "
             "For grey images pass images[..., None]."
         )
     dtype = dtype_of(images)
-    if dtype.kind in "OSUcmM":
+    if dtype.kind == "c":
         raise TypeError(f"images has dtype {dtype}; expected real numbers.")
     check_flag("zca", zca)
     check_finite("epsilon", epsilon)
@@ -87,6 +91,18 @@ def fit_statistics(
         raise ValueError(f"images has channel means {mean.tolist()}; expected finite pixels.")
     whitening = whitening_matrix(images, mean, epsilon, rows).astype(np.float32) if zca else None
     return Statistics(mean.astype(np.float32), std.astype(np.float32), whitening)
+
+
+def _checked_images(images: Source) -> Source:
+    """The images as an array, by the check of a Loader's data."""
+    if isinstance(images, dict) or (isinstance(images, (list, tuple)) and list_error("images", images) is None):
+        raise TypeError(
+            f"images is {described(images)}; expected one array, (size, height, width, channels): images alone, "
+            "without labels, and np.stack(images) for a list of them."
+        )
+    values: Any = without_table("images", images)
+    check_array("images", values)
+    return values
 
 
 def moments(images: Source, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

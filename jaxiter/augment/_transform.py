@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._array_checks import check_parameter
 from .._checks import is_array
 from .._keys import tag
 
@@ -64,6 +65,9 @@ class Transform:
         """Turn lists into tuples and copy arrays; a subclass that checks its fields calls this first."""
         for name, value in vars(self).items():
             object.__setattr__(self, name, frozen_value(value))
+            for leaf in (value,) if type(value) not in (list, tuple) else value:
+                if is_array(leaf):
+                    check_parameter(f"{type(self).__qualname__}.{name}", leaf)
         if not isinstance(self.draws, (str, type(None))):
             raise TypeError(f"draws is {self.draws!r}; expected a name, a str, or None.")
 
@@ -111,7 +115,7 @@ class Transform:
 
     def _flatten(self) -> tuple[tuple[object, ...], _Structure]:
         structure = self._structure
-        return tuple(vars(self)[name] for name in structure.leaf_names), structure
+        return tuple(map(vars(self).__getitem__, structure.leaf_names)), structure
 
     def _flatten_with_keys(self) -> tuple[tuple[tuple[jax.tree_util.GetAttrKey, object], ...], _Structure]:
         leaves, structure = self._flatten()

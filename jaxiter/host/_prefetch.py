@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
-from contextlib import ExitStack
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from .._keys import Key
 from ..loader.internal import BatchSpec, HostRows, PyTree, Source, batch_mask, compute_batch, is_resident, read_batch
+from ._thread_settings import ThreadSettings
 
 _MAX_THREADS = 4  # unless more are asked for
 _PATIENCE = 5.0  # seconds that a close waits for reads under way, and the end of the interpreter for all of them
@@ -43,16 +43,18 @@ class Pending:
 
     Args:
         position: Of the batch.
+        settings: Of the thread that asked for it.
         future: What a thread computes; None: nothing is left to wait for.
         finish: Makes the batch of the future's result, in the thread that asks for it.
         starts_early: The batch may be finished before it is asked for.
     """
 
-    __slots__ = ("_batch", "_error", "_finish", "_future", "position", "starts_early")
+    __slots__ = ("_batch", "_error", "_finish", "_future", "position", "settings", "starts_early")
 
     def __init__(
         self,
         position: Position,
+        settings: ThreadSettings,
         future: Future[PyTree] | None,
         finish: Callable[[HostRows | None], PyTree] | None = None,
         *,
@@ -60,7 +62,7 @@ class Pending:
         batch: PyTree = None,
         error: Exception | None = None,
     ):
-        self.position, self.starts_early = position, starts_early
+        self.position, self.settings, self.starts_early = position, settings, starts_early
         self._future, self._finish, self._batch, self._error = future, finish, batch, error
 
     def result(self) -> PyTree:
@@ -100,25 +102,27 @@ class Prefetcher:
     def __init__(self, arguments: StreamArguments):
         self._spec, self._key, self._with_mask = arguments.spec, arguments.key, arguments.with_mask
         spec, key, num_threads = arguments.spec, arguments.key, arguments.num_threads
-        read = [leaf for leaf, is_read in zip(spec.leaves, spec.reads, strict=True) if is_read]
+        read = [spec.leaves[place] for place in spec.distinct if spec.reads[place]]
         wanted = _default_threads(read) if num_threads is None else num_threads
         self._num_threads = min(arguments.prefetch, wanted) if read else 0
         self._reading_key = _on_cpu(key) if self._num_threads else key
         self._pool = Pool(self._num_threads, "jaxiter-stream")
 
-    def start(self, position: Position, donated: PyTree) -> Pending:
+    def start(self, position: Position, donated: PyTree, settings: ThreadSettings) -> Pending:
+        """`settings` are those of the calling thread; the reading threads work by them too."""
         if not self._num_threads:  # dispatch is asynchronous: arrays on the device need no thread
             try:
-                return Pending(position, None, batch=self._make(position, donated))
+                return Pending(position, settings, None, batch=self._make(position, donated))
             except Exception as error:  # raised when its batch is asked for, after those before it
-                return Pending(position, None, error=error)
+                return Pending(position, settings, None, error=error)
         # Threads refer to this and not to the stream, which may be dropped and then ends its threads.
-        sharding, scopes = self._spec.sharding, _jax_scopes()
+        sharding = self._spec.sharding
         if sharding is None:
-            return Pending(position, self._pool.submit(_in_scopes, scopes, self._make, position, donated))
+            return Pending(position, settings, self._pool.submit(settings.run, self._make, position, donated))
         return Pending(
             position,
-            self._pool.submit(_in_scopes, scopes, self._read, position),
+            settings,
+            self._pool.submit(settings.run, self._read, position),
             lambda rows: self._compute(position, rows, donated),
             starts_early=sharding.is_fully_addressable,
         )
@@ -270,18 +274,3 @@ def _on_cpu(key: Key) -> Key:
         return jax.device_put(key, jax.local_devices(backend="cpu")[0])
     except RuntimeError:  # JAX_PLATFORMS leaves the CPU out
         return key
-
-
-def _jax_scopes() -> dict[str, object]:
-    """Settings that `with` blocks change for the calling thread alone; the reading threads enter them too."""
-    names = ("enable_x64", "default_device", "numpy_dtype_promotion")
-    return {name: getattr(jax.config, f"jax_{name}") for name in names}
-
-
-def _in_scopes(scopes: dict[str, object], function: Callable[..., T], *arguments: object) -> T:
-    if scopes == _jax_scopes():  # as nearly always; to enter them takes longer than to read small rows
-        return function(*arguments)
-    with ExitStack() as stack:
-        for name, value in scopes.items():
-            stack.enter_context(getattr(jax, name)(value))
-        return function(*arguments)

@@ -67,7 +67,7 @@ def stream_fields(arguments: StreamArguments, position: Position) -> dict[str, o
         "stream version": STREAM_VERSION,
         "jax_enable_x64": bool(jax.config.read("jax_enable_x64")),
         "data": data,
-        "rows": None if spec.rows is None else blake2s(np.asarray(spec.rows).tobytes()).hexdigest(),
+        "rows": None if spec.visited is None else blake2s(np.asarray(spec.visited.rows).tobytes()).hexdigest(),
         "augment": (chains, [np.asarray(leaf).tobytes() for leaf in spec.chain_leaves]),
     }
 

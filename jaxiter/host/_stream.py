@@ -13,12 +13,14 @@ from typing import Self, TypedDict
 from jax.sharding import Sharding
 
 from .._checks import check_flag, check_int, check_process
+from .._describe import shown
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from .._state import check_state
 from ..loader import Loader
-from ..loader.internal import PyTree, check_streaming, spec_of
+from ..loader.internal import PyTree, check_loader, check_streaming, spec_of
 from ._prefetch import Pending, Position, Prefetcher, StreamArguments, finish_in_order
 from ._process_check import disagreement_in, stream_fields
+from ._thread_settings import ThreadSettings
 
 _END_OF_EPOCHS = 2**32
 
@@ -37,12 +39,13 @@ def stream(
 ) -> Stream:
     """Batches one after the other, epoch after epoch, with the next ones under way.
 
-    What it yields is exactly `loader.batch(key, epoch, step)` at each position, so a run resumes from `position`.
+    What it yields is exactly `loader.batch(key, epoch, step)` at each position, so a run resumes from `position`. JAX's
+    settings that a `with` block changes hold in its threads too.
 
     Args:
         loader: What to show.
         key: As for `Loader.batch`.
-        start: (epoch, step) of the first batch.
+        start: (epoch, step) of the first batch, at most (num_epochs, 0), where nothing is left.
         num_epochs: The epoch at which it stops, counted from 0 whatever `start` is; None never ends.
         prefetch: Batches computed ahead. Arrays on the host are read by threads, which end with the stream.
             0 computes each batch when it is asked for.
@@ -77,8 +80,7 @@ def stream(
         >>> [batch.tolist() for batch in stream(loader, jax.random.key(0), num_epochs=2)]
         [[0, 1], [2, 3], [0, 1], [2, 3]]
     """
-    if not isinstance(loader, Loader):
-        raise TypeError(f"loader is a {type(loader).__name__}; expected a jaxiter.Loader.")
+    check_loader(loader, "stream(loader, key)")
     if num_epochs is not None:
         num_epochs = check_int("num_epochs", num_epochs)
     if num_threads is not None:
@@ -204,9 +206,10 @@ class Stream(Iterator[PyTree]):
             self._end_threads()
             raise StopIteration
         self._check_open()
-        if self._pending and self._pending[0].position != self._position:  # an interrupt came between two lines below
+        settings = ThreadSettings.current()
+        if self._pending and not self._fits(self._pending[0], settings):
             self._cancel_pending()
-        self._start_ahead()
+        self._start_ahead(settings)
         try:
             batch = self._pending[0].result()
             finish_in_order(self._pending)
@@ -228,10 +231,18 @@ class Stream(Iterator[PyTree]):
             self._end_threads()
         return batch
 
-    def _start_ahead(self) -> None:
+    def _fits(self, pending: Pending, settings: ThreadSettings) -> bool:
+        """Whether it is the next batch, as `settings` make it.
+
+        It is not where an interrupt came between two lines of `_next`, or a `with` block of JAX's settings began or
+        ended since the batch was started.
+        """
+        return pending.position == self._position and pending.settings.are_those_of(settings)
+
+    def _start_ahead(self, settings: ThreadSettings) -> None:
         position = self._after(self._pending[-1].position) if self._pending else self._position
         while len(self._pending) <= self._arguments.prefetch and not self._has_ended(position):
-            self._pending.append(self._prefetcher.start(position, self._donated(position)))
+            self._pending.append(self._prefetcher.start(position, self._donated(position), settings))
             position = self._after(position)
 
     def _donated(self, position: Position) -> PyTree:
@@ -294,11 +305,18 @@ class Stream(Iterator[PyTree]):
         try:
             epoch, step = position
         except (TypeError, ValueError):
-            raise TypeError(f"{name} is {position!r}; expected (epoch, step), two integers.") from None
+            raise TypeError(f"{name} is {shown(position)}; expected (epoch, step), two integers.") from None
         epoch, step = check_int(f"{name}[0]", epoch), check_int(f"{name}[1]", step)
         if step > self._num_steps or epoch >= _END_OF_EPOCHS:
             raise ValueError(
                 f"{name} is {(epoch, step)}; expected an epoch below 2**32 and a step of at most "
                 f"{self._num_steps}, the batches of one epoch."
+            )
+        num_epochs = self._arguments.num_epochs
+        if num_epochs is not None and (epoch, step) > (num_epochs, 0):
+            raise ValueError(
+                f"{name} is {(epoch, step)}, beyond the end of num_epochs={num_epochs}; expected a position up to "
+                f"{(num_epochs, 0)}. num_epochs is the epoch at which the stream stops, counted from 0 whatever the "
+                f"start is: for n epochs from there on pass num_epochs={epoch} + n."
             )
         return (epoch + 1, 0) if step == self._num_steps else (epoch, step)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from .._checks import check_finite
 from ..augment import Chain
 from ..loader.internal import augment_rows
 from ._draw import TRANSFORMS, BatchContext, RowKeys, as_row, batch_context, draw_each, row_contexts
+from ._parameters import check_parameters, is_one_number_each
 from ._settings import APPLIED, DRAWN_FROM, GeneratorLike, Seen, Watch, brightness_axis, checked_sampling, is_fitted
 from ._transform import KerasParams, KerasTransform, wide_arithmetic
 
@@ -122,6 +124,7 @@ def apply_each(transform: KerasTransform, images: np.ndarray, transforms: np.nda
     drawn = {name: _filled_up(transforms[name], length) for name in TRANSFORMS.names or ()}
     with wide_arithmetic(transform.widest):
         params = transform.params(np, drawn, images.shape[1:])
+        check_finite("matrix", params.matrix)
         return given_batch(transform, params, _inputs(transform.dtype, images, length))
 
 
@@ -139,26 +142,30 @@ def _with_own_parameters(
 ) -> Batch:
     """Parameters from the generator's method, image by image; the pictures from the program.
 
-    If the method changes what the program is made from, the images from there on are made one by one.
+    If the method changes what the program is made from, or a parameter is an array, the images from there on are made
+    one by one.
     """
     shape, watch, rows = images.shape[1:], Watch(*APPLIED), []
     first, settings = None, SimpleNamespace()
     for position in range(len(images)):
         with batch_context(contexts[position]):
             params = generator.get_random_transform(shape)
+        check_parameters(params)
         seen = watch.look(generator, into=False)
+        if not is_one_number_each(params):
+            break
         if first is None:
             first = seen
             settings = SimpleNamespace(**{name: getattr(generator, name) for name in (*DRAWN_FROM, *APPLIED)})
         elif not seen.is_same(first):
             break
         rows.append(as_row(params))
-    transforms, made = np.array(rows, TRANSFORMS), len(rows)
-    transform = _for_given(settings, shape, dtype, transforms)
-    if made == len(images):
-        return apply_each(transform, images, transforms, length)
-    batch = np.empty(images.shape, dtype)
-    batch[:made] = apply_each(transform, images[:made], transforms, made)
+    transforms, made, batch = np.array(rows, TRANSFORMS), len(rows), np.empty(images.shape, dtype)
+    if made:
+        transform = _for_given(settings, shape, dtype, transforms)
+        if made == len(images):
+            return apply_each(transform, images, transforms, length)
+        batch[:made] = apply_each(transform, images[:made], transforms, made)
     for position in range(made, len(images)):
         with batch_context(contexts[position]):
             if position > made:

@@ -12,6 +12,7 @@ from .._checks import check_finite
 from ..augment.internal import compiled_warp, round_to
 from ._brightness import blend, check_channels
 from ._draw import random_state
+from ._parameters import check_parameters
 from ._settings import checked_sampling
 from ._transform import affine_matrix, wide_arithmetic
 
@@ -47,7 +48,7 @@ def apply_affine_transform(
     Raises:
         ValueError: For axes that are not 0, 1 and 2, channels in the middle and another rank, and, if anything is
             resampled, for a parameter that is not finite and an unknown fill_mode or order; these two are a
-            RuntimeError too, as in Keras.
+            RuntimeError too, as in Keras. TypeError for a parameter that is no number.
 
     Example:
         >>> x = np.arange(3.0)[None, None, :]
@@ -63,6 +64,7 @@ def apply_affine_transform(
         return x
     fill_mode, cval, order = checked_sampling(fill_mode, cval, order)
     params = {"theta": theta, "tx": tx, "ty": ty, "shear": shear, "zx": zx, "zy": zy}
+    check_parameters(params)
     rows, cols = x.shape[row_axis], x.shape[col_axis]
     upper = affine_matrix(np, params, rows, cols, exchanged=col_axis > row_axis)
     matrix: Any = np.array([*upper, (0, 0, 1)], np.float32)

@@ -13,6 +13,7 @@ from ._draw import RandomTransform, draw
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
 from ._images import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
+from ._parameters import check_parameters
 from ._seed import Seed
 from ._settings import brightness_axis
 from ._statistics import fit, standardized
@@ -181,8 +182,9 @@ class ImageDataGenerator:
 
         Args:
             x: Images of rank 4, not changed. `rescale` is applied, samplewise steps and preprocessing_function are
-                not. Up to 32 MB go through Keras' own operations, so that the figures are the same to the last bit;
-                more is read in blocks, in float64. A pixel that is NaN makes the figures of its channel NaN.
+                not. Sums are taken in float64, where Keras' float32 is off by some thousandths for a large array. Up
+                to 32 MB the whitening matrix is Keras' to the last bit; more is read in blocks, in float64. A pixel
+                that is NaN makes the figures of its channel NaN.
             augment: Take the statistics of images that are changed at random.
             rounds: How many times over all images, with augment.
             seed: Of a NumPy stream, for Keras' own draws.
@@ -233,11 +235,15 @@ class ImageDataGenerator:
             transform_parameters: theta, tx, ty, shear, zx, zy as for `apply_affine_transform`; flip_horizontal,
                 flip_vertical; channel_shift_intensity and brightness, where None means none.
 
+        Raises:
+            TypeError: If a parameter is None, a string, or otherwise no number. ValueError: If one is NaN or infinite.
+
         Example:
             >>> x = np.array([[[1.0], [2.0]]])
             >>> ImageDataGenerator().apply_transform(x, {"flip_horizontal": True}).ravel().tolist()
             [2.0, 1.0]
         """
+        check_parameters(transform_parameters)
         get = transform_parameters.get
         row_axis, col_axis, channel_axis = self.row_axis - 1, self.col_axis - 1, self.channel_axis - 1
         affine = (get("theta", 0), get("tx", 0), get("ty", 0), get("shear", 0), get("zx", 1), get("zy", 1))
@@ -269,13 +275,14 @@ class ImageDataGenerator:
         return self.apply_transform(x, self.get_random_transform(x.shape, seed))
 
     def _overridden(self) -> set[str]:
-        """The methods that are not this class' own, in a subclass or on the object itself.
+        """The methods that are not those above: of a subclass or mixin, of the object itself, or patched on the class.
 
         With axes of one's own apply_transform is another too: batches are made for those of the data formats.
         """
-        cls, own = type(self), set()
-        for name in _METHODS:
-            if name in self.__dict__ or getattr(cls, name) is not getattr(ImageDataGenerator, name):
+        own = set()
+        for name, original in _ORIGINAL.items():
+            found = getattr(self, name)
+            if getattr(found, "__func__", None) is not original or found.__self__ is not self:
                 own.add(name)
         if (self.row_axis, self.col_axis, self.channel_axis) not in ((1, 2, 3), (2, 3, 1)):
             own.add("apply_transform")
@@ -299,7 +306,11 @@ class ImageDataGenerator:
             _warn_override("samplewise_std_normalization", "samplewise_center", True)
 
 
-_METHODS = ("random_transform", "get_random_transform", "apply_transform", "standardize")
+# As they are written here: the class' attributes may be set anew at any time.
+_ORIGINAL = {
+    name: vars(ImageDataGenerator)[name]
+    for name in ("random_transform", "get_random_transform", "apply_transform", "standardize")
+}
 
 
 def _brightness_pair(brightness_range: Any) -> Any:

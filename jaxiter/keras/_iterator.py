@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import os
 import threading
 from collections.abc import Callable, Generator
@@ -16,12 +17,12 @@ from ..sampler import permutation
 from ._draw import BatchContext, batch_context, context_of, stream_words
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
-from ._pydataset import check_keras, check_made_here, keras_class
+from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
 from ._showings import Showings
 
 
-class Iterator:
+class Iterator(MaybeDataset):
     """An endless iterator over batches of examples; a subclass says what a batch of given examples is.
 
     Epochs follow each other without an end, the last batch of each is short, and `it[i]` is batch `i` of the present
@@ -39,7 +40,8 @@ class Iterator:
             more workers Keras takes threads; a forked process cannot make a batch, and says so.
 
     Raises:
-        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), and for another rng.
+        TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), for another rng, and for a
+            batch_size that is no integer, or below 1 where there are examples.
 
     Example:
         >>> class Squares(Iterator):
@@ -74,8 +76,8 @@ class Iterator:
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
-        self.__class__ = keras_class(type(self))
         self._process = os.getpid()
+        _check_batch_size(batch_size, n)
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
             raise ValueError(f"rng is {rng!r}; expected None, jaxiter's own stream, or 'keras', that of Keras.")
         self._stream = None if rng is None else KerasStream(seed)
@@ -182,14 +184,15 @@ class Iterator:
     def as_keras(self) -> Self:
         """This very iterator, now a `keras.utils.PyDataset` for `fit`, `evaluate` and `predict`.
 
-        One that is made after Keras was imported is one already. Keras goes by index, with an epoch end after each pass
+        All are, as soon as one is made after Keras was imported. Keras goes by index, with an epoch end after each pass
         and after a first look at the shapes. A batch of images alone it takes as a NumPy array only (output="numpy").
 
         Raises:
-            RuntimeError: If Keras 3 has not been imported.
+            RuntimeError: If Keras 3 has not been imported. TypeError: If some class derives from PyDataset first and
+                from an iterator second.
         """
-        check_keras()
-        self.__class__ = keras_class(type(self))
+        join_keras(Iterator)
+        check_joined(Iterator)
         return self
 
     @functools.cached_property
@@ -273,3 +276,13 @@ def _within_context(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], A
             return method(self, index_array)
 
     return within_context
+
+
+def _check_batch_size(batch_size: object, n: int) -> None:
+    """Raises for what Keras fails on later, or makes batches without images of."""
+    try:
+        size = operator.index(batch_size)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(f"batch_size is {batch_size!r}; expected an integer of at least 1.") from None
+    if size < 0 or (size == 0 and n):
+        raise ValueError(f"batch_size is {batch_size!r}; expected an integer of at least 1.")

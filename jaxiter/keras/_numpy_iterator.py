@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 import numpy as np
 
 from .._host_rows import read_rows
-from .._warn import warn
 from ..host.internal import save_whole
+from ._arrays import as_array, check_images, images_and_others, labels, short, weights
 from ._batch import TransformCache, to_numpy, transformed
-from ._brightness import CHANNELS
+from ._converted import ConvertedArray
 from ._draw import RowKeys, context_of
 from ._images import array_to_img
 from ._iterator import Iterator
@@ -37,6 +38,8 @@ class NumpyArrayIterator(Iterator, makes_context=True):
 
     Args:
         x: Images of rank 4, or (images, others): another array or a list of arrays that are cut into batches too.
+            The attribute x is the array itself if it has the dtype of the batches, so that an edit acts; otherwise it
+            converts what is read from it and refuses edits. It may be replaced.
         y: Labels, any array; None: batches hold images alone.
         image_data_generator: Its get_random_transform, apply_transform and standardize make the batches. Its
             attributes are read anew for every batch.
@@ -90,49 +93,45 @@ class NumpyArrayIterator(Iterator, makes_context=True):
     ):
         self.data_format = "channels_last" if data_format is None else data_format
         self.dtype = "float32" if dtype is None else dtype
-        hint = _hint(x)
-        x, x_misc = _images_and_others(x)
-        _check_length("y` (labels)", x, y, hint)
-        _check_length("sample_weight`", x, sample_weight, hint)
-        rows = slice(0, len(x) if x.shape else 0)
+        passed, (x, x_misc) = x, images_and_others(x)
+        y, sample_weight = labels(y, passed, x), weights(sample_weight, passed, x)
+        rows = slice(0, len(x))
         if subset is not None:
             rows = subset_rows(subset, image_data_generator, len(x), None if ignore_class_split else y)
-        np.dtype(self.dtype)  # raises what NumPy says of a name that it does not know
-        self._set_source(x, rows)
-        _check_images(self.data_format, self._shape)
+        dtype_of_batches = np.dtype(self.dtype)  # raises what NumPy says of a name that it does not know
+        shape = (rows.stop - rows.start, *x.shape[1:])[: len(x.shape)]
+        check_images("NumpyArrayIterator", passed, shape, self.data_format, x.dtype)
+        self.x = _in_dtype(x, rows, dtype_of_batches)
         if output not in OUTPUTS:
             raise ValueError(f"output is {output!r}; expected 'numpy' or 'jax'.")
         self.x_misc = [other[rows] for other in x_misc]
-        self.y = None if y is None else np.asarray(y)[rows]
+        self.y = None if y is None else y[rows]
         # Keras leaves the weights of a subset uncut, so that they belong to other images.
-        self.sample_weight = None if sample_weight is None else np.asarray(sample_weight)[rows]
+        self.sample_weight = None if sample_weight is None else sample_weight[rows]
         self.image_data_generator = image_data_generator
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
         self.save_format = save_format
         self.output = output
         self._first_row = rows.start
-        self._file_numbers = np.random.RandomState()
-        self._transform_cache = TransformCache()
-        super().__init__(self._shape[0], batch_size, shuffle, seed, rng=rng)
+        super().__init__(shape[0], batch_size, shuffle, seed, rng=rng)
 
-    @property
-    def x(self) -> np.ndarray:
-        """The images in `dtype`, converted when they are asked for; setting them replaces the array."""
-        return np.asarray(self._source[self._rows], dtype=self.dtype)
+    # For subclasses that set the attributes of Keras themselves, in an __init__ of their own.
+    output: str = "numpy"
+    _first_row: int = 0
 
-    @x.setter
-    def x(self, images: ArrayLike) -> None:
-        array: Any = as_array(images)
-        self._set_source(array, slice(0, len(array)))
+    @functools.cached_property
+    def _file_numbers(self) -> np.random.RandomState:
+        return np.random.RandomState()
 
-    def _set_source(self, source: Any, rows: slice) -> None:
-        self._source, self._rows = source, rows
-        self._shape = (rows.stop - rows.start, *source.shape[1:])[: len(source.shape)]
+    @functools.cached_property
+    def _transform_cache(self) -> TransformCache:
+        return TransformCache()
 
     def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_made_here(self._process, Iterator._process)
-        index = _positions(index_array, self._shape[0])
+        images_of_all = _readable(self.x)
+        index = _positions(index_array, len(images_of_all))
         context = context_of(self) or self._context_by_hand(index)
         source: Any
         if self._stream is not None:
@@ -141,7 +140,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
             showings = context.showings_of(index)
             showings = self._showings.take(index) if showings is None else showings
             source = RowKeys(self._key, context.epoch, index + self._first_row, showings)
-        stored = read_rows("x", self._source, index + self._rows.start)
+        stored = _read(images_of_all, index)
         length = max(len(index), min(self.batch_size, self.n))
         images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._transform_cache, self)
         if self.output == "jax":
@@ -174,49 +173,37 @@ def _positions(index_array: ArrayLike, count: int) -> np.ndarray:
     return np.where(index < 0, index + count, index)
 
 
-def as_array(images: Any) -> Any:
-    """NumPy arrays, and what is read like one from a file, as they are; anything else as a NumPy array."""
-    # Tensors of other libraries, with a dtype of their own, need not take an array of rows as an index.
-    is_file = isinstance(getattr(images, "dtype", None), np.dtype) and not isinstance(images, (np.ndarray, jax.Array))
-    is_file = is_file and all(hasattr(images, name) for name in ("shape", "__getitem__"))
-    return images if is_file or type(images) in (np.ndarray, np.memmap) else np.asarray(images)
+def _in_dtype(source: Any, rows: slice, dtype: np.dtype) -> Any:
+    """These rows as `it.x` shows them: the array itself, or a view of it, which an edit of either changes too."""
+    if not isinstance(source, np.ndarray) or source.dtype != dtype:
+        return ConvertedArray(source, rows, dtype)
+    return source if rows == slice(0, len(source)) else source[rows]
 
 
-def _images_and_others(x: Any) -> tuple[Any, list[np.ndarray]]:
-    if not isinstance(x, (tuple, list)):
-        return as_array(x), []
-    others = [np.asarray(other) for other in (x[1] if isinstance(x[1], list) else [x[1]])]
-    images = as_array(x[0])
-    for other in others:
-        if len(other) != len(images):
-            raise ValueError(
-                "All of the arrays in `x` should have the same length. "
-                f"Got len(x[0]) = {len(images)} and another array of length {len(other)}.{_hint(x)}"
-            )
-    return images, others
+def _readable(x: Any) -> Any:
+    """`it.x`, where a user may have put anything, if batches can be made of it."""
+    if isinstance(x, (ConvertedArray, list, tuple)):
+        return x
+    images = as_array(x)
+    if len(images.shape) != 4:
+        _refuse(x)
+    return images
 
 
-def _hint(x: Any) -> str:
-    is_pair = not isinstance(x, list) or len(x) == 2
-    return "" if is_pair else " A list is taken as (images, others); for a list of images pass np.stack(x)."
+def _read(x: Any, index: np.ndarray) -> np.ndarray:
+    """The images at these places, as they are stored."""
+    if isinstance(x, ConvertedArray):
+        return read_rows("x", x.source, index + x.rows.start)
+    if not isinstance(x, (list, tuple)):
+        return read_rows("x", x, index)
+    images = np.asarray(as_array([x[place] for place in index]))
+    if images.ndim != 4:
+        _refuse(x)
+    return images
 
 
-def _check_length(name: str, x: Any, values: Any, hint: str) -> None:
-    if values is not None and len(x) != len(values):
-        raise ValueError(
-            f"`x` (images tensor) and `{name} should have the same length. "
-            f"Got shapes {np.shape(x)} and {np.shape(values)}.{hint}"
-        )
-
-
-def _check_images(data_format: str, shape: tuple[int, ...]) -> None:
-    if len(shape) != 4:
-        raise ValueError(
-            f"x has shape {shape}; images for NumpyArrayIterator should have rank 4. For grey images pass x[..., None]."
-        )
-    axis = 3 if data_format == "channels_last" else 1
-    if shape[axis] not in CHANNELS:
-        warn(
-            f'data_format is "{data_format}", so axis {axis} of x should hold 1, 3 or 4 channels; x has shape {shape} '
-            f"({shape[axis]} channels)."
-        )
+def _refuse(x: Any) -> NoReturn:
+    raise ValueError(
+        f"x was set to {short(x)}; batches of NumpyArrayIterator are made of images of rank 4. Set it.x to such "
+        "an array, or write _get_batches_of_transformed_samples in a subclass."
+    )

@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-import types
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self
 
 from .. import _checks
 
 
-def keras_class(cls: type) -> Any:
-    """`cls`, or, once Keras 3 has been imported, the class that is `cls` and a `keras.utils.PyDataset` too.
+class MaybeDataset:
+    """The only base of a class until Keras 3 has been imported; the first object made then adds `PyDataset` to it.
 
-    Nothing is imported here. What both classes define is taken from `cls`.
+    Python changes the bases of no class whose base is `object` itself.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Join Keras here and not in __init__, which copies and pickles do not call."""
+        for base in cls.__mro__:
+            if base.__bases__[:1] == (MaybeDataset,):
+                join_keras(base)
+        return super().__new__(cls)
+
+
+def join_keras(cls: type) -> None:
+    """Make `cls`, whose base is `MaybeDataset`, a `keras.utils.PyDataset` if Keras 3 has been imported. Returns None.
+
+    Nothing is imported here. `cls` stays the same class, and so does every subclass and object of it: what both define
+    is taken from `cls`, `type(it) is cls` holds, and pickle finds it by its name.
 
     Example:
-        >>> class Batches:
+        >>> class Batches(MaybeDataset):
         ...     pass
-        >>> isinstance(keras_class(Batches)(), Batches)
+        >>> type(Batches()) is Batches
         True
     """
     dataset = _pydataset()
-    return cls if dataset is None or issubclass(cls, dataset) else _joined(cls, dataset)
+    if dataset is not None and not issubclass(cls, dataset):
+        # A subclass (PyDataset, cls), written before, has the two in the other order; see check_joined.
+        with suppress(TypeError):
+            cls.__bases__ = (MaybeDataset, dataset)
 
 
-def check_keras() -> None:
-    """Raises if Keras 3 is not there, so that `keras_class` changes nothing."""
-    if _pydataset() is None:
+def check_joined(cls: type) -> None:
+    """Raises if `join_keras` could not make it a PyDataset: Keras 3 is not there, or a subclass stands in the way."""
+    dataset = _pydataset()
+    if dataset is None:
         found = "keras has no keras.utils.PyDataset" if sys.modules.get("keras") else "keras is not imported"
         raise RuntimeError(f"{found}; import keras first (Keras 3), then call as_keras().")
+    if not issubclass(cls, dataset):
+        written = ", ".join(
+            f"class {found.__name__}({', '.join(base.__name__ for base in found.__bases__)})"
+            for found in _subclasses(cls)
+            if issubclass(found, dataset)
+        )
+        raise TypeError(
+            f"{cls.__name__} cannot become a keras.utils.PyDataset, because of {written}, which puts PyDataset before "
+            "it. Write the iterator first, or leave PyDataset out."
+        )
+
+
+def _subclasses(cls: type) -> list[type]:
+    children: list[type] = cls.__subclasses__()
+    return [found for child in children for found in (child, *_subclasses(child))]
 
 
 def check_made_here(*made_in: int) -> None:
@@ -45,33 +78,3 @@ def _pydataset() -> Any:
     # During its own import, as a stub, or as Keras 2, the module has no such class.
     dataset = getattr(getattr(sys.modules.get("keras"), "utils", None), "PyDataset", None)
     return dataset if isinstance(dataset, type) else None
-
-
-_NEW_OBJECT = object().__reduce_ex__(2)[0]  # copyreg.__newobj__, which the type stubs leave out
-
-
-class _Joined:
-    """What the class of both adds, ahead of both."""
-
-    _first: type
-
-    def __init_subclass__(cls) -> None:
-        """Skip the hook of the classes joined: no user wrote this subclass."""
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        # Pickle looks a class up by its name, which is that of the first.
-        reduced = super().__reduce_ex__(protocol)
-        if isinstance(reduced, tuple) and reduced[0] is _NEW_OBJECT:
-            return _made_anew, (self._first,), *reduced[2:]
-        return reduced
-
-
-def _made_anew(cls: Any) -> Any:
-    cls = keras_class(cls)
-    return cls.__new__(cls)
-
-
-@functools.cache
-def _joined(cls: Any, dataset: Any) -> type:
-    names = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-    return types.new_class(cls.__name__, (_Joined, cls, dataset), {}, lambda body: body.update(names, _first=cls))

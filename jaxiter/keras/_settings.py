@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -149,6 +149,48 @@ def fitted_statistic(generator: GeneratorLike, name: str) -> Any:
     return value
 
 
+def fitted_statistics(generator: GeneratorLike, shape: tuple[int, ...]) -> dict[str, np.ndarray | None]:
+    """All of them by their names, for one image or a batch of this shape.
+
+    Raises:
+        TypeError: If one is no array of real numbers. ValueError: If it does not fit the images.
+    """
+    fitted = {name: fitted_statistic(generator, name) for name in FEATUREWISE}
+    for name, value in fitted.items():
+        if value is not None:
+            fitted[name] = np.asarray(value)
+            if fitted[name].dtype.kind not in "biufV":  # V: bfloat16
+                raise TypeError(f"{name} is {value!r}; expected an array of real numbers, such as fit finds.")
+    for name in ("mean", "std"):
+        if fitted[name] is not None and not _broadcasts(fitted[name].shape, shape):
+            _refuse_statistic(generator, name, fitted[name].shape, shape)
+    whitening, size = fitted["zca_whitening_matrix"], math.prod(shape[-3:])
+    if whitening is not None and whitening.shape != (size, size):
+        raise ValueError(
+            f"zca_whitening_matrix has shape {whitening.shape}; images of shape {shape[-3:]} have {size} numbers. "
+            "Fit the generator on images of the size that it is to whiten."
+        )
+    return fitted
+
+
+def _broadcasts(shape: tuple[int, ...], images: tuple[int, ...]) -> bool:
+    lengths = zip(shape[::-1], images[::-1], strict=False)
+    return len(shape) <= len(images) and all(own in (1, length) for own, length in lengths)
+
+
+def _refuse_statistic(generator: GeneratorLike, name: str, found: tuple[int, ...], images: tuple[int, ...]) -> NoReturn:
+    wanted = [1, 1, 1]
+    axis = generator.channel_axis - 1
+    wanted[axis] = images[-3:][axis] if len(images) > axis else 1
+    remedy = "Fit the generator on images like these."
+    if math.prod(found) == math.prod(wanted):
+        remedy = f"Write generator.{name} = np.reshape(generator.{name}, {tuple(wanted)})."
+    raise ValueError(
+        f"{name} has shape {found}; images of shape {images[-3:]}, channels_{'first' if axis == 0 else 'last'}, take "
+        f"one of shape {tuple(wanted)}, a number for each channel, or one that broadcasts to them. {remedy}"
+    )
+
+
 def is_fitted(generator: GeneratorLike) -> bool:
     """Whether every statistic that a flag asks for is there."""
     return all(getattr(generator, name) is not None for name, flag in FEATUREWISE.items() if getattr(generator, flag))
@@ -160,18 +202,7 @@ def checked_statistics(generator: GeneratorLike, image_shape: tuple[int, ...]) -
     Raises:
         ValueError: If one does not fit an image.
     """
-    fitted = {name: fitted_statistic(generator, name) for name in FEATUREWISE}
-    for name in ("mean", "std"):
-        shape = np.shape(fitted[name]) if fitted[name] is not None else ()
-        if np.broadcast_shapes(shape, image_shape) != tuple(image_shape):
-            raise ValueError(f"{name} has shape {shape}; expected one that broadcasts to an image's {image_shape}.")
-    whitening = fitted["zca_whitening_matrix"]
-    size = math.prod(image_shape)
-    if whitening is not None and np.shape(whitening) != (size, size):
-        raise ValueError(
-            f"zca_whitening_matrix has shape {np.shape(whitening)}; images of shape {image_shape} have {size} numbers. "
-            "Fit the generator on images of the size that it is to whiten."
-        )
+    fitted = fitted_statistics(generator, image_shape)
     if isinstance(generator.rescale, str) or np.ndim(generator.rescale) > 0:
         raise TypeError(f"rescale is {generator.rescale!r}; expected one number for all channels, or None.")
     return fitted

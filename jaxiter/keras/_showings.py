@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._keys import places_before
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -99,19 +101,3 @@ def _rows_of(order: np.ndarray | None) -> np.ndarray:
 
 def _counted(rows: np.ndarray, size: int) -> np.ndarray:
     return np.bincount(rows, minlength=size).astype(np.uint32)
-
-
-def places_before(rows: np.ndarray) -> np.ndarray:
-    """For each place of `rows`, how many places before it hold the same row, as uint32.
-
-    Example:
-        >>> places_before(np.array([3, 5, 3, 3])).tolist()
-        [0, 0, 1, 2]
-    """
-    order = np.argsort(rows, kind="stable")
-    ranked = rows[order]
-    is_first = np.concatenate([[True], ranked[1:] != ranked[:-1]])
-    starts = np.flatnonzero(is_first)
-    before = np.empty(len(rows), np.uint32)
-    before[order] = np.arange(len(rows)) - starts[np.cumsum(is_first) - 1]
-    return before

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._host_rows import read_rows
-from .._warn import warn
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
+from ._arrays import check_images, images_of
 from ._batch import apply_each
-from ._brightness import CHANNELS
 from ._draw import BatchContext, batch_context, draw_each
-from ._numpy_iterator import as_array
-from ._settings import GeneratorLike, fitted_statistic
+from ._settings import GeneratorLike, fitted_statistics
 from ._transform import KerasTransform
 
 if TYPE_CHECKING:
@@ -81,8 +79,14 @@ class ChannelsLast:
 
 def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int | None) -> None:
     """Sets `mean`, `std` and `zca_whitening_matrix`, those that the generator's flags ask for."""
-    images = as_array(x)
-    _check_images(generator, images.shape)
+    images = images_of(x)
+    check_images(
+        "`.fit()`",
+        None,
+        images.shape,
+        "channels_last" if generator.channel_axis == 3 else "channels_first",
+        images.dtype,
+    )
     size = rounds * len(images) if augment else len(images)
     if generator.zca_whitening:
         _check_whitening((size, *images.shape[1:]))
@@ -104,7 +108,7 @@ def standardized(generator: GeneratorLike, x: Any) -> Any:
     """What `ImageDataGenerator.standardize` gives back."""
     if generator.preprocessing_function:
         x = generator.preprocessing_function(x)
-    mean, std, whitening = (fitted_statistic(generator, name) for name in ("mean", "std", "zca_whitening_matrix"))
+    mean, std, whitening = fitted_statistics(generator, np.shape(x)).values()
     center, scale = generator.samplewise_center, generator.samplewise_std_normalization
     if not (generator.rescale or center or scale) and mean is None and std is None and whitening is None:
         return x
@@ -125,22 +129,24 @@ def standardized(generator: GeneratorLike, x: Any) -> Any:
 
 
 def _fit_at_once(generator: GeneratorLike, samples: Samples) -> None:
-    """Keras' own operations, one by one.
+    """Mean and deviation from sums in float64; the matrix by Keras' own operations, one by one, in float32.
 
     Where the images leave a direction without any variance, as with a constant border, its singular value is rounding
     alone, and so is the largest part of the matrix: the same operations are all that gives the same matrix.
     """
     x = samples[0 : samples.shape[0]].astype(_working_dtype(generator))
     axes = (0, generator.row_axis, generator.col_axis)
-    if generator.featurewise_center:
-        mean = np.mean(x, axis=axes, keepdims=True)[0]
-        generator.mean = mean.astype(_float_dtype(generator))
-        x -= mean
-    if generator.featurewise_std_normalization:
-        std = np.std(x, axis=axes, keepdims=True)[0]
-        generator.std = std.astype(_float_dtype(generator))
-        x /= std + 1e-6
+    if generator.featurewise_center or generator.featurewise_std_normalization:
+        mean, std = moments(x.transpose(*axes, generator.channel_axis))
+        if generator.featurewise_center:
+            generator.mean = _per_channel(generator, mean)
+        if generator.featurewise_std_normalization:
+            generator.std = _per_channel(generator, std)
     if generator.zca_whitening:
+        if generator.featurewise_center:
+            x -= np.mean(x, axis=axes, keepdims=True)
+        if generator.featurewise_std_normalization:
+            x /= np.std(x, axis=axes, keepdims=True) + 1e-6
         flat = x.reshape(len(x), -1)
         directions, singular, _ = np.linalg.svd(flat.T, full_matrices=False)
         scale = np.sqrt(len(x)) / (singular + generator.zca_epsilon)
@@ -160,17 +166,6 @@ def _fit_in_blocks(generator: GeneratorLike, samples: Samples) -> None:
     if generator.zca_whitening:
         whitening = whitening_matrix(images, mean, generator.zca_epsilon)
         generator.zca_whitening_matrix = _in_layout(generator, images.shape[1:], whitening)
-
-
-def _check_images(generator: GeneratorLike, shape: tuple[int, ...]) -> None:
-    if len(shape) != 4:
-        raise ValueError(f"x has shape {shape}; images for `.fit()` should have rank 4.")
-    axis = generator.channel_axis
-    if shape[axis] not in CHANNELS:
-        warn(
-            f'The generator\'s data_format is "{generator.data_format}", so axis {axis} of x should hold 1, 3 or 4 '
-            f"channels; x has shape {shape} ({shape[axis]} channels)."
-        )
 
 
 def _check_whitening(shape: tuple[int, ...]) -> None:

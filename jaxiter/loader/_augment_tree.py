@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import KeyPath, PyTreeDef
 
+from .._describe import shown
 from .._host_rows import dtype_of
 from .._warn import warn
 from ..augment import Chain
@@ -71,12 +72,12 @@ def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[TransformLike
     given = jax.tree.leaves_with_path(augment, is_leaf=is_transform_or_none)
     error = (
         f"augment does not fit the data, whose leaves are:\n{_listing(paths)}\nExpected a transform or None at each "
-        f"leaf or subtree, for example augment={_suggestion(paths, structure)}{_chain_remedy(augment)}"
+        f"leaf or subtree{_suggestion(', for example', paths, structure)}{_chain_remedy(augment)}"
     )
     for where, transform in given:
         if not is_transform_or_none(transform):
             remedy = " Wrap a function in Map(function)." if callable(transform) else ""
-            raise TypeError(f"{error}; got {transform!r} at augment{jax.tree_util.keystr(where)}.{remedy}")
+            raise TypeError(f"{error}; got {shown(transform)} at augment{jax.tree_util.keystr(where)}.{remedy}")
     try:
         broadcast = jax.tree.broadcast(augment, data, is_leaf=is_transform_or_none)
     except ValueError:
@@ -104,8 +105,7 @@ def _for_the_one_picture(augment: TransformLike, paths: Paths, structure: PyTree
         found = "no leaf" if not images else f"{len(images)} leaves"
         raise ValueError(
             f"augment is one transform and the data has {found} of rank 4, (size, height, width, channels):"
-            f"\n{_listing(paths)}\nSay which leaf it is for, as augment={_suggestion(paths, structure)}"
-            f"{_grey_remedy(paths)}."
+            f"\n{_listing(paths)}\n{_which_leaf(augment, paths, structure)}"
         )
     for path, leaf in paths:
         if path == images[0] and Chain(augment).needs_image:
@@ -164,9 +164,24 @@ class _Word:
         return self.word
 
 
-def _suggestion(paths: Paths, structure: PyTreeDef) -> str:
-    """A tree prefix to paste, `transform` at the first picture."""
-    ranks = [len(leaf.shape) for _, leaf in paths]
-    chosen = next((leaf for rank in (IMAGE_RANK, IMAGE_RANK - 1) for leaf, r in enumerate(ranks) if r == rank), 0)
-    words = [_Word("transform" if leaf == chosen else "None") for leaf in range(len(ranks))]
-    return repr(jax.tree.unflatten(structure, words))
+def _which_leaf(augment: TransformLike, paths: Paths, structure: PyTreeDef) -> str:
+    """What to write instead of a bare transform."""
+    suggestion = _suggestion("as", paths, structure, takes_any=not Chain(augment).needs_image)
+    if not suggestion:
+        return "None of them can hold images; expected real numbers of that rank, for example images of (n, 32, 32, 3)."
+    return f"Say which leaf it is for, {suggestion}{_grey_remedy(paths)}."
+
+
+def _suggestion(before: str, paths: Paths, structure: PyTreeDef, takes_any: bool = False) -> str:
+    """A tree prefix to paste, `transform` at the first leaf that could be one of pictures; "" if none could."""
+
+    def could_be_images(leaf: Source, rank: int) -> bool:
+        return len(leaf.shape) == rank and not jnp.issubdtype(dtype_of(leaf), np.complexfloating)
+
+    ranks = (IMAGE_RANK, IMAGE_RANK - 1)
+    places = [place for rank in ranks for place, (_, leaf) in enumerate(paths) if could_be_images(leaf, rank)]
+    if not places and not takes_any:
+        return ""
+    chosen = places[0] if places else 0
+    words = [_Word("transform" if place == chosen else "None") for place in range(len(paths))]
+    return f"{before} augment={jax.tree.unflatten(structure, words)!r}"

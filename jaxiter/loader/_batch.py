@@ -23,11 +23,13 @@ def compute_batch(
         rows: Those of `read_batch`; None where nothing has to be read.
         donated: A batch of the same shapes whose memory the new one takes.
     """
+    spec.check_fits()
     program = spec.program_at(step)
     if rows is None:
-        leaves: Any = spec.leaves
-        return resident_batch(program, leaves, spec.chain_leaves, spec.rows, key, stack_counters(epoch, step), donated)
-    return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, donated)
+        leaves: Any = spec.arrays
+        counters = stack_counters(epoch, step, spec.size)
+        return resident_batch(program, leaves, spec.chain_leaves, spec.visited, key, counters, donated)
+    return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, rows.showings, donated)
 
 
 def batch_mask(spec: BatchSpec, step: Counter) -> jax.Array:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.tree_util import KeyPath
-from numpy.typing import ArrayLike
 
-from .._checks import check_fits, check_flag, check_int, check_rows
+from .._array_checks import check_array
+from .._checks import check_flag, check_int
+from .._describe import different_lengths, shown
 from .._host_rows import Source as Source
 
 REMAINDERS = ("drop", "pad", "keep")
@@ -25,10 +24,10 @@ def check_data(data: PyTree) -> None:
     if not paths:
         raise ValueError(f"data is {data!r}, which holds no arrays; expected for example (images, labels).")
     for path, leaf in paths:
-        _check_leaf(leaf_name(path), leaf)
+        check_array(leaf_name(path), leaf)
     lengths = {leaf_name(path): leaf.shape[0] for path, leaf in paths}
     if len(set(lengths.values())) > 1:
-        found = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        found = different_lengths(lengths)
         raise ValueError(f"data has leaves of different length ({found}); expected one entry for each example.")
     if paths[0][1].shape[0] == 0:
         raise ValueError("data holds no examples; expected arrays with a leading axis of at least 1.")
@@ -38,43 +37,11 @@ def leaf_name(path: KeyPath) -> str:
     return "data" + jax.tree_util.keystr(path)
 
 
-def _check_leaf(name: str, leaf: object) -> None:
-    shape, dtype = getattr(leaf, "shape", None), getattr(leaf, "dtype", None)
-    if shape is None or dtype is None:
-        raise TypeError(
-            f"{name} is a {type(leaf).__name__}; expected an array (NumPy, JAX, memmap, or anything with shape, dtype "
-            "and indexing by an integer array). Make one with np.asarray(...), or pass a source that gives one example "
-            "at a time through from_records(source)."
-        )
-    dtype = getattr(dtype, "numpy_dtype", dtype)
-    if hasattr(leaf, "iloc"):
-        raise TypeError(
-            f"{name} is a pandas {type(leaf).__name__}, which looks rows up by label and not by place; expected an "
-            "array: pass .to_numpy()."
-        )
-    if len(shape) == 0:
-        raise ValueError(f"{name} is a scalar; expected an array with one entry for each example.")
-    if not (jnp.issubdtype(dtype, np.number) or dtype == np.bool_):
-        remedy = "For text labels use np.unique(labels, return_inverse=True)[1]; jaxiter.keras passes them through."
-        raise TypeError(f"{name} has dtype {dtype}, which JAX cannot hold; expected numbers or bool. {remedy}")
-    # A memmap is checked as it is read: looking through all of it may take longer than training on it.
-    if isinstance(leaf, np.ndarray) and not isinstance(leaf, np.memmap):
-        check_fits(name, leaf)
-
-
 def check_options(batch_size: object, shuffle: object, remainder: object) -> None:
     check_int("batch_size", batch_size, 1, 2**31, expected="at least 1 example in a batch")
-    if remainder not in REMAINDERS:
-        raise ValueError(f"remainder is {remainder!r}; expected one of {', '.join(map(repr, REMAINDERS))}.")
+    if not isinstance(remainder, str) or remainder not in REMAINDERS:
+        raise ValueError(f"remainder is {shown(remainder)}; expected one of {', '.join(map(repr, REMAINDERS))}.")
     check_flag("shuffle", shuffle, expected="True or False. The order is decided by the key")
-
-
-def rows_to_visit(rows: ArrayLike, num_examples: int) -> np.ndarray | jax.Array:
-    """Checked row numbers as int32, on the device where they are there; traced ones pass."""
-    if isinstance(rows, jax.core.Tracer):
-        return rows
-    values = check_rows(rows, num_examples, owner="the data")
-    return rows.astype(np.int32) if isinstance(rows, jax.Array) else values.astype(np.int32)
 
 
 def is_resident(leaf: object) -> bool:
@@ -83,6 +50,7 @@ def is_resident(leaf: object) -> bool:
 
 
 def take_rows(leaf: jax.Array, index: jax.Array) -> jax.Array:
-    """Rows of a resident array; `index` is in range by construction."""
+    """Rows of a resident array, of the dtype that JAX now makes of its own; `index` is in range by construction."""
     flat = leaf.reshape(leaf.shape[0], -1) if leaf.ndim > 2 else leaf  # whole rows: one fast gather on every backend
-    return flat.at[index].get(mode="promise_in_bounds").reshape(index.shape + leaf.shape[1:])
+    rows = flat.at[index].get(mode="promise_in_bounds").reshape(index.shape + leaf.shape[1:])
+    return rows.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))

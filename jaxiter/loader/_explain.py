@@ -8,11 +8,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
+from .._keys import Counter, Key, as_key, check_counter, example_keys
 from ._augment_tree import as_given, one_or_tree
 from ._data import PyTree, is_resident
-from ._loader import Loader, spec_of
+from ._loader import Loader, check_loader, spec_of
 from ._program import Chains
 from ._read import read_leaf
 from ._sharding import spans_devices
@@ -36,40 +37,42 @@ class Explanation(NamedTuple):
     after: PyTree
 
 
-def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explanation:
-    """What becomes of row `index` of the data in `epoch`, whichever batch it comes in.
+def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: Counter = 0) -> Explanation:
+    """What becomes of a row of the data in `epoch`, whichever batch it comes in.
 
     Boxes and points move by the inverse of `matrix`.
 
     Args:
         loader: Its augmentation and data; batch size and order do not matter.
         key, epoch: As for `Loader.batch`.
-        index: A row of the data (also where the loader has `rows`), not traced.
+        row: A row of the data (also where the loader has `rows`), not traced.
+        showing: Where `rows` holds it several times, the number of its places before the one asked for.
 
     Raises:
-        ValueError: If index is no row of the data.
+        ValueError: If row is no row of the data.
 
     Example:
         >>> import jax, numpy as np
         >>> from jaxiter import Affine, Loader, explain
         >>> loader = Loader(np.zeros((4, 8, 8, 1)), batch_size=2, augment=Affine(shift=((0.25, 0.25), 0)))
-        >>> explain(loader, jax.random.key(0), epoch=0, index=3).matrix.tolist()
+        >>> explain(loader, jax.random.key(0), epoch=0, row=3).matrix.tolist()
         [[1.0, 0.0, -2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    key, epoch, index = as_key(key), check_counter("epoch", epoch), int(check_counter("index", index))
+    check_loader(loader, "explain(loader, key, epoch, row)")
+    key, epoch, row = as_key(key), check_counter("epoch", epoch), int(check_counter("row", row))
+    showing = check_counter("showing", showing)
     spec = spec_of(loader)
     num_examples = spec.leaves[0].shape[0]
-    if index >= num_examples:
-        raise ValueError(f"index is {index}; expected a row of the data, in [0, {num_examples}).")
+    if row >= num_examples:
+        raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
+    spec.check_fits()
     before = [
-        jnp.asarray(
-            leaf[index]
-            if is_resident(leaf) and not spans_devices(leaf)
-            else read_leaf(name, leaf, np.array([index]))[0]
+        _as_jax(
+            leaf[row] if is_resident(leaf) and not spans_devices(leaf) else read_leaf(name, leaf, np.array([row]))[0]
         )
         for name, leaf in zip(spec.names, spec.leaves, strict=True)
     ]
-    explained = _explain(spec.chains, key, epoch, np.uint32(index), before)
+    explained = _explain(spec.chains, key, epoch, np.array([row], np.uint32), np.array([showing], np.uint32), before)
     params, matrices, after = zip(*explained, strict=True)
     structure = spec.program.data
     return Explanation(
@@ -80,11 +83,17 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
     )
 
 
+def _as_jax(example: ArrayLike) -> jax.Array:
+    """Of the dtype that JAX now makes of its own."""
+    array = jnp.asarray(example)
+    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
+
+
 @jax.jit
 def _explain(
-    chains: Chains, key: Key, epoch: Counter, index: Counter, before: Sequence[jax.Array]
+    chains: Chains, key: Key, epoch: Counter, row: jax.Array, showing: jax.Array, before: Sequence[jax.Array]
 ) -> list[tuple[PyTree, jax.Array | None, jax.Array]]:
-    own_key = fold_in(role_key(key, epoch, AUGMENT), index)
+    own_key = example_keys(key, epoch, row, showing)[0]
     explained: list[tuple[PyTree, jax.Array | None, jax.Array]] = []
     for chain, example in zip(chains, before, strict=True):
         if chain is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from collections.abc import Callable, Iterator
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -13,24 +13,43 @@ from jax.sharding import Sharding, SingleDeviceSharding
 from numpy.typing import ArrayLike
 
 from .._checks import check_int
+from .._describe import described
 from .._host_rows import dtype_of
 from .._keys import Counter, Key, as_key, check_counter, like_given, uncommitted
-from ..augment import Chain
+from ..augment import Chain, Transform
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
 from ._batch import batch_mask, compute_batch
-from ._data import PyTree, check_data, check_options, rows_to_visit
+from ._data import PyTree, check_data, check_options
 from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch
 from ._records import with_columns
 from ._sharding import check_sharding, is_traced, upload
 from ._spec import BatchSpec, make_spec
+from ._visited import VisitedRows, visited_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
 
+P = ParamSpec("P")
 _SETTINGS = ("batch_size", "augment", "shuffle", "remainder", "rows")
+
+
+def _takes_data_alone(init: Callable[P, None]) -> Callable[P, None]:
+    """Says, where Python would only count arguments, how several arrays are given."""
+
+    @wraps(init)
+    def checked(*args: P.args, **settings: P.kwargs) -> None:
+        if len(args) > 2:  # self, data
+            given = ", ".join(map(described, args[1:]))
+            raise TypeError(
+                f"Loader got {len(args) - 1} arguments by position ({given}); expected the data alone, several arrays "
+                "in one tuple or dict, and the rest by name: Loader((images, labels), batch_size=32)."
+            )
+        init(*args, **settings)
+
+    return checked
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -46,7 +65,8 @@ class Loader:
             the arrays that you gave. Rows of JAX arrays are gathered on the device, inside the compiled program;
             rows of NumPy arrays, memmaps and array-likes (`shape`, `dtype`, indexing by a sorted integer array: h5py,
             zarr, TensorStore) on the host. Both give the same batches. What gives one example at a time, a Grain
-            source for example, becomes its columns: see `from_records`.
+            source for example, becomes its columns: see `from_records`. Columns of numbers of pandas, Arrow and Polars
+            become NumPy arrays. A list of more than 8 arrays of one shape is taken for a list of examples and refused.
         batch_size: Examples in a batch.
         augment: A transform for the one leaf of rank 4, images of shape (size, height, width, channels); or a tree
             prefix of the data with a transform or None at each leaf or subtree: `(transform, None)`, `{"image":
@@ -59,9 +79,10 @@ class Loader:
             copied and the rows keep their identity: what an image becomes does not change.
 
     Raises:
-        ValueError, TypeError: For leaves of different length or of a type JAX cannot hold, 64-bit integers that do
-            not fit, an augment that does not fit the data, a batch_size below 1, an unknown remainder, "drop" with
-            fewer examples than a batch, or rows out of range.
+        ValueError, TypeError: For leaves of different length or of a type JAX cannot hold (text, times, masked and
+            sparse arrays, missing values), 64-bit integers that do not fit, a list of examples, an augment that does
+            not fit the data, a batch_size below 1, an unknown remainder, "drop" with fewer examples than a batch, or
+            rows out of range.
 
     Example:
         >>> import jax, numpy as np
@@ -74,15 +95,17 @@ class Loader:
     """
 
     data: PyTree
-    rows: np.ndarray | jax.Array | None
     batch_size: int
     shuffle: bool
     remainder: str
     _chains: tuple[Chain | None, ...]  # one for each leaf of the data
     _form: AugmentForm
+    _visited: VisitedRows | None  # None: every row once
+    _num_rows: int | None  # how many are visited, where they are not all
 
-    _STATIC = ("batch_size", "shuffle", "remainder", "_form")
+    _STATIC = ("batch_size", "shuffle", "remainder", "_form", "_num_rows")
 
+    @_takes_data_alone
     def __init__(
         self,
         data: PyTree,
@@ -93,7 +116,7 @@ class Loader:
         remainder: str = "drop",
         rows: ArrayLike | None = None,
     ):
-        data = with_columns(data)  # in containers of our own: the user's may change
+        data = with_columns(data, (Loader, Transform))  # in containers of our own: the user's may change
         check_data(data)
         chains, form = chains_of(data, augment)
         self._set(data=data, _chains=chains, _form=form)
@@ -101,8 +124,12 @@ class Loader:
 
     def _check_and_set(self, *, batch_size: int, shuffle: bool, remainder: str, rows: ArrayLike | None) -> None:
         check_options(batch_size, shuffle, remainder)
+        visited, num_rows = None, None
+        if rows is not None:
+            visited, num_rows = visited_rows(rows, jax.tree.leaves(self.data)[0].shape[0])
         self._set(
-            rows=None if rows is None else rows_to_visit(rows, jax.tree.leaves(self.data)[0].shape[0]),
+            _visited=visited,
+            _num_rows=num_rows,
             batch_size=int(batch_size),
             shuffle=bool(shuffle),
             remainder=remainder,
@@ -122,17 +149,18 @@ class Loader:
         raise AttributeError(f"A Loader cannot be changed; make another one with the {name} you want.")
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[jax.tree_util.GetAttrKey, PyTree]], tuple[object, ...]]:
-        children = [(jax.tree_util.GetAttrKey(name), getattr(self, name)) for name in ("data", "_chains", "rows")]
+        names = ("data", "_chains", "rows")
+        children = list(zip(map(jax.tree_util.GetAttrKey, names), self.tree_flatten()[0], strict=True))
         return children, tuple(getattr(self, name) for name in self._STATIC)
 
     def tree_flatten(self) -> tuple[tuple[PyTree, ...], tuple[object, ...]]:
-        return (self.data, self._chains, self.rows), tuple(getattr(self, name) for name in self._STATIC)
+        return (self.data, self._chains, self._visited), tuple(getattr(self, name) for name in self._STATIC)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[object, ...], children: tuple[PyTree, ...]) -> Self:
-        data, chains, rows = children
+        data, chains, visited = children
         loader = object.__new__(cls)
-        loader._set(data=data, _chains=chains, rows=rows, **dict(zip(cls._STATIC, static, strict=True)))
+        loader._set(data=data, _chains=chains, _visited=visited, **dict(zip(cls._STATIC, static, strict=True)))
         return loader
 
     def __repr__(self) -> str:
@@ -146,6 +174,14 @@ class Loader:
         """What was given: one transform, or for each leaf of the data a transform or None."""
         steps = [None if chain is None else chain.transforms for chain in self._chains]
         return as_given(self._form, jax.tree.structure(self.data), steps, join=Chain)
+
+    @property
+    def rows(self) -> np.ndarray | jax.Array | None:
+        """The rows of the data that are visited, int32, as they were given; None for all of them."""
+        if self._visited is None:
+            return None
+        rows = self._visited.rows
+        return (rows if is_traced(rows) else np.asarray(rows))[: self._num_rows]
 
     @property
     def size(self) -> int:
@@ -169,7 +205,8 @@ class Loader:
     def index(self, key: Key, epoch: Counter, step: Counter) -> Int32[Array, " batch"]:
         """The rows of the data that make up a batch; arguments and errors as for `batch`."""
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        return rows_at(as_key(key), self.rows, epoch, step, np.uint32(self.size), self._spec.program_at(step).index)
+        index = self._spec.program_at(step).index
+        return rows_at(as_key(key), self._visited, epoch, step, np.uint32(self.size), index)
 
     def mask(self, step: Counter) -> Bool[Array, " batch"]:
         """True for real examples, False for those that "pad" filled the batch with.
@@ -261,10 +298,11 @@ class Loader:
             sharding = SingleDeviceSharding(sharding)
         spec = self._spec
         check_upload(spec, sharding)
-        rows = None if self.rows is None else jnp.asarray(self.rows if is_traced(self.rows) else np.asarray(self.rows))
-        leaves = [upload(name, leaf, sharding) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        visited = jax.tree.map(jnp.asarray, self._visited)
+        arrays = [upload(spec.names[place], spec.leaves[place], sharding) for place in spec.distinct]
+        leaves = [arrays[source] for source in spec.program.sources]
         _, static = self.tree_flatten()
-        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), self._chains, rows))
+        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), self._chains, visited))
 
     def memory(self, *, prefetch: int = 2, sharding: Sharding | None = None) -> MemoryEstimate:
         """Bytes that this loader takes of a device: arrays, a batch, its rows, a stream; nothing is allocated.
@@ -317,7 +355,7 @@ class Loader:
 
     def _make_spec(self, sharding: Sharding | None) -> BatchSpec:
         options = {name: getattr(self, name) for name in ("batch_size", "shuffle", "remainder")}
-        return make_spec(self.data, self._chains, self.rows, **options, sharding=sharding)
+        return make_spec(self.data, self._chains, self._visited, num_rows=self._num_rows, **options, sharding=sharding)
 
     def _check_step(self, step: Counter) -> np.uint32 | jax.Array:
         if not isinstance(step, jax.core.Tracer):
@@ -331,6 +369,16 @@ class Loader:
         return check_counter("step", step)
 
 
+def check_loader(loader: object, usage: str) -> TypeGuard[Loader]:
+    """Raises for anything but a Loader, with how the function is called."""
+    if not isinstance(loader, Loader):
+        remedy = ""
+        if isinstance(loader, (list, tuple)) and any(isinstance(item, Loader) for item in loader):
+            remedy = " For batches of several data sets put them into one Loader, Loader((first, second), ...)."
+        raise TypeError(f"loader is {described(loader)}; expected a jaxiter.Loader, as in {usage}.{remedy}")
+    return True
+
+
 def spec_of(loader: Loader, sharding: Sharding | None = None) -> BatchSpec:
     """The loader worked out, for batches laid out by `sharding`.
 
@@ -341,6 +389,6 @@ def spec_of(loader: Loader, sharding: Sharding | None = None) -> BatchSpec:
         return loader._spec
     specs = loader._sharded_specs
     if not isinstance(sharding, Sharding) or sharding not in specs:
-        check_sharding(sharding, loader.batch_size, loader.remainder, loader._spec.leaves)
+        check_sharding(sharding, loader.batch_size, loader.remainder, loader._spec.names, loader._spec.leaves)
         specs[sharding] = loader._make_spec(sharding)
     return specs[sharding]

@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import Sharding
 
+from .._array_checks import check_memory
+from .._describe import shown
 from .._host_rows import dtype_of
 from ._data import Source, is_resident
 from ._program import augment_rows
@@ -40,22 +42,27 @@ def estimate_memory(
 ) -> MemoryEstimate:
     """`Loader.memory`, for a stream of `num_batches` (None: endless)."""
     length = spec.batch_size if spec.sharding is None else spec.sharding.shard_shape((spec.batch_size,))[0]
-    read = [leaf for leaf, is_read in zip(spec.leaves, spec.reads, strict=True) if is_read]
+    read = [spec.leaves[place] for place in spec.distinct if spec.reads[place]]
     batch = sum(_bytes(leaf.shape, leaf) for leaf in _batch_shapes(spec, length))
     rows = sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in read)
     made, held = prefetch + 1, prefetch + (1 if donate else 2)
     if num_batches is not None:
         made, held = min(made, num_batches), min(held, num_batches)
-    upload = sum(_bytes(leaf.shape, leaf) for leaf in spec.leaves if not is_resident(leaf))
+    upload = sum(_bytes(leaf.shape, leaf) for leaf in spec.arrays if not is_resident(leaf))
     return MemoryEstimate(upload, batch, rows, held * batch + made * rows)
 
 
 def check_upload(spec: BatchSpec, sharding: Sharding | None) -> None:
     """Raises where a device reports less free memory than `to_device` would take, before any of it is taken."""
     if sharding is not None and not isinstance(sharding, Sharding):
-        raise TypeError(f"sharding is {sharding!r}; expected a jax.Device or a Sharding, as NamedSharding(mesh, P()).")
+        raise TypeError(
+            f"sharding is {shown(sharding)}; expected a jax.Device or a Sharding, as NamedSharding(mesh, P())."
+        )
+    if sharding is not None:
+        check_memory("sharding", sharding, "sharding.with_memory_kind('device')")
     needed: dict[jax.Device, int] = {}
-    for name, leaf in zip(spec.names, spec.leaves, strict=True):
+    for place in spec.distinct:
+        name, leaf = spec.names[place], spec.leaves[place]
         shape, devices = tuple(leaf.shape), [default_device()]
         if sharding is not None:
             check_divides(name, leaf, sharding)

@@ -13,12 +13,13 @@ from jax.sharding import Sharding
 from jax.tree_util import PyTreeDef
 from jax.typing import ArrayLike
 
-from .._fusion_barrier import fusion_barrier
+from .._fusion_barrier import computed_once, fusion_barrier
 from .._keys import STEP, Counter, Key, example_keys, fold_in, role_key
 from ..augment import Chain
 from ..sampler.internal import shuffle_positions
 from ._data import PyTree, take_rows
 from ._sharding import laid_out
+from ._visited import VisitedRows
 
 Chains = Sequence[Chain | None]
 
@@ -41,7 +42,7 @@ class Program:
     which took a sixth of a small batch's time; so the hash is computed once, and the same object compares at once.
     """
 
-    __slots__ = ("_hash", "chains", "data", "index", "reads", "sharding")
+    __slots__ = ("_hash", "chains", "data", "index", "reads", "sharding", "sources")
 
     def __init__(
         self,
@@ -49,16 +50,18 @@ class Program:
         chains: PyTreeDef,
         index: IndexSpec,
         reads: tuple[bool, ...],
+        sources: tuple[int, ...],
         sharding: Sharding | None,
     ):
         self.data, self.chains = data, chains  # structures of the data and of the chains
         self.index = index
         self.reads = reads  # for each leaf of the data: rows are passed in, not the whole array
+        self.sources = sources  # and its place among the arrays that are passed in, one for leaves that are the same
         self.sharding = sharding  # of the batch, or None
         self._hash = hash(self._fields())
 
     def _fields(self) -> tuple[object, ...]:
-        return self.index, self.reads, self.sharding, self.data, self.chains
+        return self.index, self.reads, self.sources, self.sharding, self.data, self.chains
 
     def __hash__(self) -> int:
         return self._hash
@@ -73,38 +76,41 @@ def resident_batch(
     program: Program,
     leaves: Sequence[jax.Array],
     chain_leaves: Sequence[jax.Array],
-    rows: ArrayLike | None,
+    visited: VisitedRows | None,
     key: Key,
-    epoch_step: ArrayLike,
+    counters: ArrayLike,
     donated: PyTree = None,
 ) -> PyTree:
-    """The batch at `epoch_step`, uint32[2], of data that are on the device.
+    """The batch of data that are on the device at `counters`, uint32[3]: epoch, step, number of visited rows.
 
     Args:
-        leaves, chain_leaves: The arrays of the data, and those inside the chains.
-        rows: Rows of the data to visit, or None for all of them.
+        leaves, chain_leaves: The arrays of the data, each once, and those inside the chains.
+        visited: Rows of the data to visit, or None for all of them.
         donated: A batch of the same shapes that is not used any more: the new one is written to its memory.
     """
 
     def batch(
         leaves: Sequence[jax.Array],
         chain_leaves: Sequence[jax.Array],
-        rows: jax.Array | None,
+        visited: VisitedRows | None,
         key: Key,
-        epoch_step: jax.Array,
+        counters: jax.Array,
     ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
-        size = (leaves[0] if rows is None else rows).shape[0]
 
         def augmented() -> list[jax.Array]:
-            epoch, step = epoch_step
-            index = _rows_at(key, rows, epoch, step, np.uint32(size), program.index)
-            gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, leaves, strict=True)]
-            return augment_rows(chains, key, epoch, index, gathered)
+            epoch, step, size = counters
+            if visited is None:  # known to the program, which needs no more rounds of the order than that
+                size = np.uint32(leaves[0].shape[0])
+            place = computed_once(_places_at(key, epoch, step, size, program.index))
+            index, showings = (place, None) if visited is None else visited.at(place)
+            each = [leaves[source] for source in program.sources]
+            gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, each, strict=True)]
+            return augment_rows(chains, key, epoch, index, gathered, showings)
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, rows, key, epoch_step)
+    return laid_out(batch, program.sharding)(leaves, chain_leaves, visited, key, counters)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
@@ -115,32 +121,40 @@ def host_batch(
     key: Key,
     epoch: Counter,
     index: ArrayLike,
+    showings: ArrayLike | None,
     donated: PyTree = None,
 ) -> PyTree:
     """The batch of the rows `index`, of which those of some leaves were read; other arguments as above.
 
     Args:
-        leaves: For each leaf of the data its rows where `program.reads`, else the whole array.
+        leaves: For each array of the data its rows where `program.reads`, else the whole array.
+        showings: Of the rows; None where no row is visited twice.
     """
 
     def batch(
-        leaves: Sequence[jax.Array], chain_leaves: Sequence[jax.Array], key: Key, epoch: jax.Array, index: jax.Array
+        leaves: Sequence[jax.Array],
+        chain_leaves: Sequence[jax.Array],
+        key: Key,
+        epoch: jax.Array,
+        index: jax.Array,
+        showings: jax.Array | None,
     ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
+        each = [leaves[source] for source in program.sources]
         gathered = [
-            leaf if is_read else _gathered(chain, leaf, index)
-            for chain, leaf, is_read in zip(chains, leaves, program.reads, strict=True)
+            jnp.asarray(leaf) if is_read else _gathered(chain, leaf, index)  # without jit they are NumPy's
+            for chain, leaf, is_read in zip(chains, each, program.reads, strict=True)
         ]
-        return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered))
+        return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered, showings))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index)
+    return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index, showings)
 
 
-def stack_counters(epoch: Counter, step: Counter) -> ArrayLike:
-    """One argument of a program instead of two: each costs 7 us."""
+def stack_counters(epoch: Counter, step: Counter, size: int) -> ArrayLike:
+    """One argument of a program instead of three: each costs 7 us."""
     if isinstance(epoch, jax.core.Tracer) or isinstance(step, jax.core.Tracer):
-        return jnp.stack([jnp.asarray(epoch), jnp.asarray(step)])
-    return np.array([epoch, step], np.uint32)
+        return jnp.stack([jnp.asarray(counter, np.uint32) for counter in (epoch, step, np.uint32(size))])
+    return np.array([epoch, step, size], np.uint32)
 
 
 def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
@@ -156,35 +170,29 @@ def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
     return step
 
 
-def _rows_at(
-    key: Key,
-    rows: ArrayLike | None,
-    epoch: Counter,
-    step: Counter,
-    size: int | np.uint32 | jax.Array,
-    index: IndexSpec,
-) -> jax.Array:
-    """The rows of one batch; positions past the end start over."""
-    return _rows_of(key, rows, epoch, index.positions(step), size, index.shuffle)
+def _places_at(key: Key, epoch: Counter, step: Counter, size: np.uint32 | jax.Array, index: IndexSpec) -> jax.Array:
+    """Which of the visited examples make up one batch; positions past the end start over."""
+    return _places_of(key, epoch, index.positions(step), size, index.shuffle)
 
 
-def _rows_of(
-    key: Key,
-    rows: ArrayLike | None,
-    epoch: Counter,
-    position: jax.Array,
-    size: int | np.uint32 | jax.Array,
-    shuffle: bool,
-) -> jax.Array:
+def _places_of(key: Key, epoch: Counter, position: jax.Array, size: np.uint32 | jax.Array, shuffle: bool) -> jax.Array:
     position = position % size
     if shuffle:
         position = shuffle_positions(key, epoch, position, size)
-    position = position.astype(np.int32)
-    return position if rows is None else jnp.asarray(rows, np.int32).at[position].get(mode="promise_in_bounds")
+    return position.astype(np.int32)
 
 
-rows_at = jax.jit(_rows_at, static_argnums=5)
-rows_of = jax.jit(_rows_of, static_argnums=5)
+places_at = jax.jit(_places_at, static_argnums=4)
+places_of = jax.jit(_places_of, static_argnums=4)
+
+
+@partial(jax.jit, static_argnums=5)
+def rows_at(
+    key: Key, visited: VisitedRows | None, epoch: Counter, step: Counter, size: np.uint32, index: IndexSpec
+) -> jax.Array:
+    """The rows of the data that make up one batch."""
+    place = _places_at(key, epoch, step, size, index)
+    return place if visited is None else visited.at(place)[0]
 
 
 def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ from .._checks import check_fits
 from .._host_rows import read_rows
 from .._keys import Counter, Key
 from ._data import Source
-from ._program import rows_at, rows_of
+from ._program import places_at, places_of
 from ._records import Column, read_columns
 from ._sharding import take_elsewhere
 from ._spec import BatchSpec
@@ -25,16 +25,18 @@ class HostRows(NamedTuple):
     """The rows of one batch, before its program."""
 
     indices: ArrayLike  # int32[batch], a NumPy array or a global one
-    leaves: list[Source]  # for each leaf of the data its rows where they were read, else the leaf itself
+    showings: ArrayLike | None  # uint32[batch], likewise; None where no row is visited twice
+    leaves: list[Source]  # for each array of the data its rows where they were read, else the array itself
 
 
 def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> HostRows:
-    """The rows of every leaf that has to be read: with a sharding those of this process, as global arrays."""
-    index = find_rows(spec, key, epoch, step)
+    """The rows of each array that has to be read: with a sharding those of this process, as global arrays."""
+    index, showings = find_rows(spec, key, epoch, step)
     leaves: list[Source] = []
     try:
         columns = read_columns(spec.columns, index) if spec.columns else iter(())
-        for name, leaf, is_read in zip(spec.names, spec.leaves, spec.reads, strict=True):
+        for place in spec.distinct:
+            name, leaf, is_read = spec.names[place], spec.leaves[place], spec.reads[place]
             if isinstance(leaf, Column):
                 column = next(columns)
                 check_fits(name, column)
@@ -45,29 +47,33 @@ def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> Host
         _add_note(error, f"jaxiter: reading batch {step} of epoch {epoch}", index)
         raise
     if spec.share is None:
-        return HostRows(index, leaves)  # of no device: a stream finds its rows on the CPU, wherever its batches go
+        # Of no device: a stream finds its rows on the CPU, wherever its batches go.
+        return HostRows(index, showings, leaves)
     whole = spec.share.make_global_array
-    leaves = [whole(leaf) if is_read else leaf for leaf, is_read in zip(leaves, spec.reads, strict=True)]
-    return HostRows(whole(index), leaves)
+    leaves = [whole(leaf) if spec.reads[place] else leaf for leaf, place in zip(leaves, spec.distinct, strict=True)]
+    return HostRows(whole(index), None if showings is None else whole(showings), leaves)
 
 
-def find_rows(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> np.ndarray:
-    """Which rows of the data a batch consists of: with a sharding those that this process reads."""
+def find_rows(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> tuple[np.ndarray, np.ndarray | None]:
+    """Which rows of the data a batch consists of, and their showings: with a sharding those that this process reads."""
     size, index = np.uint32(spec.size), spec.program_at(step).index
     if spec.share is None:
-        found = rows_at(key, None, epoch, step, size, index)
+        found = places_at(key, epoch, step, size, index)
     else:
         position = step * np.uint32(spec.batch_size) + spec.share.positions
-        found = rows_of(key, None, epoch, position, size, spec.shuffle)
+        found = places_of(key, epoch, position, size, spec.shuffle)
     if isinstance(found, jax.core.Tracer):
         raise TypeError(
             "the loader's arrays are on the host, where a program that is being traced (jit, scan, vmap) cannot "
             "read them. Put them on the device first, loader = loader.to_device(), and pass the loader to jit as "
             "an argument."
         )
-    rows = np.asarray(found)
-    # Looked up here: as an argument of the program all of `spec.rows` would be copied every time.
-    return rows if spec.rows is None else np.asarray(spec.rows)[rows]
+    places = np.asarray(found)
+    if spec.visited is None:
+        return places, None
+    # Looked up here: as arguments of the program all of them would be copied every time.
+    rows, showings = spec.visited
+    return np.asarray(rows)[places], None if showings is None else np.asarray(showings)[places]
 
 
 def read_leaf(name: str, leaf: Source, rows: np.ndarray) -> np.ndarray | jax.Array:

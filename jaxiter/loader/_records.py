@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, KeysView, Sequence, ValuesView
 from typing import Protocol
 
 import jax
 import numpy as np
-from jax.tree_util import PyTreeDef
+from jax.tree_util import KeyPath, PyTreeDef
 from numpy.typing import ArrayLike
 
-from ._data import PyTree
+from .._array_checks import check_array, is_sparse, is_table, without_table
+from .._checks import check_not_masked
+from .._describe import described
+from .._list_checks import list_error
+from ..augment.internal import is_transform
+from ._data import PyTree, leaf_name
 
 
 class Records(Protocol):
@@ -26,7 +31,8 @@ def from_records(source: Records) -> PyTree:
     For what indexes by one integer and gives a pytree of arrays and numbers, with `len()`: a Grain
     `RandomAccessDataSource`, a PyTorch map-style dataset of NumPy arrays, a list of dictionaries. Every example must
     have the structure, shapes and dtypes of the first, which is read at once; the others are read when they are shown,
-    each once for all of its columns. A `Loader` does this by itself to what is no array and has a length.
+    each once for all of its columns, and by one call of `source.__getitems__(rows)` where there is such a method, as
+    PyTorch and Hugging Face have. A `Loader` does this by itself to what is no array and has a length.
 
     Args:
         source: `len(source)` examples, `source[i]` for a Python int i.
@@ -46,7 +52,8 @@ def from_records(source: Records) -> PyTree:
         >>> batch["image"].shape, batch["label"].tolist()
         ((3, 2, 2, 1), [3, 4, 5])
     """
-    if not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
+    is_text = isinstance(source, (str, bytes))
+    if is_text or not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
         raise TypeError(f"source is a {type(source).__name__}; expected len(source) examples, source[i] for an int i.")
     if len(source) == 0:
         raise ValueError("source is empty; expected at least one example.")
@@ -59,6 +66,7 @@ def from_records(source: Records) -> PyTree:
     paths, structure = jax.tree.flatten_with_path(first)
     columns = []
     for leaf_index, (path, leaf) in enumerate(paths):
+        check_not_masked(f"source[0]{jax.tree_util.keystr(path)}", leaf)
         value = np.asarray(leaf)
         if value.dtype == object:
             raise TypeError(
@@ -68,14 +76,42 @@ def from_records(source: Records) -> PyTree:
     return jax.tree.unflatten(structure, columns)
 
 
-def with_columns(data: PyTree) -> PyTree:
-    """`data` where every leaf that is a source of examples is replaced by its columns."""
-    return jax.tree.map(lambda leaf: from_records(leaf) if _is_source(leaf) else leaf, data)
+def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:
+    """`data` where sources of examples are replaced by their columns, and columns of tables by their NumPy arrays.
+
+    Args:
+        others: Pytrees that are no data though they may hold arrays.
+
+    Raises:
+        ValueError, TypeError: For lists of examples, of numbers or of text, sparse arrays and `others`, by path: none
+            of them may be taken apart.
+    """
+
+    def is_whole(node: object) -> bool:
+        return isinstance(node, others) or is_sparse(node) or _is_iterator(node) or list_error("data", node) is not None
+
+    def columns(path: KeyPath, node: PyTree) -> PyTree:
+        name = leaf_name(path)
+        if isinstance(node, others):
+            remedy = "transforms are given as augment=" if is_transform(node) else "of a Loader give its .data"
+            raise TypeError(f"{name} is {described(node)}; expected arrays: {remedy}.")
+        if is_sparse(node) or _is_iterator(node):
+            check_array(name, node)
+        if error := list_error(name, node):
+            raise error
+        return from_records(node) if _is_source(node) else without_table(name, node)
+
+    return jax.tree.map_with_path(columns, data, is_leaf=is_whole)
+
+
+def _is_iterator(node: object) -> bool:
+    """What JAX warns of in a tree."""
+    return hasattr(node, "__next__") or isinstance(node, (KeysView, ValuesView))
 
 
 def _is_source(leaf: object) -> bool:
     is_sequence = hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and not isinstance(leaf, (str, bytes))
-    return is_sequence and not hasattr(leaf, "shape") and not hasattr(leaf, "keys")
+    return is_sequence and not hasattr(leaf, "shape") and not hasattr(leaf, "keys") and not is_table(leaf)
 
 
 class Column:
@@ -102,14 +138,27 @@ def read_columns(columns: Sequence[Column], rows: np.ndarray) -> Iterator[np.nda
     examples: dict[int, list[list[ArrayLike]]] = {}
     for column in columns:
         if id(column.source) not in examples:
-            examples[id(column.source)] = [_example(column, row) for row in unique.tolist()]
+            examples[id(column.source)] = _examples(column, unique.tolist())
         found = zip(unique.tolist(), examples[id(column.source)], strict=True)
         values = np.stack([_checked(column, row, example[column.leaf_index]) for row, example in found])
         yield values[inverse]
 
 
-def _example(column: Column, row: int) -> list[ArrayLike]:
-    record = column.source[row]
+def _examples(column: Column, rows: list[int]) -> list[list[ArrayLike]]:
+    """The leaves of each example, in one call where the source takes several rows at once."""
+    read_many = getattr(column.source, "__getitems__", None)
+    if read_many is None:
+        return [_leaves(column, row, column.source[row]) for row in rows]
+    records = list(read_many(rows))
+    if len(records) != len(rows):
+        raise ValueError(
+            f"__getitems__ of the source returned {len(records)} examples for {len(rows)} rows; expected one for each, "
+            "in their order."
+        )
+    return [_leaves(column, row, record) for row, record in zip(rows, records, strict=True)]
+
+
+def _leaves(column: Column, row: int, record: PyTree) -> list[ArrayLike]:
     if record is None:
         raise ValueError(f"example {row} of the source is None; expected {column.structure}, as the first.")
     leaves, structure = jax.tree.flatten(record)
@@ -119,6 +168,7 @@ def _example(column: Column, row: int) -> list[ArrayLike]:
 
 
 def _checked(column: Column, row: int, value: ArrayLike) -> np.ndarray:
+    check_not_masked(f"a leaf of example {row} of the source", value)
     found = np.asarray(value)
     if found.shape != column.shape[1:] or found.dtype != column.dtype:
         raise ValueError(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import ne
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_flag
+from .._describe import described
 from .._keys import Counter, Key, as_key, check_counter
 from ._data import PyTree, leaf_name
-from ._loader import Loader
+from ._loader import Loader, check_loader, spec_of
 
 StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
@@ -53,6 +55,12 @@ def scan_epoch(
         >>> int(total), sums.shape
         (45, (2,))
     """
+    usage = "scan_epoch(step_fn, carry, loader, key, epoch)"
+    check_loader(loader, usage)
+    if not callable(step_fn):
+        raise TypeError(
+            f"step_fn is {described(step_fn)}; expected a function (carry, batch) -> (carry, out), as in {usage}."
+        )
     if loader.remainder == "keep":
         raise ValueError(
             "remainder='keep' makes the last batch short, and a scan needs batches of one shape. Use remainder='pad' "
@@ -64,6 +72,7 @@ def scan_epoch(
                 f"{leaf_name(path)} is a {type(leaf).__name__}, which a compiled program would have to read whole. If "
                 "it fits on the device use loader.to_device(); else loop over stream(loader, key)."
             )
+    spec_of(loader).check_fits()
     epoch = check_counter("epoch", epoch)
     return _scan(step_fn, check_flag("with_mask", with_mask), carry, loader, as_key(key), epoch)
 
@@ -74,6 +83,23 @@ def _scan(
 ) -> tuple[PyTree, PyTree]:
     def body(carry: PyTree, step: jax.Array) -> tuple[PyTree, PyTree]:
         batch = loader.batch(key, epoch, step)
-        return step_fn(carry, (batch, loader.mask(step)) if with_mask else batch)
+        result = step_fn(carry, (batch, loader.mask(step)) if with_mask else batch)
+        return _checked(result, carry)
 
     return jax.lax.scan(body, carry, jnp.arange(loader.num_steps, dtype=np.uint32))
+
+
+def _checked(result: object, carry: PyTree) -> tuple[PyTree, PyTree]:
+    """What step_fn returned, if it is the new carry, in the structure of the old one, and an out."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"step_fn returned {described(result)}; expected (carry, out), and (carry, None) where nothing is "
+            "collected."
+        )
+    found, expected = jax.tree.structure(result[0]), jax.tree.structure(carry)
+    if ne(found, expected):
+        raise TypeError(
+            f"step_fn returned a carry of the structure {found}; expected that of the carry it was given, {expected}. "
+            "It returns (carry, out), and (carry, None) where nothing is collected."
+        )
+    return result

@@ -10,8 +10,10 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
 
+from .._array_checks import check_memory
 from .._checks import check_fits
-from .._host_rows import aligned_empty, check_length, native
+from .._describe import shown
+from .._host_rows import aligned_empty, check_length, native, rows_between, without_mask
 from ._data import Source, take_rows
 
 T = TypeVar("T")
@@ -47,18 +49,25 @@ def share_of(sharding: Sharding, batch_size: int) -> Share:
     return Share(sharding, batch_size, positions, starts)
 
 
-def check_sharding(sharding: object, batch_size: int, remainder: str, leaves: Iterable[Source]) -> None:
+def check_sharding(
+    sharding: object, batch_size: int, remainder: str, names: Iterable[str], leaves: Iterable[Source]
+) -> None:
     """Raises for what is no sharding over the leading axis of a batch that gives every device as much."""
     if remainder == "keep":
         raise ValueError("remainder='keep' makes the last batch short, which cannot be sharded; use remainder='pad'.")
     remedy = "expected for example NamedSharding(mesh, P('data')) with a batch_size that its devices divide."
     if not isinstance(sharding, Sharding):
-        raise ValueError(f"sharding is {sharding!r}; {remedy}")
+        raise ValueError(f"sharding is {shown(sharding)}; {remedy}")
+    check_memory("sharding", sharding, "sharding.with_memory_kind('device')")
+    if isinstance(sharding, NamedSharding) and len(sharding.spec) > 1:
+        rank, leading = len(sharding.spec), PartitionSpec(*sharding.spec[:1])
+        raise ValueError(
+            f"sharding has {sharding.spec}, for arrays of rank {rank}; expected one axis, as all leaves of a batch "
+            f"({', '.join(list(names)[:4])}) are laid out over the leading axis alone: NamedSharding(mesh, {leading})."
+        )
     try:
         sharding.shard_shape((batch_size,))
         for leaf in leaves:
-            if isinstance(sharding, NamedSharding) and len(sharding.spec) > len(leaf.shape):
-                raise ValueError(f"{sharding.spec} names more axes than an array of shape {leaf.shape} has")
             sharding.shard_shape((batch_size, *leaf.shape[1:]))
     except (ValueError, IndexError) as error:  # JAX counts on as many axes as the spec has
         raise ValueError(
@@ -143,7 +152,8 @@ def upload(name: str, leaf: Source, sharding: Sharding | None) -> jax.Array:
 def _copied(name: str, leaf: Source, index: tuple[slice, ...]) -> np.ndarray:
     if isinstance(leaf, np.ndarray):
         check_length(name, leaf)
-    values = native(np.asarray(leaf[index[0] if index else slice(None)]))
+    start, stop, _ = (index[0] if index else slice(None)).indices(leaf.shape[0])
+    values = native(np.asarray(without_mask(name, leaf[rows_between(leaf, start, stop)])))
     values = values[(slice(None), *index[1:])]
     check_fits(name, values)
     # A copy, never an alias: the caller may go on writing to the array. On CPU `device_put` keeps a NumPy array that is
@@ -156,6 +166,11 @@ def _copied(name: str, leaf: Source, index: tuple[slice, ...]) -> np.ndarray:
 
 def check_divides(name: str, leaf: Source, sharding: Sharding) -> None:
     """Raises, by path, for an array that cannot be laid out as `sharding` says."""
+    if isinstance(sharding, NamedSharding) and len(sharding.spec) > len(leaf.shape):
+        raise ValueError(
+            f"{name} has shape {leaf.shape}, and sharding has {sharding.spec}, for arrays of rank {len(sharding.spec)}."
+            f" Lay all leaves out over the leading axis, NamedSharding(mesh, {PartitionSpec(*sharding.spec[:1])})."
+        )
     try:
         sharding.shard_shape(tuple(leaf.shape))
     except (ValueError, IndexError) as error:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import numpy as np
 from jax.sharding import Sharding
 
+from .._array_checks import check_array
 from .._keys import Counter
 from ..augment import Chain
 from ._data import PyTree, Source, is_resident, leaf_name
 from ._program import IndexSpec, Program
 from ._records import Column
 from ._sharding import Share, lies_on, sharding_of_data, share_of, spans_devices
+from ._visited import VisitedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,9 +25,10 @@ class BatchSpec:
 
     leaves: tuple[Source, ...]  # of the data
     names: tuple[str, ...]  # "data['image']", one for each leaf
+    distinct: tuple[int, ...]  # the leaves without those that are an array that stands before
     chains: tuple[Chain | None, ...]  # one for each leaf
     chain_leaves: tuple[jax.Array, ...]  # the arrays inside the chains
-    rows: np.ndarray | jax.Array | None  # int32 rows of the data to visit, or None for all of them
+    visited: VisitedRows | None  # the rows of the data to visit, or None for all of them
     size: int
     num_steps: int
     batch_size: int
@@ -39,6 +43,24 @@ class BatchSpec:
     program: Program
     last_program: Program  # of the last batch, shorter with remainder="keep"
 
+    @property
+    def arrays(self) -> list[Source]:
+        """The leaves, each array once."""
+        return [self.leaves[place] for place in self.distinct]
+
+    @cached_property
+    def _unchecked(self) -> dict[str, Source]:
+        """Leaves of 64 bits on the device, whose values may not fit the 32 bits that a program makes of them."""
+        named = zip(self.names, self.leaves, strict=True)
+        return {name: leaf for name, leaf in named if is_resident(leaf) and leaf.dtype.itemsize > 4}
+
+    def check_fits(self) -> None:
+        """Raises for values beyond 32 bits where the loader was made with jax_enable_x64 and is used without."""
+        if self._unchecked and jax.dtypes.canonicalize_dtype(np.int64) == np.int32:
+            for name, leaf in self._unchecked.items():
+                check_array(name, leaf)
+            self._unchecked.clear()
+
     def program_at(self, step: Counter) -> Program:
         """The program of one step, traced or not; with remainder="keep" it is never traced."""
         is_last = self.remainder == "keep" and int(step) == self.num_steps - 1
@@ -48,8 +70,9 @@ class BatchSpec:
 def make_spec(
     data: PyTree,
     chains: tuple[Chain | None, ...],
-    rows: np.ndarray | jax.Array | None,
+    visited: VisitedRows | None,
     *,
+    num_rows: int | None,
     batch_size: int,
     shuffle: bool,
     remainder: str,
@@ -58,20 +81,25 @@ def make_spec(
     paths, structure = jax.tree.flatten_with_path(data)
     leaves = tuple(leaf for _, leaf in paths)
     chain_leaves, chain_structure = jax.tree.flatten(chains)
-    size = (leaves[0] if rows is None else rows).shape[0]
+    size = leaves[0].shape[0] if num_rows is None else num_rows
     full, rest = divmod(size, batch_size)
     reads = tuple(not is_resident(leaf) or not (sharding is None or lies_on(leaf, sharding)) for leaf in leaves)
     layout = sharding_of_data(leaves, batch_size) if sharding is None else sharding
 
+    first_of = {id(leaf): place for place, leaf in reversed(list(enumerate(leaves)))}
+    distinct = tuple(sorted(first_of.values()))
+    sources = tuple(distinct.index(first_of[id(leaf)]) for leaf in leaves)
+
     def program(length: int) -> Program:
-        return Program(structure, chain_structure, IndexSpec(batch_size, length, shuffle), reads, layout)
+        return Program(structure, chain_structure, IndexSpec(batch_size, length, shuffle), reads, sources, layout)
 
     return BatchSpec(
         leaves=leaves,
         names=tuple(leaf_name(path) for path, _ in paths),
+        distinct=distinct,
         chains=chains,
         chain_leaves=tuple(chain_leaves),
-        rows=rows,
+        visited=visited,
         size=size,
         num_steps=full + (1 if rest and remainder != "drop" else 0),
         batch_size=batch_size,
@@ -81,8 +109,8 @@ def make_spec(
         share=None if sharding is None else share_of(sharding, batch_size),
         reads=reads,
         reads_any=any(reads),
-        columns=tuple(leaf for leaf in leaves if isinstance(leaf, Column)),
-        spans_devices=sharding is not None or any(map(spans_devices, (*leaves, *chain_leaves, rows))),
+        columns=tuple(leaf for place in distinct if isinstance(leaf := leaves[place], Column)),
+        spans_devices=sharding is not None or any(map(spans_devices, (*leaves, *chain_leaves, *(visited or ())))),
         program=program(batch_size),
         last_program=program(rest if rest and remainder == "keep" else batch_size),
     )

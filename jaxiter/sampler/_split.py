@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import numpy as np
 
-from .._checks import check_flag
+from .._checks import check_flag, check_not_masked
+from .._describe import described, shown
 from .._keys import SPLIT, Key, as_key
 from ._shuffle import check_size, permutation
 
@@ -51,12 +52,19 @@ def train_validation_split(key: Key, labels: npt.ArrayLike, fraction: float, *, 
         (16, [0, 0, 1, 1])
     """
     check_flag("stratify", stratify)
-    labels = np.asarray(labels)
+    check_not_masked("labels", labels)
+    try:
+        labels = np.asarray(labels)
+    except (ValueError, TypeError):  # of lists of different length, or keys
+        raise TypeError(f"labels is {described(labels)}; expected an array with one label for each example.") from None
     if labels.ndim == 0:
-        raise ValueError(f"labels is {labels!r}; expected one label for each example, an array of rank 1 or more.")
+        remedy = " If there are none, give np.arange(size) and stratify=False." if labels.dtype.kind in "iu" else ""
+        raise ValueError(
+            f"labels is {labels!r}; expected one label for each example, an array of rank 1 or more.{remedy}"
+        )
     size = check_size(len(labels))
     if isinstance(fraction, bool) or not isinstance(fraction, (float, int, np.number)) or not 0 < fraction < 1:
-        raise ValueError(f"fraction is {fraction!r}; expected validation's share, inside (0, 1), for example 0.2.")
+        raise ValueError(f"fraction is {shown(fraction)}; expected validation's share, inside (0, 1), for example 0.2.")
     order = np.asarray(permutation(jax.random.fold_in(as_key(key), SPLIT), 0, size))
     num_validation = round(fraction * size)
     validation = _stratified(labels, order, fraction, num_validation) if stratify else order[:num_validation]

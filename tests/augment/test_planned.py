@@ -174,8 +174,8 @@ def test_a_batch_is_one_pass_over_bytes(key, name):
     """No array of the data's size but the data, one of the batch's in floats, and no more gathers than needed."""
     augment, num_gathers = GATHERS[name]
     loader = Loader(np.zeros((SIZE, *SHAPE), np.uint8), batch_size=BATCH, augment=augment).to_device()
-    spec, place = spec_of(loader), np.zeros(2, np.uint32)
-    lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.rows, key, place)
+    spec, place = spec_of(loader), np.zeros(3, np.uint32)
+    lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.visited, key, place)
     text = lowered.compile().as_text()
     gathers = [line for line in text.splitlines() if " gather(" in line]
     assert len(gathers) == num_gathers

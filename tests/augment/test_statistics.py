@@ -160,5 +160,5 @@ def test_pixels_that_are_not_finite_are_refused(value):
 
 
 def test_a_list_of_images_is_refused():
-    with pytest.raises(ValueError, match="images has shape None"):
+    with pytest.raises(TypeError, match=r"images is a list of 1 lists of numbers; expected an array: np\.asarray"):
         fit_statistics([[1.0]])

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 import pytest
 
 from jaxiter.host._prefetch import Pending, Pool, finish_in_order
+from jaxiter.host._thread_settings import ThreadSettings
 
 from .sources import stream_threads, wait_for
 
@@ -60,7 +61,9 @@ def pending(started, name, rows=None, starts_early=True):
     future = Future()
     if rows is not None:
         future.set_result(rows)
-    return Pending((0, 0), future, lambda read: started.append(name), starts_early=starts_early)
+    return Pending(
+        (0, 0), ThreadSettings.current(), future, lambda read: started.append(name), starts_early=starts_early
+    )
 
 
 def test_no_batch_is_started_before_one_ahead_of_it():
@@ -94,7 +97,7 @@ def test_an_error_is_raised_when_its_batch_is_asked_for(fails):
         future.set_exception(ZeroDivisionError())
     else:
         future.set_result("rows")
-    failing = Pending((0, 0), future, lambda read: 1 // 0, starts_early=True)
+    failing = Pending((0, 0), ThreadSettings.current(), future, lambda read: 1 // 0, starts_early=True)
     finish_in_order([failing, pending(started, "b", "rows")])
     assert started == []
     with pytest.raises(ZeroDivisionError):

@@ -290,7 +290,7 @@ BAD_INPUT = {
     "num_threads": ({"num_threads": 0}, ValueError, "num_threads is 0; expected at least 1"),
     "prefetch None": ({"prefetch": None}, TypeError, "prefetch is None"),
     "key": ({"key": 0}, TypeError, "key is 0; expected a PRNG key"),
-    "loader": ({"loader": [1, 2]}, TypeError, "loader is a list; expected a jaxiter.Loader"),
+    "loader": ({"loader": [1, 2]}, TypeError, "loader is a list of 2.*; expected a jaxiter.Loader"),
     "state": ({"start": None}, TypeError, "start is None"),
     "sharding": ({"sharding": "data"}, ValueError, "sharding is 'data'"),
 }

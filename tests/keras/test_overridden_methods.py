@@ -1,6 +1,7 @@
 """Methods that a subclass, or an object, has of its own: honoured, and fed from the iterator's stream."""
 
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -47,6 +48,48 @@ def test_an_overridden_method_is_honoured_on_a_class_and_on_an_object(name):
         calls.clear()
         next(generator.flow(IMAGES, batch_size=5))
         assert len(calls) == 5
+
+
+class Mixin:
+    """Its methods come before those of the generator, once they are there."""
+
+
+class Mixed(Mixin, ImageDataGenerator):
+    pass
+
+
+PATCHES = {
+    "get_random_transform": lambda self, img_shape, seed=None: {"flip_vertical": True},
+    "apply_transform": lambda self, x, transform_parameters: x[::-1],
+    "standardize": lambda self, x: x[::-1],
+}
+
+
+@pytest.mark.parametrize("target", [ImageDataGenerator, Mixin])
+@pytest.mark.parametrize("name", PATCHES)
+def test_a_method_patched_on_a_class_is_honoured_and_forgotten_with_the_patch(name, target):
+    it = Mixed().flow(IMAGES, shuffle=False)
+    with mock.patch.object(target, name, PATCHES[name], create=True):
+        np.testing.assert_array_equal(next(it), IMAGES[:, ::-1])
+    it.reset()
+    np.testing.assert_array_equal(next(it), IMAGES)
+
+
+@pytest.mark.parametrize("target", [ImageDataGenerator, Mixin])
+@pytest.mark.parametrize("name", ["random_transform", "apply_transform"])
+def test_fit_honours_what_is_patched_on_a_class(name, target):
+    generator = Mixed(featurewise_center=True)
+    with mock.patch.object(target, name, lambda self, x, *_: x * 0 + 7, create=True):
+        generator.fit(IMAGES, augment=True)
+    assert np.unique(generator.mean).tolist() == [7]
+
+
+def test_a_method_that_is_looked_up_in_a_way_of_its_own_is_honoured():
+    class Proxy(ImageDataGenerator):
+        def __getattribute__(self, name):
+            return (lambda x: x[::-1]) if name == "standardize" else super().__getattribute__(name)
+
+    np.testing.assert_array_equal(next(Proxy().flow(IMAGES, shuffle=False)), IMAGES[:, ::-1])
 
 
 def test_a_second_draw_for_one_image_is_another_one():
@@ -118,6 +161,42 @@ PARAMETERS = {
     "brightness for some": [{"brightness": 0.5}, {"brightness": None, "tx": 2}, {}, {"brightness": 1.5, "zy": 1.2}],
     "NumPy numbers": [{"theta": np.float32(3), "ty": np.int64(2), "flip_vertical": np.True_}],
 }
+
+
+BAD_PARAMETERS = [
+    ({"theta": None}, TypeError, "theta is None; expected a number, 0 for no change"),
+    ({"zx": None}, TypeError, "zx is None; expected a number, 1 for no change"),
+    ({"shear": "10"}, TypeError, "shear is '10'; expected a number"),
+    ({"ty": np.array([1.0])}, TypeError, "ty is array"),
+    ({"brightness": "1"}, TypeError, "brightness is '1'; expected a number, None for no change"),
+    ({"theta": np.nan}, ValueError, "theta is nan; expected a finite number"),
+    ({"tx": np.float32(np.inf)}, ValueError, "tx is .*inf.*; expected a finite number"),
+    ({"zy": -np.inf}, ValueError, "zy is -inf"),
+    ({"tx": 1e39}, ValueError, "tx is 1e[+]39"),
+    ({"ty": 10**400}, ValueError, "ty is 1000"),
+    ({"tx": 3e38, "zx": 3e38, "theta": 45}, ValueError, "matrix"),
+    ({"brightness": np.nan}, ValueError, "brightness is nan"),
+    ({"channel_shift_intensity": np.nan}, ValueError, "channel_shift_intensity is nan"),
+    (None, TypeError, "the parameters of a transform are None; expected a dict"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("rng", [None, "keras"])
+@pytest.mark.parametrize(("bad", "error", "words"), BAD_PARAMETERS, ids=lambda value: str(value)[:40])
+def test_parameters_that_cannot_be_followed_are_refused_as_apply_transform_does(bad, error, words, rng):
+    generator = Chosen([{}, bad])
+    with pytest.raises(error, match=words):
+        generator.apply_transform(IMAGES[0], bad)
+    with pytest.raises(error, match=words):
+        next(generator.flow(IMAGES, shuffle=False, seed=0, rng=rng))
+
+
+def test_a_shift_for_each_channel_acts_in_a_batch_as_in_apply_transform():
+    parameters = [{"theta": 3}, {"channel_shift_intensity": np.array([0.0, 9.0, -9.0])}]
+    for order in (parameters, parameters[::-1]):
+        found, expected = (next(cls(order).flow(IMAGES, shuffle=False)) for cls in (Chosen, ChosenOneByOne))
+        same_but_for_ties(found, expected)
 
 
 @pytest.mark.parametrize("arguments", [{}, EVERYTHING, {"rescale": 1 / 255, "fill_mode": "wrap"}], ids=len)

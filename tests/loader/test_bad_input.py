@@ -13,7 +13,7 @@ BAD_INPUT = {
     "lengths differ": ((IMAGES, LABELS[:-1]), {}, ValueError, r"data\[1\]: 22.*one entry for each example"),
     "no arrays": ((), {}, ValueError, "holds no arrays"),
     "no examples": (IMAGES[:0], {}, ValueError, "no examples"),
-    "a list of labels": ((IMAGES, [1, 2]), {}, TypeError, r"data\[1\]\[0\] is a int"),
+    "a list of labels": ((IMAGES, [1, 2]), {}, TypeError, r"data\[1\] is a list of 2 numbers; .*np\.asarray"),
     "a scalar": (np.array(3), {}, ValueError, "data is a scalar"),
     "strings": ((IMAGES, np.array(["a"] * 23)), {}, TypeError, r"data\[1\] has dtype <U1.*np.unique"),
     "objects": (np.array([None] * 3), {}, TypeError, "dtype object"),

@@ -50,7 +50,7 @@ def test_explains_matrix_moves_points_as_the_picture_moves(key):
 
 
 def test_explain_refuses_rows_that_are_not_there(key):
-    with pytest.raises(ValueError, match=r"index is 23; expected a row of the data, in \[0, 23\)"):
+    with pytest.raises(ValueError, match=r"row is 23; expected a row of the data, in \[0, 23\)"):
         explain(loader(), key, 0, 23)
 
 

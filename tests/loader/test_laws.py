@@ -209,8 +209,8 @@ def test_bytes_stay_bytes(key, resident, monkeypatch):
     size = 997
     data = loader(size=size, batch_size=4).to_device()
     if resident:
-        spec, place = spec_of(data), np.zeros(2, np.uint32)
-        lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.rows, key, place)
+        spec, place = spec_of(data), np.zeros(3, np.uint32)
+        lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.visited, key, place)
         text = lowered.compile().as_text()
         assert f"u8[{size},6,5,3]" in text
         assert f"f32[{size}" not in text

@@ -139,13 +139,14 @@ def test_an_epoch_is_scanned_over_data_on_a_mesh(key, kind, where):
 
 def compiled(data, sharding):
     """What runs for one batch."""
-    spec, place = spec_of(data, sharding), np.zeros(2, np.uint32)
+    spec, place = spec_of(data, sharding), np.zeros(3, np.uint32)
     key = jax.random.key(0)
     if not spec.reads_any:
-        lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.rows, key, place)
+        lowered = resident_batch.lower(spec.program, spec.leaves, spec.chain_leaves, spec.visited, key, place)
         return lowered.compile().as_text()
     rows = read_batch(spec, key, np.uint32(0), np.uint32(0))
-    lowered = host_batch.lower(spec.program, rows.leaves, spec.chain_leaves, key, np.uint32(0), rows.indices)
+    arguments = rows.leaves, spec.chain_leaves, key, np.uint32(0), rows.indices, rows.showings
+    lowered = host_batch.lower(spec.program, *arguments)
     return lowered.compile().as_text()
 
 

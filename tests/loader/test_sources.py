@@ -11,6 +11,8 @@ from collections import UserDict
 import jax
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from jaxiter import Affine, Chain, Loader, _host_rows, explain, fit_statistics, from_records, stream
 from jaxiter.keras import ImageDataGenerator
@@ -300,3 +302,44 @@ def test_rows_of_a_mapped_file_are_announced_before_they_are_read(reader, plain,
     stored = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(8, 4, 4, 3))
     READERS[reader](np.asarray(stored) if plain else stored)
     assert announced == [[0, 1, 2, 3]]
+
+
+class Together(Records):
+    """A source that takes many rows in one call, as PyTorch and Hugging Face have."""
+
+    def __init__(self, returns=None):
+        super().__init__()
+        self.calls, self.returns = [], returns
+
+    def __getitems__(self, rows):
+        self.calls.append(rows)
+        return [self[row] for row in rows][: self.returns]
+
+
+def test_a_source_that_takes_many_rows_is_called_once_for_a_batch(key):
+    source = Together()
+    found = Loader(from_records(source), batch_size=4).batch(key, 0, 1)
+    assert_trees_equal(found, Loader(from_records(Records()), batch_size=4).batch(key, 0, 1))
+    (rows,) = source.calls
+    assert all(type(row) is int for row in rows)
+    assert rows == sorted(set(rows))
+    with pytest.raises(ValueError, match="__getitems__ of the source returned 3 examples for 4 rows"):
+        Loader(from_records(Together(returns=3)), batch_size=4).batch(key, 0, 0)
+
+
+@pytest.mark.extras
+def test_a_view_of_a_tensorstore_keeps_its_domain(key):
+    import tensorstore
+
+    whole = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3)).astype(np.uint8)
+    view, plain = tensorstore.array(whole)[10:40, 1:3], whole[10:40, 1:3]
+    data, expected = (Loader(source, batch_size=7, remainder="pad") for source in (view, plain))
+    for one in (data, data.to_device()):
+        for step in range(data.num_steps):
+            assert_trees_equal(one.batch(key, 0, step), expected.batch(key, 0, step))
+    np.testing.assert_array_equal(explain(data, key, 0, 29).before, plain[29])
+    rows = np.array([0, 3, 29])
+    assert_trees_equal(tuple(fit_statistics(view, rows=rows))[:2], tuple(fit_statistics(plain, rows=rows))[:2])
+    assert_trees_equal(tuple(fit_statistics(view))[:2], tuple(fit_statistics(plain))[:2])
+    divided = NamedSharding(jax.make_mesh((2,), ("data",)), P("data"))
+    assert_trees_equal(data.to_device(divided).batch(key, 0, 1), expected.batch(key, 0, 1))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._checks import check_finite, check_fits, check_int, is_integer
+from ..._fusion_barrier import computed_once
 from .._cast import round_to
 from .._transform import arithmetic_dtype
 from .._types import Side, Values
@@ -175,7 +176,7 @@ def resample(
     point = bounds.fixed_point(own_size, size) if isinstance(bounds, MatrixBounds) else bounds
     is_whole = bounds is not None and bounds.is_whole and source_size is None and image.size < _MOST_VALUES
     order = 0 if is_whole else order  # nothing lies between two pixels
-    matrix = jnp.asarray(matrix, np.float32)
+    matrix = computed_once(jnp.asarray(matrix, np.float32))  # or a GPU makes it anew for every pixel
     if source_size is None and is_bounded(image, order) and (point is not None or is_whole):
         is_short = is_whole and image.shape[1] * image.shape[2] < _SHORT
         if size == own_size and point is not None and shifts_rows(point, fill_mode) and not is_short:

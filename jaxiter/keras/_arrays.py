@@ -1,0 +1,172 @@
+"""What is passed as images, labels and weights: taken as arrays, or refused in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from .._warn import warn
+from ._brightness import CHANNELS
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_TARGETS = 'For more than one target see "More than one target" in docs/from-keras.md.'
+
+
+def as_array(images: Any, name: str = "x") -> Any:
+    """NumPy arrays, and what is read like one from a file, as they are; anything else as a NumPy array."""
+    # Tensors of other libraries, with a dtype of their own, need not take an array of rows as an index.
+    is_file = isinstance(getattr(images, "dtype", None), np.dtype) and not isinstance(images, (np.ndarray, jax.Array))
+    is_file = is_file and all(hasattr(images, name) for name in ("shape", "__getitem__"))
+    if is_file or type(images) in (np.ndarray, np.memmap):
+        return images
+    return _regular(
+        name, images, "Images of different sizes do not fit into one array: resize them to one, then stack."
+    )
+
+
+def images_of(x: Any, name: str = "x") -> Any:
+    """`as_array`, of what has rows; a dict, a name or a generator has none.
+
+    Raises:
+        ValueError: With what to pass instead.
+    """
+    images = as_array(x, name)
+    if len(images.shape):
+        return images
+    remedy = ""
+    if isinstance(x, dict):
+        remedy = " Pass the array of images in it, for example x['image']."
+    elif isinstance(x, (str, bytes)) or hasattr(x, "__fspath__"):
+        remedy = ' Read the files into an array first: docs/from-keras.md, "Not there yet", shows how.'
+    elif hasattr(x, "__iter__"):
+        remedy = " Collect the images first: np.stack(list(x))."
+    raise ValueError(f"{name} is {short(x)}; expected an array of images, of rank 4.{remedy}")
+
+
+def images_and_others(x: Any) -> tuple[Any, list[np.ndarray]]:
+    """The images of `x`, and the arrays that are cut into batches with them.
+
+    Raises:
+        ValueError, IndexError: As Keras, for what cannot be told apart into images and others of the same length.
+    """
+    if not isinstance(x, (tuple, list)):
+        return images_of(x), []
+    if len(x) < 2:
+        raise IndexError(
+            f"x is a {type(x).__name__} of length {len(x)}; expected an array of images, or (images, others)."
+            + (" Pass x[0], or (x[0], [])." if x else "")
+        )
+    images = images_of(x[0], "x[0]")
+    others = [_regular("x[1]", other) for other in (x[1] if isinstance(x[1], list) else [x[1]])]
+    for other in others:
+        if other.ndim == 0 or len(other) != len(images):
+            raise ValueError(
+                f"All of the arrays in `x` should have the same length. Got len(x[0]) = {len(images)} and another "
+                + (f"array of length {len(other)}." if other.ndim else f"that is no array, {short(x[1])}.")
+                + list_hint(x, images)
+            )
+    return images, others
+
+
+def labels(y: ArrayLike | None, x: Any, images: Any) -> np.ndarray | None:
+    """`y` as an array, with a label for each image.
+
+    Raises:
+        TypeError: If it has no rows. ValueError: For another length, or rows that differ in theirs.
+    """
+    if y is None:
+        return None
+    several: bool = isinstance(y, dict)
+    if isinstance(y, (list, tuple)):
+        several = any(isinstance(item, (list, tuple)) or np.ndim(item) > 0 for item in y) and len(y) != len(images)
+    hint = f" {_TARGETS}" if several else ""
+    array = _regular("y", y, hint.strip() or "Make them equally long, or pass an array of objects, one for each image.")
+    if array.ndim == 0:
+        raise TypeError(f"y is {short(y)}; expected an array with one label for each of {len(images)} images.{hint}")
+    _check_length("y` (labels)", images, array, list_hint(x, images) or hint)
+    return array
+
+
+def weights(sample_weight: ArrayLike | None, x: Any, images: Any) -> np.ndarray | None:
+    """`sample_weight` as an array, with a weight for each image; errors as for `labels`."""
+    if sample_weight is None:
+        return None
+    array = _regular("sample_weight", sample_weight)
+    if array.ndim == 0:
+        raise TypeError(
+            f"sample_weight is {short(sample_weight)}; expected an array with one weight for each of {len(images)} "
+            "images. For weights of classes pass np.array([weights[label] for label in y])."
+        )
+    _check_length("sample_weight`", images, array, list_hint(x, images))
+    return array
+
+
+def list_hint(x: Any, images: Any) -> str:
+    """For an error about `x`, if it may have been meant as a list of images."""
+    is_pair = not isinstance(x, (list, tuple)) or (len(x) == 2 and len(images.shape) != 3)
+    return "" if is_pair else " A list is taken as (images, others); for a list of images pass np.stack(x)."
+
+
+def check_images(where: str, x: Any, shape: tuple[int, ...], data_format: str, dtype: Any) -> None:
+    """Raises ValueError unless it is the shape of images of real numbers; warns of an odd number of channels.
+
+    Args:
+        where: What takes them, for the error.
+        x: What was passed.
+    """
+    last = data_format == "channels_last"
+    if len(shape) != 4:
+        layout = "(images, height, width, channels)" if last else "(images, channels, height, width)"
+        raise ValueError(
+            f"x has shape {shape}; images for {where} should have rank 4, {layout}. {_remedy(x, shape, last, dtype)}"
+        )
+    if getattr(dtype, "kind", "f") in "SUmM":
+        raise ValueError(f"x has dtype {dtype}; expected images of real numbers.")
+    axis = 3 if last else 1
+    if shape[axis] not in CHANNELS:
+        warn(
+            f'data_format is "{data_format}", so axis {axis} of x should hold 1, 3 or 4 channels; x has shape {shape} '
+            f"({shape[axis]} channels)."
+        )
+
+
+def short(value: Any) -> str:
+    """What was passed, for an error: a number or a name as it is, of anything else its kind."""
+    if (value is None or isinstance(value, (bool, int, float, str))) and len(repr(value)) < 80:
+        return repr(value)
+    shape = getattr(value, "shape", None)
+    name = type(value).__name__
+    return f"a{'n' * (name[0] in 'aeion')} {name}" + ("" if shape is None else f" of shape {tuple(shape)}")
+
+
+def _remedy(x: Any, shape: tuple[int, ...], last: bool, dtype: Any) -> str:
+    if isinstance(x, (list, tuple)) and len(shape) == 3:
+        return list_hint(x, np.empty(shape)).strip()
+    if getattr(dtype, "kind", "f") in "SU":
+        return 'Names of files are no images: docs/from-keras.md, "Not there yet", shows how to read them.'
+    if getattr(dtype, "kind", "f") == "O":
+        return "Images of different sizes do not fit into one array: resize them to one, then np.stack(images)."
+    if len(shape) < 3:
+        return "Reshape flattened images first."
+    if len(shape) == 3:
+        return f"For grey images pass {'x[..., None]' if last else 'x[:, None]'}, for a single picture x[None]."
+    return "For the slices of volumes, or the pictures of films, pass x.reshape(-1, *x.shape[-3:])."
+
+
+def _check_length(name: str, images: Any, values: np.ndarray, hint: str) -> None:
+    if len(images) != len(values):
+        raise ValueError(
+            f"`x` (images tensor) and `{name} should have the same length. "
+            f"Got shapes {np.shape(images)} and {values.shape}.{hint}"
+        )
+
+
+def _regular(name: str, values: Any, remedy: str = "Make them equally long.") -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is {short(values)} whose items differ in length, so no array. {remedy}") from error
