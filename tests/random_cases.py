@@ -196,7 +196,7 @@ def _check_examples(case, host, batches, index):
         assert name in expected, name
         _assert_equal(case, example, expected[name], f"row and showing {name}")
     (row, showing), example = next(iter(expected.items()))
-    explained = explain(host, case.key, case.epoch, row)
+    explained = explain(host, case.key, case.epoch, row, showing=showing)
     _assert_equal(case, explained.after, example, f"explained row and showing {row, showing}")
 
 
