@@ -126,7 +126,7 @@ def _tree(rng, images, labels, steps):
         return images, chain
     if form == 1:
         return (images, labels), (chain, None)
-    masks = rng.integers(0, 5, images.shape[:3] + (1,)).astype(np.uint8)
+    masks = rng.integers(0, 5, (*images.shape[:3], 1)).astype(np.uint8)
     geometry = Chain(*(step for step in steps if isinstance(step, Affine)))
     if form == 2:
         return {"image": images, "mask": masks, "label": labels}, {"image": chain, "mask": geometry, "label": None}
