@@ -23,7 +23,8 @@ class Explanation(NamedTuple):
 
     params: what was drawn, so that `augment.apply(params, before)` is `after`; for a `Chain` a tuple with one entry for
         each step.
-    matrix: the affine map, 3x3, output to source in (row, col, 1).
+    matrix: the affine map, 3x3, output to source in (row, col, 1); None where the geometry of a step is not known, a
+        `Map` or a class of your own without `matrix`.
     before: the example as it is stored, in the structure of the data. after: as it comes in a batch.
 
     Where `augment` is one transform, params and matrix are those of the one picture; where it is a tree, they have the
@@ -47,7 +48,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
         index: A row of the data (also where the loader has `rows`), not traced.
 
     Raises:
-        ValueError: If index is no row of the data.
+        ValueError: If index is no row of the data. TypeError: If it is traced, as under `jax.vmap`.
 
     Example:
         >>> import jax, numpy as np
@@ -56,6 +57,11 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
         >>> explain(loader, jax.random.key(0), epoch=0, index=3).matrix.tolist()
         [[1.0, 0.0, -2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
+    if isinstance(index, jax.core.Tracer):
+        raise TypeError(
+            "index is traced; expected an integer. Call explain outside of jit and vmap, once for each row; for many "
+            "rows apply the transforms yourself under jax.vmap."
+        )
     key, epoch, index = as_key(key), check_counter("epoch", epoch), int(check_counter("index", index))
     spec = spec_of(loader)
     num_examples = spec.leaves[0].shape[0]
