@@ -65,6 +65,7 @@ class Cast(Transform):
     kind: ClassVar[str] = "Cast"
     needs_image: ClassVar[bool] = False
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         try:
@@ -89,6 +90,7 @@ class AsFloat(Transform):
     kind: ClassVar[str] = "AsFloat"
     needs_image: ClassVar[bool] = False
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def apply(self, params: Params, image: ArrayLike) -> jax.Array:
         return in_arithmetic(image, lambda x: x)

@@ -44,6 +44,7 @@ class ChannelShift(Transform):
 
     kind: ClassVar[str] = "ChannelShift"
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "range", symmetric_range("range", self.range))
@@ -56,7 +57,7 @@ class ChannelShift(Transform):
         return in_arithmetic(image, jnp.add, params)
 
     def without_randomness(self) -> Transform:
-        return self if is_point(checked(self.range)) else AsFloat()
+        return self if is_point(checked(self.range)) and type(self).sample is ChannelShift.sample else AsFloat()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +88,7 @@ class Brightness(Transform):
 
     kind: ClassVar[str] = "Brightness"
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "range", centred_range("range", self.range, least=0.0))
@@ -99,4 +101,4 @@ class Brightness(Transform):
         return in_arithmetic(image, jnp.multiply, params)
 
     def without_randomness(self) -> Transform:
-        return self if is_point(checked(self.range)) else AsFloat()
+        return self if is_point(checked(self.range)) and type(self).sample is Brightness.sample else AsFloat()

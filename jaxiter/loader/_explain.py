@@ -24,7 +24,8 @@ class Explanation(NamedTuple):
 
     params: what was drawn, so that `augment.apply(params, before)` is `after`; for a `Chain` a tuple with one entry for
         each step.
-    matrix: the affine map, 3x3, output to source in (row, col, 1).
+    matrix: the affine map, 3x3, output to source in (row, col, 1); None where the geometry of a step is not known, a
+        `Map` or a class of your own without `matrix`.
     before: the example as it is stored, in the structure of the data. after: as it comes in a batch.
 
     Where `augment` is one transform, params and matrix are those of the one picture; where it is a tree, they have the
@@ -49,7 +50,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         showing: Where `rows` holds it several times, the number of its places before the one asked for.
 
     Raises:
-        ValueError: If row is no row of the data.
+        ValueError: If row is no row of the data. TypeError: If it is traced, as under `jax.vmap`.
 
     Example:
         >>> import jax, numpy as np
@@ -59,6 +60,11 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         [[1.0, 0.0, -2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     check_loader(loader, "explain(loader, key, epoch, row)")
+    if isinstance(row, jax.core.Tracer):
+        raise TypeError(
+            "row is traced; expected an integer. Call explain outside of jit and vmap, once for each row; for many "
+            "rows apply the transforms yourself under jax.vmap."
+        )
     key, epoch, row = as_key(key), check_counter("epoch", epoch), int(check_counter("row", row))
     showing = check_counter("showing", showing)
     spec = spec_of(loader)

@@ -60,7 +60,7 @@ def test_explain_follows_functions_that_want_the_images_own_dtype(key):
     shown = explain(Loader(images, batch_size=4, augment=aug, shuffle=False), key, 0, 2)
     batch = Loader(images, batch_size=4, augment=aug, shuffle=False).batch(key, 0, 0)
     np.testing.assert_allclose(shown.after, batch[2], rtol=0, atol=1e-3)
-    assert shown.matrix.shape == (3, 3)
+    assert shown.matrix is None  # a function may move pixels
 
 
 def _invert(image):

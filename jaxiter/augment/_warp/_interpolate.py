@@ -93,14 +93,14 @@ def blending(dtype: DTypeLike, order: int) -> Blend:
 
 def _sum_of_bytes(values: Sequence[Values], weights: Sequence[Values]) -> Values:
     first, second = (value * weight for value, weight in zip(values, weights, strict=True))
-    return first + abs(second)  # which is not negative, and costs nothing
+    return add(first, abs(second))  # which is not negative, and costs nothing
 
 
 def _weighted_sum(values: Sequence[Values], weights: Sequence[Values]) -> Values:
-    first, second, *others = (value * weight for value, weight in zip(values, weights, strict=True))
-    if not isinstance(second, np.ndarray):
-        second = rounded(second)
-    return reduce(add, others, first + second)
+    products = [value * weight for value, weight in zip(values, weights, strict=True)]
+    if isinstance(products[1], jax.Array):
+        products[1] = rounded(products[1])
+    return reduce(add, products)
 
 
 def _lerp(values: Sequence[Values], weights: Sequence[Values]) -> Values:
