@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import Key, as_key, fold_in
+from .._transfers import transfers
 from ._affine import Affine, apply_affines
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none
 from ._matrix import compose
@@ -123,7 +124,7 @@ class Chain(Transform):
 
         Returns the params and the image shape that each step was given, and the image after the last.
         """
-        current = jnp.asarray(image)
+        current = transfers(jnp.asarray)(image)
         keys = [] if key is None else self._keys(key)
         used: list[Params] = []
         shapes: list[tuple[int, ...]] = []
@@ -147,6 +148,7 @@ class Chain(Transform):
         maps = zip(map(_geometry, self.transforms), params, shapes, strict=False)
         return compose(*(matrix(drawn, shape) for matrix, drawn, shape in maps if matrix is not None))
 
+    @transfers
     def _keys(self, key: jax.Array) -> list[jax.Array | None]:
         """The key of each random step, None for the others."""
         occurrences: Counter[str] = Counter()

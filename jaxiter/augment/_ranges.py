@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite, is_array, is_flag
+from .._transfers import on_host, transfers
 from ._rounded import rounded
 from ._transform import frozen_value
 
@@ -104,6 +105,7 @@ def is_point(bounds: Any) -> bool:
     return not is_array(bounds) and bounds[0] == bounds[1]
 
 
+@transfers
 def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: float = 0.0) -> jax.Array:
     """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r means centre +- r.
 
@@ -136,6 +138,7 @@ def _number_or_pair(name: str, given: Any) -> Any:
     return value
 
 
+@transfers
 def _stacked(value: Any) -> Any:
     """Returns a sequence that holds an array as one array, anything else frozen."""
     if isinstance(value, (list, tuple)) and any(is_array(item) for item in value):
@@ -151,5 +154,5 @@ def _extremes(value: Any) -> tuple[float, float]:
     """The least and the greatest number; NaN for a tracer, which passes every check."""
     if isinstance(value, jax.core.Tracer):
         return float("nan"), float("nan")
-    numbers = np.asarray(value, np.float64)
+    numbers = np.asarray(on_host(value), np.float64)
     return float(numbers.min()), float(numbers.max())

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
+from .._transfers import transfers
 from ._augment_tree import as_given, one_or_tree
 from ._data import PyTree, is_resident
 from ._loader import Loader, spec_of
 from ._program import Chains
 from ._read import read_leaf
-from ._sharding import spans_devices
+from ._sharding import following, spans_devices
 
 
 class Explanation(NamedTuple):
@@ -61,8 +62,9 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
     num_examples = spec.leaves[0].shape[0]
     if index >= num_examples:
         raise ValueError(f"index is {index}; expected a row of the data, in [0, {num_examples}).")
+    key = following(key, spec.devices)
     before = [
-        jnp.asarray(
+        transfers(jnp.asarray)(
             leaf[index]
             if is_resident(leaf) and not spans_devices(leaf)
             else read_leaf(name, leaf, np.array([index]))[0]
@@ -80,6 +82,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
     )
 
 
+@transfers
 @jax.jit
 def _explain(
     chains: Chains, key: Key, epoch: Counter, index: Counter, before: Sequence[jax.Array]

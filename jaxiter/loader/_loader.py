@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding, SingleDeviceSharding
 from numpy.typing import ArrayLike
 
 from .._checks import check_int
 from .._host_rows import dtype_of
-from .._keys import Counter, Key, as_key, check_counter, like_given, uncommitted
+from .._keys import Counter, Key, as_key, check_counter, like_given
+from .._transfers import on_host
 from ..augment import Chain
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
@@ -24,7 +24,7 @@ from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch
 from ._records import with_columns
-from ._sharding import check_sharding, is_traced, upload
+from ._sharding import check_sharding, devices_of, following, is_traced, upload
 from ._spec import BatchSpec, make_spec
 
 if TYPE_CHECKING:
@@ -169,7 +169,9 @@ class Loader:
     def index(self, key: Key, epoch: Counter, step: Counter) -> Int32[Array, " batch"]:
         """The rows of the data that make up a batch; arguments and errors as for `batch`."""
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        return rows_at(as_key(key), self.rows, epoch, step, np.uint32(self.size), self._spec.program_at(step).index)
+        spec = self._spec
+        key = following(as_key(key), None if spec.rows is None else devices_of([spec.rows], None))
+        return rows_at(key, spec.rows, epoch, step, np.uint32(spec.size), spec.program_at(step).index)
 
     def mask(self, step: Counter) -> Bool[Array, " batch"]:
         """True for real examples, False for those that "pad" filled the batch with.
@@ -201,7 +203,7 @@ class Loader:
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         spec = self._spec if sharding is None else spec_of(self, sharding)
-        key = uncommitted(as_key(key)) if spec.spans_devices else as_key(key)
+        key = following(as_key(key), spec.devices)
         rows = read_batch(spec, key, epoch, step) if spec.reads_any else None
         return compute_batch(spec, key, epoch, step, rows)
 
@@ -261,10 +263,11 @@ class Loader:
             sharding = SingleDeviceSharding(sharding)
         spec = self._spec
         check_upload(spec, sharding)
-        rows = None if self.rows is None else jnp.asarray(self.rows if is_traced(self.rows) else np.asarray(self.rows))
+        rows = self.rows if self.rows is None or is_traced(self.rows) else jax.device_put(on_host(self.rows))
         leaves = [upload(name, leaf, sharding) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        chains = jax.tree.map(partial(following, devices=devices_of(leaves, sharding)), self._chains)
         _, static = self.tree_flatten()
-        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), self._chains, rows))
+        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), chains, rows))
 
     def memory(self, *, prefetch: int = 2, sharding: Sharding | None = None) -> MemoryEstimate:
         """Bytes that this loader takes of a device: arrays, a batch, its rows, a stream; nothing is allocated.
@@ -329,6 +332,12 @@ class Loader:
                 "remainder='pad' and loader.mask(step)."
             )
         return check_counter("step", step)
+
+
+def for_program(loader: Loader) -> Loader:
+    """The loader as an argument of a program: whatever was put elsewhere follows the data."""
+    _, static = loader.tree_flatten()
+    return loader.tree_unflatten(static, (loader.data, loader._spec.chains, loader._spec.rows))
 
 
 def spec_of(loader: Loader, sharding: Sharding | None = None) -> BatchSpec:

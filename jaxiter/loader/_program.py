@@ -9,12 +9,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Sharding
+from jax.sharding import AbstractMesh, Sharding
 from jax.tree_util import PyTreeDef
 from jax.typing import ArrayLike
 
 from .._fusion_barrier import fusion_barrier
 from .._keys import AUGMENT, STEP, Counter, Key, fold_in, role_key
+from .._transfers import transfers
 from ..augment import Chain
 from ..sampler.internal import shuffle_positions
 from ._data import PyTree, take_rows
@@ -41,7 +42,7 @@ class Program:
     which took a sixth of a small batch's time; so the hash is computed once, and the same object compares at once.
     """
 
-    __slots__ = ("_hash", "chains", "data", "index", "reads", "sharding")
+    __slots__ = ("_hash", "chains", "data", "index", "mesh", "reads", "sharding")
 
     def __init__(
         self,
@@ -50,15 +51,17 @@ class Program:
         index: IndexSpec,
         reads: tuple[bool, ...],
         sharding: Sharding | None,
+        mesh: AbstractMesh | None,
     ):
         self.data, self.chains = data, chains  # structures of the data and of the chains
         self.index = index
         self.reads = reads  # for each leaf of the data: rows are passed in, not the whole array
         self.sharding = sharding  # of the batch, or None
+        self.mesh = mesh  # of the batch or the data, or None
         self._hash = hash(self._fields())
 
     def _fields(self) -> tuple[object, ...]:
-        return self.index, self.reads, self.sharding, self.data, self.chains
+        return self.index, self.reads, self.sharding, self.mesh, self.data, self.chains
 
     def __hash__(self) -> int:
         return self._hash
@@ -104,7 +107,7 @@ def resident_batch(
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, rows, key, epoch_step)
+    return laid_out(batch, program.sharding, program.mesh)(leaves, chain_leaves, rows, key, epoch_step)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
@@ -128,12 +131,12 @@ def host_batch(
     ) -> PyTree:
         chains = jax.tree.unflatten(program.chains, chain_leaves)
         gathered = [
-            leaf if is_read else _gathered(chain, leaf, index)
+            jnp.asarray(leaf) if is_read else _gathered(chain, leaf, index)  # NumPy's own under disable_jit
             for chain, leaf, is_read in zip(chains, leaves, program.reads, strict=True)
         ]
         return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index)
+    return laid_out(batch, program.sharding, program.mesh)(leaves, chain_leaves, key, epoch, index)
 
 
 def stack_counters(epoch: Counter, step: Counter) -> ArrayLike:
@@ -183,8 +186,8 @@ def _rows_of(
     return position if rows is None else jnp.asarray(rows, np.int32).at[position].get(mode="promise_in_bounds")
 
 
-rows_at = jax.jit(_rows_at, static_argnums=5)
-rows_of = jax.jit(_rows_of, static_argnums=5)
+rows_at = transfers(jax.jit(_rows_at, static_argnums=5))
+rows_of = transfers(jax.jit(_rows_of, static_argnums=5))
 
 
 def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Array:
@@ -212,6 +215,7 @@ def augment_rows(
     return [augmented(chain, images) for chain, images in zip(chains, leaves, strict=True)]
 
 
+@transfers
 @jax.jit
 def step_key(key: Key, epoch: Counter, step: Counter) -> jax.Array:
     return fold_in(role_key(key, epoch, STEP), step)

@@ -11,8 +11,10 @@ import numpy as np
 
 from .._checks import check_flag
 from .._keys import Counter, Key, as_key, check_counter
+from .._transfers import transfers
 from ._data import PyTree, leaf_name
-from ._loader import Loader
+from ._loader import Loader, for_program
+from ._sharding import devices_of, following
 
 StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
@@ -65,9 +67,11 @@ def scan_epoch(
                 "it fits on the device use loader.to_device(); else loop over stream(loader, key)."
             )
     epoch = check_counter("epoch", epoch)
-    return _scan(step_fn, check_flag("with_mask", with_mask), carry, loader, as_key(key), epoch)
+    key = following(as_key(key), devices_of(jax.tree.leaves(loader.data), None))
+    return _scan(step_fn, check_flag("with_mask", with_mask), carry, for_program(loader), key, epoch)
 
 
+@transfers
 @partial(jax.jit, static_argnums=(0, 1))
 def _scan(
     step_fn: StepFn, with_mask: bool, carry: PyTree, loader: Loader, key: Key, epoch: Counter

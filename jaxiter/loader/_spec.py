@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from ..augment import Chain
 from ._data import PyTree, Source, is_resident, leaf_name
 from ._program import IndexSpec, Program
 from ._records import Column
-from ._sharding import Share, lies_on, sharding_of_data, share_of, spans_devices
+from ._sharding import Share, devices_of, following, lies_on, mesh_of, sharding_of_data, share_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class BatchSpec:
     reads: tuple[bool, ...]  # whether rows of a leaf are read before the program runs; else the program gathers them
     reads_any: bool
     columns: tuple[Column, ...]  # the leaves that are columns of records
-    spans_devices: bool  # arguments must not be committed to one device
+    devices: set[jax.Device] | None  # which other arguments follow, wherever they were put
     program: Program
     last_program: Program  # of the last batch, shorter with remainder="keep"
 
@@ -57,6 +58,9 @@ def make_spec(
 ) -> BatchSpec:
     paths, structure = jax.tree.flatten_with_path(data)
     leaves = tuple(leaf for _, leaf in paths)
+    devices = devices_of(leaves, sharding)
+    chains = jax.tree.map(partial(following, devices=devices), chains)
+    rows = following(rows, devices)
     chain_leaves, chain_structure = jax.tree.flatten(chains)
     size = (leaves[0] if rows is None else rows).shape[0]
     full, rest = divmod(size, batch_size)
@@ -64,7 +68,9 @@ def make_spec(
     layout = sharding_of_data(leaves, batch_size) if sharding is None else sharding
 
     def program(length: int) -> Program:
-        return Program(structure, chain_structure, IndexSpec(batch_size, length, shuffle), reads, layout)
+        return Program(
+            structure, chain_structure, IndexSpec(batch_size, length, shuffle), reads, layout, mesh_of(leaves, layout)
+        )
 
     return BatchSpec(
         leaves=leaves,
@@ -82,7 +88,7 @@ def make_spec(
         reads=reads,
         reads_any=any(reads),
         columns=tuple(leaf for leaf in leaves if isinstance(leaf, Column)),
-        spans_devices=sharding is not None or any(map(spans_devices, (*leaves, *chain_leaves, rows))),
+        devices=devices,
         program=program(batch_size),
         last_program=program(rest if rest and remainder == "keep" else batch_size),
     )

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._checks import check_finite, check_fits, check_int, is_integer
+from ..._transfers import transfers
 from .._cast import round_to
 from .._transform import arithmetic_dtype
 from .._types import Size, Values
@@ -31,6 +32,7 @@ _MAX_SIDE = 2**16
 _SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthened first
 
 
+@transfers
 def affine_warp(
     image: Num[Array, "height width channels"],
     matrix: Float[Array, "3 3"],
@@ -168,6 +170,7 @@ def resample(
             picture's, and what lies beyond is not read.
     """
     check_image(image)
+    image = jnp.asarray(image)  # NumPy's own under disable_jit
     own_size = _size_of(image)
     _check_sides("image", own_size)
     size = own_size if size is None else size
