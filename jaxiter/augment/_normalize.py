@@ -133,10 +133,16 @@ class SamplewiseNormalize(Transform):
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
         def normalize(x: Array, epsilon: Array) -> Array:
             centred = x - mean_of(x)
-            scale = jnp.sqrt(mean_of(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
+            scale = _root(mean_of(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
             return (centred if self.center else x) / scale
 
         return in_arithmetic(image, normalize, self.epsilon)
+
+
+def _root(x: Array) -> Array:
+    """The square root, with a gradient of 0 where it is 0 and not of infinity."""
+    is_zero = x == 0
+    return jnp.where(is_zero, x, jnp.sqrt(jnp.where(is_zero, jnp.ones((), x.dtype), x)))
 
 
 def mean_of(image: Array) -> Array:

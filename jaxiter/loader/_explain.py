@@ -12,7 +12,7 @@ import numpy as np
 from .._keys import AUGMENT, Counter, Key, as_key, check_counter, fold_in, role_key
 from .._transfers import transfers
 from ._augment_tree import as_given, one_or_tree
-from ._data import PyTree, is_resident
+from ._data import PyTree, Source, is_resident
 from ._loader import Loader, spec_of
 from ._program import Chains
 from ._read import read_leaf
@@ -63,14 +63,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
     if index >= num_examples:
         raise ValueError(f"index is {index}; expected a row of the data, in [0, {num_examples}).")
     key = following(key, spec.devices)
-    before = [
-        transfers(jnp.asarray)(
-            leaf[index]
-            if is_resident(leaf) and not spans_devices(leaf)
-            else read_leaf(name, leaf, np.array([index]))[0]
-        )
-        for name, leaf in zip(spec.names, spec.leaves, strict=True)
-    ]
+    before = [_example(name, leaf, index) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
     explained = _explain(spec.chains, key, epoch, np.uint32(index), before)
     params, matrices, after = zip(*explained, strict=True)
     structure = spec.program.data
@@ -80,6 +73,13 @@ def explain(loader: Loader, key: Key, epoch: Counter, index: Counter) -> Explana
         before=jax.tree.unflatten(structure, before),
         after=jax.tree.unflatten(structure, after),
     )
+
+
+@transfers
+def _example(name: str, leaf: Source, index: int) -> jax.Array:
+    if is_resident(leaf) and not spans_devices(leaf):
+        return jnp.asarray(leaf[index])
+    return jnp.asarray(read_leaf(name, leaf, np.array([index]))[0])
 
 
 @transfers
