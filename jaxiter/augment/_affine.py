@@ -13,6 +13,7 @@ import numpy as np
 
 from .._checks import check_flag, is_array
 from .._keys import Key, uniforms
+from .._transfers import transfers
 from ._cast import AsFloat
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 from ._ranges import (
@@ -125,6 +126,7 @@ class Affine(Transform):
             object.__setattr__(self, name, value)
         super().__post_init__()
 
+    @transfers
     def sample(self, key: Key, image_shape: Sequence[int]) -> AffineParams:
         check_image_shape("image_shape", image_shape)
         height, width = image_shape[0], image_shape[1]
@@ -142,6 +144,7 @@ class Affine(Transform):
             vertical_flip=drawn[7] < jnp.asarray(self.vertical_flip, np.float32),
         )
 
+    @transfers
     def matrix(self, params: AffineParams, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
         """The map of `params`, output to source in (row, col, 1), for an image of this shape.
 
@@ -165,6 +168,7 @@ class Affine(Transform):
             steps.append(flip_matrix(params.horizontal_flip, params.vertical_flip))
         return about_centre(compose(*steps), height, width)
 
+    @transfers
     def apply(self, params: AffineParams, image: Num[Array, "height width channels"]) -> Num[Array, ...]:
         return apply_affines([(self, params)], jnp.asarray(image))
 
@@ -262,6 +266,7 @@ class Affine(Transform):
         return self.fill_mode, self.cval, self.order
 
 
+@transfers
 def apply_affines(steps: Sequence[tuple[Affine, AffineParams]], image: jax.Array, *, drawn: bool = False) -> jax.Array:
     """Several Affines of equal `sampling`, the first acting first, as one map and one resampling.
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._transfers import transfers
 from ._transform import Params, Transform, in_arithmetic
 from ._types import Values
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def round_to(dtype: np.dtype, x: jax.Array, xp: ModuleType = ...) -> jax.Array: ...
 @overload
 def round_to(dtype: np.dtype, x: Values, xp: ModuleType = ...) -> Values: ...
+@transfers
 def round_to(dtype: np.dtype, x: Values, xp: ModuleType = jnp) -> Values:
     """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by a cast; `xp`: the namespace."""
     if x.dtype == dtype:
@@ -80,7 +82,7 @@ class Cast(Transform):
         dtype = jnp.dtype(self.dtype)
         if jax.dtypes.canonicalize_dtype(dtype) != dtype:
             raise ValueError(f"Cast({dtype.name!r}) needs 64 bits; set jax_enable_x64, or cast to 32 bits.")
-        return round_to(dtype, jnp.asarray(image))
+        return round_to(dtype, transfers(jnp.asarray)(image))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from .._describe import described
 from .._keys import Key, as_key, fold_in
+from .._transfers import transfers
 from ._affine import Affine, apply_affines, dtype_and_fill
 from ._cast import Cast
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
@@ -163,7 +164,7 @@ class Chain(Transform):
 
         Returns the params and the image shape that each step was given, and the image after the last.
         """
-        current = jnp.asarray(image)
+        current = transfers(jnp.asarray)(image)
         keys = [] if key is None else self._keys(key)
         used: list[Params] = []
         shapes: list[tuple[int, ...]] = []
@@ -216,6 +217,7 @@ class Chain(Transform):
             error.add_note(f"Raised by {places} of {whose}, counted from 0: {names}, given an image of {given}.")
             raise
 
+    @transfers
     def _keys(self, key: jax.Array) -> list[jax.Array | None]:
         """The key of each random step, None for the others."""
         occurrences: Counter[str] = Counter()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import jax.numpy as jnp
 
 from .._keys import Key, uniforms
+from .._transfers import transfers
 from ._cast import AsFloat
 from ._ranges import Range, between, centred_range, checked, is_point, symmetric_range
 from ._transform import Transform, in_arithmetic
@@ -50,6 +51,7 @@ class ChannelShift(Transform):
         object.__setattr__(self, "range", symmetric_range("range", self.range))
         super().__post_init__()
 
+    @transfers
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
         return between(checked(self.range), uniforms(key, _NUM_SLOTS)[0])
 
@@ -94,6 +96,7 @@ class Brightness(Transform):
         object.__setattr__(self, "range", centred_range("range", self.range, least=0.0))
         super().__post_init__()
 
+    @transfers
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
         return between(checked(self.range), uniforms(key, _NUM_SLOTS)[0], centre=1.0)
 

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import is_array
+from .._transfers import transfers
 from ._rounded import rounded, sine_cosine, tangent
 from ._types import Values
 
@@ -39,6 +40,7 @@ def _scalar(name: str, value: object) -> Float[Array, ""]:
     return jnp.asarray(value, np.float32)
 
 
+@transfers
 def rotation_matrix(theta: Scalar) -> Float[Array, "3 3"]:
     """Turns the picture by `theta` radians about (0, 0), counter-clockwise as displayed.
 
@@ -62,11 +64,13 @@ def _exact_zero(x: jax.Array) -> jax.Array:
     return x - jax.lax.stop_gradient(jnp.where(jnp.abs(x) < np.float32(5e-7), x, np.float32(0)))
 
 
+@transfers
 def shear_matrix(shear: Scalar) -> Float[Array, "3 3"]:
     """Leans upright lines by `shear` radians: what lies above (0, 0) moves right, what lies below moves left."""
     return _matrix([[1.0, 0.0, 0.0], [tangent(_scalar("shear", shear)), 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
+@transfers
 def zoom_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
     """Magnifies about (0, 0): 2 makes the picture twice as tall (`rows`) or wide (`cols`)."""
     one = jnp.float32(1.0)
@@ -74,12 +78,14 @@ def zoom_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
     return _matrix([[one / rows, 0.0, 0.0], [0.0, one / cols, 0.0], [0.0, 0.0, 1.0]])
 
 
+@transfers
 def shift_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
     """Moves the picture down by `rows` pixels and right by `cols`."""
     rows, cols = _scalar("rows", rows), _scalar("cols", cols)
     return _matrix([[1.0, 0.0, -rows], [0.0, 1.0, -cols], [0.0, 0.0, 1.0]])
 
 
+@transfers
 def flip_matrix(horizontal: ArrayLike, vertical: ArrayLike) -> Float[Array, "3 3"]:
     """Mirrors about (0, 0): left and right if `horizontal`, top and bottom if `vertical`."""
     one, minus = np.float32(1.0), np.float32(-1.0)
@@ -90,6 +96,7 @@ def flip_matrix(horizontal: ArrayLike, vertical: ArrayLike) -> Float[Array, "3 3
     )
 
 
+@transfers
 def about_centre(matrix: Float[Values, "3 3"], height: int, width: int) -> Float[Array, "3 3"]:
     """The same map with the image centre in the place of (0, 0).
 
@@ -100,6 +107,7 @@ def about_centre(matrix: Float[Values, "3 3"], height: int, width: int) -> Float
     return compose(shift_matrix(-rows, -cols), matrix, shift_matrix(rows, cols))
 
 
+@transfers
 def compose(*matrices: Float[Values, "3 3"]) -> Float[Array, "3 3"]:
     """One map for several picture changes, the first named first; none is the identity.
 

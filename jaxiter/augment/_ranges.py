@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .._checks import check_finite, is_array, is_flag
+from .._transfers import on_host, transfers
 from ._rounded import rounded
 from ._transform import frozen_value
 
@@ -112,6 +113,7 @@ def is_point(bounds: Bounds) -> bool:
     return isinstance(bounds, tuple) and bounds[0] == bounds[1]
 
 
+@transfers
 def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: float = 0.0) -> jax.Array:
     """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r means centre +- r.
 
@@ -161,6 +163,7 @@ def _both_signs(bounds: Bounds) -> Bounds:
     return jnp.stack([-bounds, bounds]) if is_array(bounds) else bounds
 
 
+@transfers
 def _stacked(name: str, value: Range | Sequence[Range]) -> Any:
     """Returns a sequence that holds an array as one array, anything else frozen."""
     if not isinstance(value, (list, tuple)) or not any(map(_holds_array, value)):
@@ -183,5 +186,5 @@ def _extremes(value: ArrayLike | Sequence[float]) -> tuple[float, float]:
     """The least and the greatest number; NaN for a tracer, which passes every check."""
     if isinstance(value, jax.core.Tracer):
         return float("nan"), float("nan")
-    numbers = np.asarray(value, np.float64)
+    numbers = np.asarray(on_host(value), np.float64)
     return float(numbers.min()), float(numbers.max())

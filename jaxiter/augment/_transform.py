@@ -13,6 +13,7 @@ import numpy as np
 from .._array_checks import check_parameter
 from .._checks import is_array
 from .._keys import tag
+from .._transfers import transfers
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -248,11 +249,18 @@ def result_dtype(dtype: DTypeLike) -> np.dtype:
     return jnp.dtype(dtype) if jnp.issubdtype(dtype, np.floating) else np.dtype(np.float32)
 
 
+@transfers
 def in_arithmetic(
     image: ArrayLike, function: Callable[..., jax.Array], *parameters: ArrayLike | Sequence[float]
 ) -> jax.Array:
-    """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic."""
+    """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic and rank."""
     image = jnp.asarray(image)
     dtype = arithmetic_dtype(image.dtype)
-    result = function(image.astype(dtype), *(jnp.asarray(parameter).astype(dtype) for parameter in parameters))
+
+    def brought(parameter: ArrayLike | Sequence[float]) -> jax.Array:
+        array = jnp.asarray(parameter).astype(dtype)
+        is_vector = 0 < array.ndim < image.ndim  # which jax_numpy_rank_promotion may refuse
+        return jnp.expand_dims(array, tuple(range(image.ndim - array.ndim))) if is_vector else array
+
+    result = function(image.astype(dtype), *map(brought, parameters))
     return result.astype(result_dtype(image.dtype))

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from .._keys import Key, example_keys, fold_in, tag, uniforms
+from .._transfers import transfers
 from ..augment.internal import rounded
 from ._settings import CHOICE, DRAWN_FROM, UNIFORM, GeneratorLike, Ranges, Seen, Shift, ShiftKinds, Watch, ranges_of
 
@@ -143,6 +144,7 @@ def draw_each(
     return transforms
 
 
+@transfers
 @jax.jit
 def uniform_blocks(
     key: Key, epoch: jax.Array, call: jax.Array, rows: jax.Array, showings: jax.Array
@@ -257,7 +259,7 @@ class _RowBlocks:
         if call not in self._blocks:
             epoch = np.uint32(self.keys.epoch)
             blocks: Any = uniform_blocks(self.keys.key, epoch, np.uint32(call), *self._padded)
-            self._blocks[call] = np.asarray(blocks)
+            self._blocks[call] = np.asarray(jax.device_get(blocks))
         return self._blocks[call][position]
 
     def settings(self, generator: GeneratorLike, img_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
@@ -304,7 +306,7 @@ def row_contexts(owner: object, keys: RowKeys, length: int, first_call: int = 0)
 
 def stream_words(key: Key, epoch: int, level: int, rows: ArrayLike, showings: np.ndarray) -> np.ndarray:
     """The start of a NumPy stream for what draws otherwise, for a batch (level 0) or one image (1)."""
-    words = np.asarray(jax.random.key_data(key)).ravel()
+    words = np.asarray(jax.device_get(jax.random.key_data(key))).ravel()
     rows = np.asarray(rows)
     if rows.dtype.kind not in "biuf":  # what an iterator of one's own calls its examples
         rows = np.array([tag(repr(row)) for row in rows.tolist()], np.uint32)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite
+from .._transfers import transfers
 from ..augment.internal import compiled_warp, round_to
 from ._brightness import blend, check_channels
 from ._draw import random_state
@@ -17,6 +18,7 @@ from ._settings import checked_sampling
 from ._transform import affine_matrix, wide_arithmetic
 
 
+@transfers
 def apply_affine_transform(
     x: np.ndarray,
     theta: float = 0,

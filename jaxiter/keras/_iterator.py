@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, ClassVar, Self
 
+import jax
 import numpy as np
 
 from .._keys import Key
@@ -209,7 +210,7 @@ class Iterator(MaybeDataset):
             self.index_array = self._stream.order(self.n, None if context is None else context.state)
         elif self.shuffle and self.n:
             check_made_here(self._process, Iterator._process)
-            self.index_array = np.asarray(permutation(self._key, self._epoch, self.n)).astype(np.intp)
+            self.index_array = jax.device_get(permutation(self._key, self._epoch, self.n)).astype(np.intp)
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:
         if not self._is_restored:

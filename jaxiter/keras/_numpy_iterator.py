@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from .._host_rows import read_rows
+from .._transfers import transfers
 from ..host.internal import save_whole
 from ._arrays import as_array, check_images, images_and_others, labels, short, weights
 from ._batch import TransformCache, to_numpy, transformed
@@ -145,7 +146,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
         images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._transform_cache, self)
         if self.output == "jax":
             with wide_arithmetic(self.dtype):
-                images = jax.numpy.asarray(images)[: len(index)]
+                images = _on_device(images, len(index))
         else:
             images = to_numpy(images, len(index))
         if self.save_to_dir:
@@ -163,6 +164,11 @@ class NumpyArrayIterator(Iterator, makes_context=True):
             number = stream.randint(10000)
             name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
             save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(folder, name))
+
+
+@transfers
+def _on_device(images: Any, count: int) -> jax.Array:
+    return jax.numpy.asarray(images)[:count]
 
 
 def _positions(index_array: ArrayLike, count: int) -> np.ndarray:

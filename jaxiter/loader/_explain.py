@@ -8,15 +8,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from .._keys import Counter, Key, as_key, check_counter, example_keys
+from .._transfers import transfers
 from ._augment_tree import as_given, one_or_tree
-from ._data import PyTree, is_resident
+from ._data import PyTree, Source, is_resident
 from ._loader import Loader, check_loader, spec_of
 from ._program import Chains
 from ._read import read_leaf
-from ._sharding import spans_devices
+from ._sharding import following, spans_devices
 
 
 class Explanation(NamedTuple):
@@ -72,12 +72,8 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     if row >= num_examples:
         raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
     spec.check_fits()
-    before = [
-        _as_jax(
-            leaf[row] if is_resident(leaf) and not spans_devices(leaf) else read_leaf(name, leaf, np.array([row]))[0]
-        )
-        for name, leaf in zip(spec.names, spec.leaves, strict=True)
-    ]
+    key = following(key, spec.devices)
+    before = [_example(name, leaf, row) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
     explained = _explain(spec.chains, key, epoch, np.array([row], np.uint32), np.array([showing], np.uint32), before)
     params, matrices, after = zip(*explained, strict=True)
     structure = spec.program.data
@@ -89,12 +85,15 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     )
 
 
-def _as_jax(example: ArrayLike) -> jax.Array:
-    """Of the dtype that JAX now makes of its own."""
-    array = jnp.asarray(example)
+@transfers
+def _example(name: str, leaf: Source, row: int) -> jax.Array:
+    """One example of a leaf, of the dtype that JAX now makes of its own."""
+    is_here = is_resident(leaf) and not spans_devices(leaf)
+    array = jnp.asarray(leaf[row] if is_here else read_leaf(name, leaf, np.array([row]))[0])
     return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
 
 
+@transfers
 @jax.jit
 def _explain(
     chains: Chains, key: Key, epoch: Counter, row: jax.Array, showing: jax.Array, before: Sequence[jax.Array]

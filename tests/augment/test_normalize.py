@@ -133,3 +133,15 @@ def test_images_of_one_whole_level_become_zero(shape):
 def test_the_gradient_of_centring_takes_the_mean_away_also_where_it_is_zero():
     gradient = jax.grad(lambda image: SamplewiseNormalize(std=False).apply((), image)[0, 0, 0])(np.zeros((2, 2, 1)))
     assert gradient.ravel().tolist() == [0.75, -0.25, -0.25, -0.25]
+
+
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"epsilon": 0.5}])
+def test_the_gradient_of_a_blank_image_is_finite(options):
+    step = SamplewiseNormalize(**options)
+    gradient = jax.grad(lambda x: step.apply((), x).sum())
+    blank, other = jnp.full((2, 2, 1), 3.0), jnp.arange(4.0).reshape(2, 2, 1)
+    assert np.isfinite(gradient(blank)).all()
+    # Of another image as a quotient of differences.
+    direction = jnp.array([1.0, -2.0, 0.5, 3.0]).reshape(2, 2, 1)
+    far, near = (step.apply((), other + size * direction).sum() for size in (1e-2, -1e-2))
+    assert float((gradient(other) * direction).sum()) == pytest.approx(float(far - near) / 2e-2, abs=2e-2)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..._checks import check_finite, check_fits, check_int, is_integer
 from ..._fusion_barrier import computed_once
+from ..._transfers import transfers
 from .._cast import round_to
 from .._transform import arithmetic_dtype
 from .._types import Side, Values
@@ -34,6 +35,7 @@ _MOST_VALUES = 2**30  # rows are lengthened to at most twice their length, and a
 _SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthened first
 
 
+@transfers
 def affine_warp(
     image: Num[Values, "height width channels"],
     matrix: Float[Values, "3 3"],
@@ -178,6 +180,7 @@ def resample(
             picture's, and what lies beyond is not read.
     """
     check_image(image)
+    image = jnp.asarray(image)  # NumPy's own under disable_jit
     own_size = _size_of(image)
     _check_sides("image", own_size)
     size = own_size if size is None else size
