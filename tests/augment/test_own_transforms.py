@@ -341,6 +341,11 @@ def one_way_or_the_other(image):
     return image[::-1] if np.random.rand() < 0.5 else image
 
 
+@jax.jit
+def jitted(key):
+    return jax.random.uniform(key) * np.float32(np.random.uniform())
+
+
 FROZEN = {
     "a number": own(lambda key, shape: np.random.uniform()),
     "an array": own(lambda key, shape: np.random.normal(size=shape)),
@@ -349,6 +354,7 @@ FROZEN = {
     "one of a new generator": own(lambda key, shape: np.random.default_rng().uniform()),
     "a seed": own(lambda key, shape: jax.random.uniform(jax.random.key(np.random.randint(2**30)))),
     "a branch": own(lambda key, shape: key if np.random.rand() < 0.5 else jax.random.fold_in(key, 1)),
+    "under jit": own(lambda key, shape: jitted(key)),
     "a slice": own(
         apply=lambda params, image: jax.lax.dynamic_slice(image, (np.random.randint(10**6), 0, 0), (1, 6, 1))
     ),
