@@ -28,7 +28,7 @@ from ._ranges import (
     shift_ranges,
     symmetric_range,
 )
-from ._transform import Transform, arithmetic_dtype, result_dtype
+from ._transform import Transform, arithmetic_dtype, frozen_value, result_dtype
 from ._warp import MatrixBounds, check_image, check_image_shape, check_sampling, fill_value, matrix_bounds, resample
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Affine(Transform):
     keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "cval", frozen_value(self.cval))
         check_sampling(self.fill_mode, self.order, self.cval)
         check_flag("whole_pixels", self.whole_pixels)
         check_flag("keep_aspect", self.keep_aspect)

@@ -20,7 +20,7 @@ from ._affine import Affine, apply_affines, dtype_and_fill
 from ._cast import Cast
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
 from ._evaluation import for_evaluation
-from ._frozen_draws import check_apply, check_sample
+from ._frozen_draws import checked_apply, checked_sample
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, result_dtype
 
@@ -180,8 +180,7 @@ class Chain(Transform):
                 if affines:
                     current = apply_affines(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
                 else:
-                    check_apply(steps[0], drawn[0], current)
-                    current = steps[0].apply(drawn[0], current)
+                    current = checked_apply(steps[0], drawn[0], current)
             used += drawn
             shapes += [shape] * len(steps)
         return used, shapes, current
@@ -294,8 +293,7 @@ def _draw(step: Transform, key: jax.Array | None, image_shape: tuple[int, ...]) 
     """With the key that `_keys` gave, which is None for a step that draws nothing."""
     if key is None:
         return tuple(_draw(inner, None, image_shape) for inner in step.transforms) if isinstance(step, Chain) else ()
-    check_sample(step, key, image_shape)
-    return step.sample(key, image_shape)
+    return checked_sample(step, key, image_shape)
 
 
 def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -17,28 +17,41 @@ from ._cast import Map
 from ._duck_typed import user_object
 from ._transform import Params, Transform
 
-_DRAW_FROM_KEY = "Draw from `key` in sample, as jax.random.uniform(key, image_shape) does."
 _MORE_TRACES = 8  # where a global generator was used: a branch on one of its bits goes the same way twice half the time
 
 
-def check_sample(step: Transform, key: jax.Array, image_shape: tuple[int, ...]) -> None:
-    """Refuses a user's step whose `sample` draws from anything but its key; once for each shape."""
-    if _is_users(step, "sample") and _is_new(step, ("sample", image_shape)):
-        name = f"{type(user_object(step)).__qualname__}.sample"
-        _check(name, lambda: step.sample(key, image_shape))
-        _remember(step, ("sample", image_shape))
+def checked_sample(step: Transform, key: jax.Array, image_shape: tuple[int, ...]) -> Params:
+    """`step.sample`; a user's is traced twice the first time, to see whether it draws from anything but its key."""
+
+    def sample() -> Params:
+        return step.sample(key, image_shape)
+
+    checked = step._structure.checked
+    if _is_users(step, "sample") and ("sample", image_shape) not in checked:
+        before = _global_generators()
+        if not _traces_are_equal(sample, 2) or _differs_where_it_drew(before, sample):
+            raise _frozen(f"{type(user_object(step)).__qualname__}.sample")
+        checked.add(("sample", image_shape))
+    return sample()
 
 
-def check_apply(step: Transform, params: Params, image: jax.Array) -> None:
-    """Refuses a user's step whose `apply` draws at all."""
+def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Array:
+    """`step.apply`; a user's is traced again where it drew from NumPy's or Python's own generator."""
+
+    def apply() -> jax.Array:
+        return step.apply(params, image)
+
     what = ("apply", image.shape, image.dtype)
-    if _is_users(step, "apply") and _is_new(step, what):
+    if not _is_users(step, "apply") or what in step._structure.checked:
+        return apply()
+    before = _global_generators()
+    result = apply()
+    if _differs_where_it_drew(before, apply):
         if isinstance(step, Map):
-            name = f"{step.function!r} in a Map"
-        else:
-            name = f"{type(user_object(step)).__qualname__}.apply"
-        _check(name, lambda: step.apply(params, image))
-        _remember(step, what)
+            raise _frozen(f"{step.function!r} in a Map")
+        raise _frozen(f"{type(user_object(step)).__qualname__}.apply")
+    step._structure.checked.add(what)
+    return result
 
 
 def _is_users(step: Transform, method: str) -> bool:
@@ -48,39 +61,31 @@ def _is_users(step: Transform, method: str) -> bool:
     return module.partition(".")[0] != __name__.partition(".")[0]
 
 
-# What was checked is kept with the structure, which all copies of a transform share that `jit` makes of it.
+def _differs_where_it_drew(before: bytes, function: Callable[[], Any]) -> bool:
+    """Whether a function that drew from a global generator since `before` is another program when traced again."""
+    if _global_generators() == before:
+        return False
+    if not _traces_are_equal(function, _MORE_TRACES):
+        return True
+    with jax.disable_jit():  # what a function of the user's drew under jit is cached with it
+        return not _traces_are_equal(function, 2)
 
 
-def _is_new(step: Transform, what: Hashable) -> bool:
-    return what not in step._structure.checked
+def _frozen(name: str) -> TypeError:
+    return TypeError(
+        f"{name} is another program each time it is traced: it draws random numbers of NumPy or Python, which a "
+        "compiled program would draw once, the same for every image and epoch. Draw from `key` in sample, as "
+        "jax.random.uniform(key, image_shape) does."
+    )
 
 
-def _remember(step: Transform, what: Hashable) -> None:
-    step._structure.checked.add(what)
-
-
-def _check(name: str, function: Callable[[], Any]) -> None:
-    """Traces a function several times, and refuses it where the constants of its programs differ.
-
-    What fails to trace passes: it fails again, with its own error, where it is used.
-
-    Raises:
-        TypeError: If the programs differ.
-    """
-    before = _global_generators()
+def _traces_are_equal(function: Callable[[], Any], count: int) -> bool:
+    """What fails to trace passes: it fails again, with its own error, where it is used."""
     try:
-        first, second = _constants(function), _constants(function)
-        others = [second]
-        if _global_generators() != before:
-            others += [_constants(function) for _ in range(_MORE_TRACES)]
+        first, *others = (_constants(function) for _ in range(count))
     except Exception:
-        return
-    for other in others:
-        if not all(_are_equal(a, b) for a, b in zip_longest(first, other)):
-            raise TypeError(
-                f"{name} is another program each time it is traced: it draws random numbers of NumPy or Python, which "
-                f"a compiled program would draw once, the same for every image and epoch. {_DRAW_FROM_KEY}"
-            )
+        return True
+    return all(_are_equal(a, b) for other in others for a, b in zip_longest(first, other))
 
 
 def _global_generators() -> bytes:
@@ -116,7 +121,7 @@ def _constants_of(value: Any) -> Iterator[Any]:
     elif isinstance(value, (tuple, list)):
         for item in value:
             yield from _constants_of(item)
-    elif isinstance(value, (bool, int, float, complex, str, np.generic, np.ndarray)):
+    elif isinstance(value, (bool, int, float, complex, np.generic, np.ndarray)):
         yield value
 
 

@@ -200,7 +200,7 @@ class _Structure:
 
     def __init__(self, leaf_names: tuple[str, ...], static_names: tuple[str, ...], static_values: tuple[object, ...]):
         self.leaf_names, self.static_names, self.static_values = leaf_names, static_names, static_values
-        self.checked: set[Hashable] = set()  # see `_frozen_draws`
+        self.checked: set[Hashable] = set()  # kept here as all copies that `jit` makes share it, see `_frozen_draws`
         self._compared = leaf_names, static_names, static_values, _types(static_values)
 
     def __eq__(self, other: object) -> bool:

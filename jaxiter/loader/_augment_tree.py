@@ -35,7 +35,10 @@ def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[Chain | None, ...], 
         None if transform is None else Chain(transform).of_leaf(leaf_name(path), dtype_of(leaf))
         for (path, leaf), transform in zip(jax.tree.leaves_with_path(data), transforms, strict=True)
     )
-    is_single = tuple(transform is not None and not isinstance(transform, Chain) for transform in transforms)
+    is_single = tuple(
+        chain is not None and (not isinstance(transform, Chain) or any(step is transform for step in chain.transforms))
+        for transform, chain in zip(transforms, chains, strict=True)
+    )
     return chains, AugmentForm(is_transform(augment), is_single)
 
 

@@ -172,3 +172,10 @@ def test_one_number_for_each_channel():
     assert found[0, 0].tolist() == [1, 2, 255]
     with pytest.raises(ValueError, match="cval is 256"):
         affine_warp(image, shift_matrix(1, 0), fill_mode="constant", cval=np.array([1, 2, 256]), order=0)
+    with pytest.raises(ValueError, match=r"cval has shape \(2,\); expected a number, or one for each of 3 channels"):
+        affine_warp(image, shift_matrix(1, 0), fill_mode="constant", cval=(1, 2))
+
+
+def test_a_numpy_scalar_is_a_number():
+    assert warped("uint8", IMAGES.max()).item() == 1
+    assert moved(np.int64(-1)) == moved(-1)

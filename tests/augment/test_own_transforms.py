@@ -196,6 +196,14 @@ def test_explain_gives_no_matrix_for_a_bare_transform_and_none_at_its_leaf_of_a_
     np.testing.assert_array_equal(shown.matrix["mask"], [[1, 0, -2], [0, 1, 0], [0, 0, 1]])
 
 
+def test_a_subclass_of_chain_stays_itself_in_a_loader():
+    step = FlippedChain(DOWN, Rescale(0.5))
+    loader = Loader(np.stack([BYTES] * 2), batch_size=2, augment=step)
+    assert loader.augment == step
+    shown = explain(loader, KEY, 0, 0)
+    np.testing.assert_array_equal(step.apply(shown.params, shown.before), shown.after)
+
+
 @pytest.mark.parametrize("step", [FlippedAffine(), FlippedChain(Affine()), MixedRescale(1.0)])
 def test_an_overridden_apply_acts_inside_a_chain(step):
     chain = Chain(Affine(horizontal_flip=1.0), step)
@@ -341,6 +349,11 @@ def one_way_or_the_other(image):
     return image[::-1] if np.random.rand() < 0.5 else image
 
 
+@jax.jit
+def jitted(key):
+    return jax.random.uniform(key) * np.float32(np.random.uniform())
+
+
 FROZEN = {
     "a number": own(lambda key, shape: np.random.uniform()),
     "an array": own(lambda key, shape: np.random.normal(size=shape)),
@@ -349,6 +362,7 @@ FROZEN = {
     "one of a new generator": own(lambda key, shape: np.random.default_rng().uniform()),
     "a seed": own(lambda key, shape: jax.random.uniform(jax.random.key(np.random.randint(2**30)))),
     "a branch": own(lambda key, shape: key if np.random.rand() < 0.5 else jax.random.fold_in(key, 1)),
+    "under jit": own(lambda key, shape: jitted(key)),
     "a slice": own(
         apply=lambda params, image: jax.lax.dynamic_slice(image, (np.random.randint(10**6), 0, 0), (1, 6, 1))
     ),
@@ -383,6 +397,19 @@ def test_what_draws_from_its_key_passes_and_is_looked_at_once():
     assert len(traces) == 2 + 3
     jax.eval_shape(jax.vmap(partial(chain.sample, image_shape=SHAPE)), jax.random.split(KEY))
     assert len(traces) == 2 + 3 + 1
+
+
+def test_apply_is_traced_once_as_ever():
+    traces = []
+
+    def apply(params, image):
+        traces.append(image.shape)
+        return image
+
+    loader = Loader(np.stack([BYTES] * 4), batch_size=2, augment=Chain(own(apply=apply)))
+    for step in range(2):
+        loader.batch(KEY, 0, step)
+    assert traces == [SHAPE]
 
 
 def test_looking_touches_no_global_generator():

@@ -1,5 +1,6 @@
 """What became of one example, shown."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -69,3 +70,8 @@ def _invert(image):
 
 def _invert_floats(image):
     return 255 - image
+
+
+def test_explain_refuses_a_traced_row(key):
+    with pytest.raises(TypeError, match=r"index is traced; expected an integer. Call explain outside of jit and vmap"):
+        jax.vmap(lambda index: explain(loader(), key, 0, index))(np.arange(3))

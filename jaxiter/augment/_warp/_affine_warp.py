@@ -15,7 +15,7 @@ from ..._checks import check_finite, check_fits, check_int, is_integer
 from ..._fusion_barrier import computed_once
 from ..._transfers import transfers
 from .._cast import round_to
-from .._transform import arithmetic_dtype
+from .._transform import arithmetic_dtype, frozen_value
 from .._types import Side, Values
 from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
@@ -77,6 +77,7 @@ def affine_warp(
         >>> affine_warp(image, shift_matrix(0, 0.5))[..., 0].tolist()
         [[10.0, 15.0, 25.0]]
     """
+    cval = frozen_value(cval)
     check_sampling(fill_mode, order, cval)
     check_image(image)
     _check_matrix(matrix)
@@ -264,6 +265,10 @@ def _filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval
     """With "constant" pixels whose place is not `inside` are cval: itself if it has the dtype of the result."""
     if fill_mode != "constant":
         return result
+    if np.ndim(cval) and np.shape(cval) != result.shape[-1:]:
+        raise ValueError(
+            f"cval has shape {np.shape(cval)}; expected a number, or one for each of {result.shape[-1]} channels."
+        )
     is_exact = getattr(cval, "dtype", None) == result.dtype
     value = xp.asarray(cval) if is_exact else round_to(result.dtype, xp.asarray(cval, np.float32), xp)
     return xp.where(inside, result, value)
