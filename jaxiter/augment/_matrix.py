@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import check_not_forked
 from ._rounded import rounded, sine_cosine, tangent
 from ._types import Values
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 def _matrix(rows: Sequence[Sequence[ArrayLike]]) -> Float[Array, "3 3"]:
     return jnp.stack([jnp.stack([jnp.asarray(entry, np.float32) for entry in row]) for row in rows])
+
+
+def _scalar(value: Scalar) -> Float[Array, ""]:
+    check_not_forked()
+    return jnp.asarray(value, np.float32)
 
 
 def rotation_matrix(theta: Scalar) -> Float[Array, "3 3"]:
@@ -43,7 +49,7 @@ def rotation_matrix(theta: Scalar) -> Float[Array, "3 3"]:
         >>> affine_warp(image, quarter, order=0)[..., 0].tolist()
         [[2, 4], [1, 3]]
     """
-    theta = jnp.asarray(theta, np.float32)
+    theta = _scalar(theta)
     sin, cos = map(_exact_zero, sine_cosine(theta))
     return _matrix([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
@@ -55,24 +61,24 @@ def _exact_zero(x: jax.Array) -> jax.Array:
 
 def shear_matrix(shear: Scalar) -> Float[Array, "3 3"]:
     """Leans upright lines by `shear` radians: what lies above (0, 0) moves right, what lies below moves left."""
-    return _matrix([[1.0, 0.0, 0.0], [tangent(jnp.asarray(shear, np.float32)), 1.0, 0.0], [0.0, 0.0, 1.0]])
+    return _matrix([[1.0, 0.0, 0.0], [tangent(_scalar(shear)), 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 def zoom_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
     """Magnifies about (0, 0): 2 makes the picture twice as tall (`rows`) or wide (`cols`)."""
-    one = jnp.float32(1.0)
-    rows, cols = jnp.asarray(rows, np.float32), jnp.asarray(cols, np.float32)
+    rows, cols, one = map(_scalar, (rows, cols, 1.0))
     return _matrix([[one / rows, 0.0, 0.0], [0.0, one / cols, 0.0], [0.0, 0.0, 1.0]])
 
 
 def shift_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
     """Moves the picture down by `rows` pixels and right by `cols`."""
-    rows, cols = jnp.asarray(rows, np.float32), jnp.asarray(cols, np.float32)
+    rows, cols = _scalar(rows), _scalar(cols)
     return _matrix([[1.0, 0.0, -rows], [0.0, 1.0, -cols], [0.0, 0.0, 1.0]])
 
 
 def flip_matrix(horizontal: ArrayLike, vertical: ArrayLike) -> Float[Array, "3 3"]:
     """Mirrors about (0, 0): left and right if `horizontal`, top and bottom if `vertical`."""
+    check_not_forked()
     one, minus = np.float32(1.0), np.float32(-1.0)
     return _matrix(
         [[jnp.where(vertical, minus, one), 0.0, 0.0], [0.0, jnp.where(horizontal, minus, one), 0.0], [0.0, 0.0, 1.0]]
@@ -95,6 +101,7 @@ def compose(*matrices: Float[Values, "3 3"]) -> Float[Array, "3 3"]:
         >>> compose(shift_matrix(1, 0), shift_matrix(2, 5))[:2, 2].tolist()
         [-3.0, -5.0]
     """
+    check_not_forked()
     if not matrices:
         return jnp.eye(3, dtype=np.float32)
     first, *others = map(jnp.asarray, matrices)

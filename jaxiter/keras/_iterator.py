@@ -12,14 +12,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from .._checks import is_forked
 from .._keys import Key
 from ..sampler import permutation
+from ..sampler.internal import order_on_host
 from ._draw import BatchContext, batch_context, context_of, stream_words
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
 from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
 from ._showings import Showings
+
+_FEW = 1024  # examples whose order is found in NumPy, in a millisecond
 
 
 class Iterator(MaybeDataset):
@@ -209,7 +213,8 @@ class Iterator(MaybeDataset):
             self.index_array = self._stream.order(self.n, None if context is None else context.state)
         elif self.shuffle and self.n:
             check_made_here(self._process, Iterator._process)
-            self.index_array = np.asarray(permutation(self._key, self._epoch, self.n)).astype(np.intp)
+            order: Any = order_on_host if self.n <= _FEW or is_forked() else permutation
+            self.index_array = np.asarray(order(self._key, self._epoch, self.n)).astype(np.intp)
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:
         if not self._is_restored:

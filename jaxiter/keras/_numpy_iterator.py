@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import jax
 import numpy as np
 
+from .._checks import check_not_forked
 from .._host_rows import read_rows
 from ..host.internal import save_whole
 from ._arrays import as_array, check_images, images_and_others, labels, short, weights
@@ -144,8 +145,10 @@ class NumpyArrayIterator(Iterator, makes_context=True):
         length = max(len(index), min(self.batch_size, self.n))
         images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._transform_cache, self)
         if self.output == "jax":
+            check_not_forked()
             with wide_arithmetic(self.dtype):
-                images = jax.numpy.asarray(images)[: len(index)]
+                # A batch of NumPy has its length; each shape would be compiled for, to be cut.
+                images = jax.numpy.asarray(images) if len(images) == len(index) else images[: len(index)]
         else:
             images = to_numpy(images, len(index))
         if self.save_to_dir:

@@ -36,4 +36,4 @@ def seed_key(seed: Seed) -> Key:
 
 def _key_of_integer(value: int) -> Key:
     high_and_low: Any = np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)
-    return jax.random.wrap_key_data(high_and_low, impl="threefry2x32")
+    return high_and_low  # in NumPy, so that a forked process can make it too
