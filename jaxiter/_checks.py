@@ -53,6 +53,36 @@ def check_int(
     return int(value)
 
 
+# The process this one was forked from while JAX ran there; a fork copies none of the threads that JAX waits for.
+_forked_from: int | None = None
+
+
+def _note_fork() -> None:
+    global _forked_from
+    # A private name, as JAX has no public one that starts no backend. Without it every fork counts.
+    if getattr(sys.modules.get("jax._src.xla_bridge"), "_backends", True):
+        _forked_from = os.getppid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def is_forked() -> bool:
+    """Whether JAX would hang here: it ran in the process that this one was forked from."""
+    return _forked_from is not None
+
+
+def check_not_forked() -> None:
+    """Raises where JAX would hang; for whatever uses JAX outside of `jit`."""
+    if _forked_from is not None:
+        raise RuntimeError(
+            f"JAX was running in process {_forked_from} when {os.getpid()} was forked from it, and would wait here for "
+            "threads that a fork does not copy. Start processes by 'spawn' or 'forkserver' "
+            "(multiprocessing.get_context('spawn')), use threads, or fork before anything uses JAX."
+        )
+
+
 def check_process(what: str, *processes: int) -> None:
     """Raises in a process forked from `processes`, where JAX hangs and threads are missing."""
     if os.getpid() not in processes:

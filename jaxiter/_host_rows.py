@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+import jax
 import numpy as np
 import numpy.typing as npt
+
+from ._checks import check_not_forked
 
 _ALIGNMENT = 64  # bytes: what XLA:CPU requires of memory that it did not allocate itself
 _RELEASE = 1 << 26  # bytes of a mapping that stay in this process before its pages are released
@@ -53,6 +56,7 @@ def read_rows(name: str, source: Source, rows: np.ndarray) -> np.ndarray:
         return found if found.dtype.isnative else native(found)
     if isinstance(source, np.memmap) or type(source) is np.ndarray:
         return native(_rows_of_array(name, source, rows))
+    _check_readable(source)
     unique, inverse = np.unique(rows, return_inverse=True)
     found = np.asarray(without_mask(name, source[unique + first_row(source)]))
     if found.shape != (len(unique), *source.shape[1:]):
@@ -68,6 +72,7 @@ def read_rows(name: str, source: Source, rows: np.ndarray) -> np.ndarray:
 
 def read_blocks(name: str, source: Source, num_rows: int) -> Iterator[np.ndarray]:
     """All rows of `source` in consecutive blocks of `num_rows`, possibly views; errors as for `read_rows`."""
+    _check_readable(source)
     for start in range(0, source.shape[0], num_rows):
         if isinstance(source, np.ndarray):
             check_length(name, source)
@@ -75,6 +80,12 @@ def read_blocks(name: str, source: Source, num_rows: int) -> Iterator[np.ndarray
         yield block
         if isinstance(source, np.ndarray):
             _release(source, len(block))
+
+
+def _check_readable(source: Source) -> None:
+    """Raises for an array of JAX in a forked process: its rows are cut out by a program."""
+    if isinstance(source, jax.Array):
+        check_not_forked()
 
 
 def first_row(source: Source) -> int:

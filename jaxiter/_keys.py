@@ -13,15 +13,15 @@ Draws are raw threefry words, made into floats by `uniforms`. `jax.random.unifor
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2s
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import check_int
+from ._checks import check_int, check_not_forked
 from ._describe import shown
 from ._transfers import transfers
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Key: TypeAlias = jax.Array | np.ndarray  # a scalar jax.random.key, or a legacy uint32[2] PRNGKey
 Counter: TypeAlias = int | np.integer | jax.Array | np.ndarray  # an integer of shape (), possibly traced
 
-Word: TypeAlias = jax.Array | np.uint32
+Word: TypeAlias = jax.Array | np.ndarray | np.uint32
 
 # Large constants, so that a user's own fold_in(fold_in(key, epoch), step) never meets our keys.
 LIBRARY = 0xB7E15162
@@ -43,13 +43,14 @@ SHOWING = 0xC90FDAA2
 STREAM_VERSION = 1
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = np.uint32(0x1BD11BDA)
+_PARITY = 0x1BD11BDA
 
 _THREEFRY: set[np.dtype] = set()  # key dtypes known to be threefry's; asking JAX takes 5 us
 
 
 def as_key(key: object) -> jax.Array:
     """`key` as a typed threefry key, whatever the default implementation is; both spellings give one stream."""
+    check_not_forked()  # here, as nothing of this package draws without a key
     dtype = getattr(key, "dtype", None)
     if dtype is None:
         raise TypeError(f"key is {shown(key)}; expected a PRNG key. Make one with jax.random.key(seed).")
@@ -192,18 +193,75 @@ def uniforms(key: Key, count: int) -> Float[Array, " count"]:
     return (words(key, count) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
 
 
-def threefry(key: tuple[Word, Word], first: Word, second: Word) -> tuple[Word, Word]:
-    """Threefry-2x32 of 20 rounds: two uint32 words for each pair of counters, all uint32, scalars or of one shape.
+def threefry(key: tuple[Any, Any], first: Any, second: Any) -> tuple[Any, Any]:
+    """Threefry-2x32 of 20 rounds: two words for each pair of counters, all uint32 of one shape, or all Python integers.
 
     The same function as `jax.extend.random.threefry_2x32`, to which a test compares it. JAX's own is a loop of some
     forty small steps on CPU: for the few hundred words of a batch it takes 30 us longer and compiles twice as long.
     Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
     """
     schedule = (*key, key[0] ^ key[1] ^ _PARITY)
-    first, second = first + schedule[0], second + schedule[1]
+    first, second = _word(first + schedule[0]), _word(second + schedule[1])
     for group in range(1, 6):
         for rotation in _ROTATIONS[(group - 1) % 2]:
-            first = first + second
-            second = ((second << np.uint32(rotation)) | (second >> np.uint32(32 - rotation))) ^ first
-        first, second = first + schedule[group % 3], second + schedule[(group + 1) % 3] + np.uint32(group)
+            first = _word(first + second)
+            second = _word((second << rotation) | (second >> (32 - rotation))) ^ first
+        first, second = _word(first + schedule[group % 3]), _word(second + schedule[(group + 1) % 3] + group)
     return first, second
+
+
+def _word(value: Any) -> Any:
+    return value & 0xFFFFFFFF if isinstance(value, int) else value
+
+
+# The same in NumPy, with the same bits: for one picture, and where JAX cannot be used. Keys are words, uint32[2, keys].
+
+
+def key_words(key: Key) -> np.ndarray:
+    """The two words of one key, uint32[2]."""
+    if isinstance(key, np.ndarray):
+        return key
+    words: Any = jax.random.key_data(as_key(key))
+    return np.asarray(words)
+
+
+def role_words(key: Key, epoch: int, role: int) -> np.ndarray:
+    """As `role_key`, uint32[2, 1]."""
+    first, second = key_words(key).tolist()
+    return np.array(_role_words(first, second, int(epoch), role), np.uint32)
+
+
+@lru_cache(maxsize=256)
+def _role_words(first: int, second: int, epoch: int, role: int) -> tuple[list[int], ...]:
+    keys = np.array([[first], [second]], np.uint32)
+    for word in (LIBRARY, epoch, role):
+        keys = fold_words(keys, np.array([word], np.uint32))
+    return tuple(keys.tolist())
+
+
+def fold_words(keys: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """As `fold_in`, of each key with its word, uint32[keys], or of all with the only one."""
+    if keys.size == 2 and words.size == 1:  # Python's own integers take a tenth of the time
+        (first,), (second,) = keys.tolist()
+        return np.array(threefry((first, second), 0, words.item()), np.uint32)[:, None]
+    return np.stack(threefry((keys[0], keys[1]), np.uint32(0), words))
+
+
+def example_words(key: Key, epoch: int, rows: np.ndarray, showings: np.ndarray) -> np.ndarray:
+    """As `example_keys`, of uint32 arrays."""
+    keys = fold_words(role_words(key, epoch, AUGMENT), rows)
+    if not showings.any():
+        return keys
+    return np.where(showings == 0, keys, fold_words(fold_words(keys, np.array([SHOWING], np.uint32)), showings))
+
+
+def words_of(keys: np.ndarray, count: int) -> np.ndarray:
+    """As `words`, uint32[keys, count]."""
+    counters = np.arange(count, dtype=np.uint32)
+    pair = keys[0][:, None], keys[1][:, None]
+    return np.concatenate(threefry(pair, counters[: count // 2], counters[count // 2 :]), axis=-1)
+
+
+def uniforms_of(keys: np.ndarray, count: int) -> np.ndarray:
+    """As `uniforms`, float32[keys, count]."""
+    return (words_of(keys, count) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import check_not_forked
 from .._transfers import transfers
 from ._transform import Params, Transform, in_arithmetic
 from ._types import Values
@@ -79,6 +80,7 @@ class Cast(Transform):
         object.__setattr__(self, "dtype", dtype)
 
     def apply(self, params: Params, image: ArrayLike) -> jax.Array:
+        check_not_forked()
         dtype = jnp.dtype(self.dtype)
         if jax.dtypes.canonicalize_dtype(dtype) != dtype:
             raise ValueError(f"Cast({dtype.name!r}) needs 64 bits; set jax_enable_x64, or cast to 32 bits.")

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import is_array
+from .._checks import check_not_forked, is_array
 from .._transfers import transfers
 from ._rounded import rounded, sine_cosine, tangent
 from ._types import Values
@@ -33,6 +33,7 @@ def _matrix(rows: Sequence[Sequence[ArrayLike]]) -> Float[Array, "3 3"]:
 
 
 def _scalar(name: str, value: object) -> Float[Array, ""]:
+    check_not_forked()
     if not is_array(value) and not isinstance(value, (bool, int, float, np.generic)):
         raise TypeError(f"{name} is {value!r}; expected a number, or an array of shape ().")
     if np.ndim(value):
@@ -88,6 +89,7 @@ def shift_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
 @transfers
 def flip_matrix(horizontal: ArrayLike, vertical: ArrayLike) -> Float[Array, "3 3"]:
     """Mirrors about (0, 0): left and right if `horizontal`, top and bottom if `vertical`."""
+    check_not_forked()
     one, minus = np.float32(1.0), np.float32(-1.0)
     for name, flip in (("horizontal", horizontal), ("vertical", vertical)):
         _scalar(name, flip)
@@ -118,6 +120,7 @@ def compose(*matrices: Float[Values, "3 3"]) -> Float[Array, "3 3"]:
         >>> compose(shift_matrix(1, 0), shift_matrix(2, 5))[:2, 2].tolist()
         [-3.0, -5.0]
     """
+    check_not_forked()
     if not matrices:
         return jnp.eye(3, dtype=np.float32)
     first, *others = (check_matrix(f"matrices[{place}]", matrix) for place, matrix in enumerate(matrices))

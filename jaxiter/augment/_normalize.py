@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 
 from .._checks import check_finite, check_flag, is_array
 from ._transform import Params, Transform, in_arithmetic
+from ._types import Values
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -148,12 +149,12 @@ def _root(variance: Array) -> Array:
     return jnp.where(is_zero, jnp.zeros_like(variance), jnp.sqrt(jnp.where(is_zero, jnp.ones_like(variance), variance)))
 
 
-def mean_of(image: Array) -> Array:
+def mean_of(image: Values, xp: Any = jnp) -> Any:
     """The mean of a float image; for a constant image of whole numbers exactly that number, if the sum is exact."""
     # The divisor depends on the image: XLA would multiply by the reciprocal of a constant, which is not exact. A
     # constant image minus such a mean, divided by a deviation as small, would be an image of ones.
-    total = jnp.sum(image)
-    return total / jnp.where(jnp.isnan(total), jnp.ones((), image.dtype), jnp.asarray(image.size, image.dtype))
+    total = xp.sum(image)
+    return total / xp.where(xp.isnan(total), xp.ones((), image.dtype), xp.asarray(image.size, image.dtype))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,10 @@ image would change with the batch it stands in. Here every product is rounded be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial, reduce
+from operator import mul
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,15 +43,20 @@ def _rounded_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, 
 @partial(jax.jit, inline=True)
 def sine_cosine(theta: Array) -> tuple[Array, Array]:
     """Both of a float32 in radians, to 1e-7 within some thousand turns."""
-
-    def times(a: Array, b: Array | np.float32) -> Array:
-        return rounded(a * b)
-
-    def polynomial(constants: tuple[float, ...], x: Array) -> Array:
-        first, *others = map(np.float32, constants)
-        return reduce(lambda value, constant: times(value, x) + constant, others, jnp.full_like(x, first))
-
     quarters = jnp.round(jax.lax.stop_gradient(theta) * np.float32(2 / np.pi))
+    return _sine_cosine(jnp, theta, quarters, lambda a, b: rounded(a * b))
+
+
+def sine_cosine_on_host(theta: np.float32) -> tuple[np.ndarray, np.ndarray]:
+    """The same bits, by NumPy."""
+    return _sine_cosine(np, theta, np.round(theta * np.float32(2 / np.pi)), mul)
+
+
+def _sine_cosine(xp: Any, theta: Any, quarters: Any, times: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
+    def polynomial(constants: tuple[float, ...], x: Any) -> Any:
+        first, *others = map(np.float32, constants)
+        return reduce(lambda value, constant: times(value, x) + constant, others, xp.full_like(x, first))
+
     rest = reduce(lambda left, part: left - times(quarters, np.float32(part)), _HALF_PI, theta)
     square = times(rest, rest)
     sine = rest + times(times(square, rest), polynomial(_SINE, square))
@@ -57,8 +65,8 @@ def sine_cosine(theta: Array) -> tuple[Array, Array]:
     )
     quarter = quarters.astype(np.int32) & np.int32(3)
     swapped = (quarter & np.int32(1)) == 1
-    sine, cosine = jnp.where(swapped, cosine, sine), jnp.where(swapped, sine, cosine)
-    return jnp.where(quarter >= 2, -sine, sine), jnp.where((quarter == 1) | (quarter == 2), -cosine, cosine)
+    sine, cosine = xp.where(swapped, cosine, sine), xp.where(swapped, sine, cosine)
+    return xp.where(quarter >= 2, -sine, sine), xp.where((quarter == 1) | (quarter == 2), -cosine, cosine)
 
 
 def tangent(theta: Array) -> Array:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._array_checks import check_parameter
-from .._checks import is_array
+from .._checks import check_not_forked, is_array
 from .._keys import tag
 from .._transfers import transfers
 
@@ -230,6 +230,7 @@ def frozen_value(value: Any) -> Any:
         value.flags.writeable = False
         return value
     if isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer):
+        check_not_forked()
         return jnp.array(value)  # the caller may donate the original
     if type(value) in (list, tuple):
         return tuple(frozen_value(item) for item in value)
@@ -254,6 +255,7 @@ def in_arithmetic(
     image: ArrayLike, function: Callable[..., jax.Array], *parameters: ArrayLike | Sequence[float]
 ) -> jax.Array:
     """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic and rank."""
+    check_not_forked()
     image = jnp.asarray(image)
     dtype = arithmetic_dtype(image.dtype)
 

@@ -7,6 +7,7 @@ from ._duck_typed import is_transform_or_none as is_transform_or_none
 from ._normalize import mean_of as mean_of
 from ._rounded import rounded as rounded
 from ._rounded import sine_cosine as sine_cosine
+from ._rounded import sine_cosine_on_host as sine_cosine_on_host
 from ._statistics import moments as moments
 from ._statistics import whitening_bytes as whitening_bytes
 from ._statistics import whitening_cost as whitening_cost
@@ -15,6 +16,6 @@ from ._warp import FILL_MODES as FILL_MODES
 from ._warp import FixedPoint as FixedPoint
 from ._warp import MatrixBounds as MatrixBounds
 from ._warp import check_sampling as check_sampling
-from ._warp import compiled_warp as compiled_warp
 from ._warp import matrix_bounds as matrix_bounds
 from ._warp import resample as resample
+from ._warp import resample_on_host as resample_on_host

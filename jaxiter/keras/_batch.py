@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from .._checks import check_finite
+from .._checks import check_finite, is_forked
 from .._transfers import transfers
 from ..augment import Chain
 from ..loader.internal import augment_rows
@@ -19,6 +19,8 @@ from ._settings import APPLIED, DRAWN_FROM, GeneratorLike, Seen, Watch, brightne
 from ._transform import KerasParams, KerasTransform, wide_arithmetic
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jaxtyping import Array, Num
     from numpy.typing import DTypeLike
 
@@ -74,7 +76,7 @@ def transformed(
     def contexts(first_call: int = 0) -> list[BatchContext]:
         if isinstance(source, np.random.RandomState):
             return [BatchContext(owner, state=source)] * len(images)
-        return row_contexts(owner, source, length, first_call)
+        return row_contexts(owner, source, first_call)
 
     # With a stream of Keras' the parameters of an image depend on what the function for the one before it drew.
     if "apply_transform" in own or (by_hand and (replays or "get_random_transform" in own)):
@@ -86,6 +88,8 @@ def transformed(
         return apply_each(transform, images, draw_each(source, generator, shape, len(images)), length)
     if transform.changes_nothing:
         batch: Any = images.astype(dtype)
+    elif _is_on_host(length):
+        batch = random_on_host(transform, source, _inputs(dtype, images, len(images)))
     else:
         with wide_arithmetic(transform.widest):
             rows = _filled_up(np.stack([source.rows, source.showings], axis=-1).astype(np.uint32), length)
@@ -113,6 +117,30 @@ def given_batch(transform: KerasTransform, params: KerasParams, images: jax.Arra
     return jax.vmap(transform.apply)(params, images)
 
 
+def _is_on_host(length: int) -> bool:
+    """Whether a batch of so many images is made in NumPy: pictures that come one by one often have a size each, for
+    which a program would be compiled. In a forked process JAX would wait for ever."""
+    return length == 1 or is_forked()
+
+
+def random_on_host(transform: KerasTransform, source: RowKeys, images: np.ndarray) -> np.ndarray:
+    """`random_batch` in NumPy: the same draws, and the same pixels but for their last bits."""
+    params = (transform.sample_on_host(block, images.shape[1:]) for block in source.blocks(0))
+    return _each_on_host(transform, params, images)
+
+
+def given_on_host(transform: KerasTransform, transforms: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """`given_batch` in NumPy, of one of `TRANSFORMS` for each image."""
+    drawn = {name: transforms[name] for name in TRANSFORMS.names or ()}
+    params = map(KerasParams._make, zip(*transform.params(np, drawn, images.shape[1:]), strict=True))
+    return _each_on_host(transform, params, images)
+
+
+def _each_on_host(transform: KerasTransform, params: Iterable[KerasParams], images: np.ndarray) -> np.ndarray:
+    pictures = [transform.apply_on_host(*pair) for pair in zip(params, images, strict=True)]
+    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
+
+
 def apply_each(transform: KerasTransform, images: np.ndarray, transforms: np.ndarray, length: int) -> Batch:
     """The images after one given transform each, as Keras' `apply_transform` and, if asked, `standardize` make them.
 
@@ -124,6 +152,8 @@ def apply_each(transform: KerasTransform, images: np.ndarray, transforms: np.nda
     if transform.changes_nothing:
         return images.astype(transform.dtype)
     transform = replace(transform, given=True, bounds=None, shift_kinds=None, ranges=None)
+    if _is_on_host(length):
+        return given_on_host(transform, transforms, _inputs(transform.dtype, images, len(images)))
     drawn = {name: _filled_up(transforms[name], length) for name in TRANSFORMS.names or ()}
     with wide_arithmetic(transform.widest):
         params = transform.params(np, drawn, images.shape[1:])

@@ -8,18 +8,16 @@ from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import jax
 import numpy as np
 
-from .._keys import Key, example_keys, fold_in, tag, uniforms
-from .._transfers import transfers
+from .._keys import Key, example_words, fold_words, key_words, tag, uniforms_of
 from ..augment.internal import rounded
 from ._settings import CHOICE, DRAWN_FROM, UNIFORM, GeneratorLike, Ranges, Seen, Shift, ShiftKinds, Watch, ranges_of
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from jaxtyping import Array, Float
+    from jaxtyping import Float
     from numpy.typing import ArrayLike
 
 RandomTransform = dict[str, Any]
@@ -144,19 +142,6 @@ def draw_each(
     return transforms
 
 
-@transfers
-@jax.jit
-def uniform_blocks(
-    key: Key, epoch: jax.Array, call: jax.Array, rows: jax.Array, showings: jax.Array
-) -> Float[Array, "batch slots"]:
-    """The blocks of many rows. Call 0 draws what the compiled batch draws; 1, 2 ... are further draws for a row."""
-
-    def block(own: Key) -> Float[Array, " slots"]:
-        return uniforms(fold_in(own, np.uint32(_TAG) + call), NUM_SLOTS)
-
-    return jax.vmap(block)(example_keys(key, epoch, rows, showings))
-
-
 class RowKeys(NamedTuple):
     """What the draws of a batch follow from: its key and epoch, and for each image its row and its showing."""
 
@@ -164,6 +149,11 @@ class RowKeys(NamedTuple):
     epoch: int
     rows: np.ndarray  # in the whole array, not in a subset
     showings: np.ndarray  # how often the row was taken before in this epoch
+
+    def blocks(self, call: int) -> Float[np.ndarray, "batch slots"]:
+        """The numbers of each image. Call 0: those that the compiled batch draws; 1, 2 ... are further ones."""
+        own = example_words(self.key, self.epoch, self.rows.astype(np.uint32), self.showings.astype(np.uint32))
+        return uniforms_of(fold_words(own, np.array([(_TAG + call) % 2**32], np.uint32)), NUM_SLOTS)
 
 
 class BatchContext:
@@ -247,19 +237,15 @@ def random_state() -> np.random.RandomState:
 class _RowBlocks:
     """The blocks that the rows of one batch draw from: made for all rows when the first asks."""
 
-    def __init__(self, keys: RowKeys, length: int):
+    def __init__(self, keys: RowKeys):
         self.keys = keys
-        self._padded = np.zeros((2, max(length, len(keys.rows))), np.uint32)
-        self._padded[:, : len(keys.rows)] = keys.rows, keys.showings
         self._blocks: dict[int, np.ndarray] = {}
         self._watch = Watch(*DRAWN_FROM)
         self._kept: tuple[Seen, tuple[int, ...], tuple[ShiftKinds, Ranges]] | None = None
 
     def block(self, call: int, position: int) -> np.ndarray:
         if call not in self._blocks:
-            epoch = np.uint32(self.keys.epoch)
-            blocks: Any = uniform_blocks(self.keys.key, epoch, np.uint32(call), *self._padded)
-            self._blocks[call] = np.asarray(jax.device_get(blocks))
+            self._blocks[call] = self.keys.blocks(call)
         return self._blocks[call][position]
 
     def settings(self, generator: GeneratorLike, img_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
@@ -293,20 +279,19 @@ class _RowContext(BatchContext):
         return drawn
 
 
-def row_contexts(owner: object, keys: RowKeys, length: int, first_call: int = 0) -> list[BatchContext]:
+def row_contexts(owner: object, keys: RowKeys, first_call: int = 0) -> list[BatchContext]:
     """A context for each image of a batch.
 
     Args:
-        length: Of the batches for which the draws are compiled.
         first_call: 1 where the compiled batch has taken the first parameters already.
     """
-    blocks = _RowBlocks(keys, length)
+    blocks = _RowBlocks(keys)
     return [_RowContext(owner, blocks, position, first_call) for position in range(len(keys.rows))]
 
 
 def stream_words(key: Key, epoch: int, level: int, rows: ArrayLike, showings: np.ndarray) -> np.ndarray:
     """The start of a NumPy stream for what draws otherwise, for a batch (level 0) or one image (1)."""
-    words = np.asarray(jax.device_get(jax.random.key_data(key))).ravel()
+    words = key_words(key)
     rows = np.asarray(rows)
     if rows.dtype.kind not in "biuf":  # what an iterator of one's own calls its examples
         rows = np.array([tag(repr(row)) for row in rows.tolist()], np.uint32)

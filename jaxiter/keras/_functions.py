@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite
-from .._transfers import transfers
-from ..augment.internal import compiled_warp, round_to
+from ..augment.internal import resample_on_host, round_to
 from ._brightness import blend, check_channels
 from ._draw import random_state
 from ._parameters import check_parameters
 from ._settings import checked_sampling
-from ._transform import affine_matrix, wide_arithmetic
+from ._transform import affine_matrix
 
 
-@transfers
 def apply_affine_transform(
     x: np.ndarray,
     theta: float = 0,
@@ -75,10 +72,10 @@ def apply_affine_transform(
     axes = (min(row_axis, col_axis), max(row_axis, col_axis), channel_axis)
     dtype = np.dtype(x.dtype).newbyteorder("=")
     image: Any = _resampled_as(np.transpose(np.asarray(x), axes))
-    with wide_arithmetic(image.dtype):
-        warped: Any = compiled_warp(image, matrix, cval, fill_mode=fill_mode, order=order)
+    with np.errstate(all="ignore"):
+        warped: Any = resample_on_host(image, matrix, fill_mode=fill_mode, cval=cval, order=order)
         # SciPy rounds integers half away from zero, but cuts the fraction of a bool off.
-        warped = np.asarray(round_to(dtype, jnp.trunc(warped) if dtype == np.bool_ else warped))
+        warped = round_to(dtype, np.trunc(warped) if dtype == np.bool_ else warped, np)
     return np.ascontiguousarray(np.transpose(warped, np.argsort(axes)))
 
 

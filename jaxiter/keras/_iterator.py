@@ -13,14 +13,18 @@ from typing import Any, ClassVar, Self
 import jax
 import numpy as np
 
+from .._checks import is_forked
 from .._keys import Key
 from ..sampler import permutation
+from ..sampler.internal import order_on_host
 from ._draw import BatchContext, batch_context, context_of, stream_words
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
 from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
 from ._showings import Showings
+
+_FEW = 1024  # examples whose order is found in NumPy, in a millisecond
 
 
 class Iterator(MaybeDataset):
@@ -210,7 +214,11 @@ class Iterator(MaybeDataset):
             self.index_array = self._stream.order(self.n, None if context is None else context.state)
         elif self.shuffle and self.n:
             check_made_here(self._process, Iterator._process)
-            self.index_array = jax.device_get(permutation(self._key, self._epoch, self.n)).astype(np.intp)
+            if self.n <= _FEW or is_forked():
+                order = order_on_host(self._key, self._epoch, self.n)
+            else:
+                order = jax.device_get(permutation(self._key, self._epoch, self.n))
+            self.index_array = order.astype(np.intp)
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:
         if not self._is_restored:

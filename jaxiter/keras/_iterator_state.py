@@ -5,10 +5,9 @@ from __future__ import annotations
 import operator
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 
-from .._keys import Key, wrapped
+from .._keys import Key, key_words
 from .._state import check_state
 from ._draw import context_of
 from ._numpy_stream import KerasStream
@@ -109,7 +108,7 @@ def restore(iterator: Resumable, state: dict[str, Any]) -> None:
     if stream is None:
         if iterator.seed is None:
             words: Any = np.array(state["key"], np.uint32)
-            iterator._keyed = (None, wrapped(words))
+            iterator._keyed = (None, words)
         iterator._epoch, iterator.index_array = state["epoch"] - 1, None
         if state["epoch"] >= 0:
             iterator._set_index_array()
@@ -136,4 +135,4 @@ def _seed_in_json(iterator: Resumable) -> Any:
 
 
 def _words(iterator: Resumable) -> list[int]:
-    return jax.device_get(jax.random.key_data(iterator._key)).tolist()
+    return key_words(iterator._key).tolist()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import jax
 import numpy as np
 
+from .._checks import check_not_forked
 from .._host_rows import read_rows
 from .._transfers import transfers
 from ..host.internal import save_whole
@@ -145,6 +146,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
         length = max(len(index), min(self.batch_size, self.n))
         images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._transform_cache, self)
         if self.output == "jax":
+            check_not_forked()
             with wide_arithmetic(self.dtype):
                 images = _on_device(images, len(index))
         else:

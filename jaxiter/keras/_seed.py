@@ -8,7 +8,7 @@ import secrets
 import jax
 import numpy as np
 
-from .._keys import Key, as_key, uncommitted, wrapped
+from .._keys import Key, as_key, uncommitted
 
 Seed = int | np.integer | jax.Array | None
 
@@ -34,4 +34,5 @@ def seed_key(seed: Seed) -> Key:
 
 
 def _key_of_integer(value: int) -> Key:
-    return wrapped(np.array([value >> 32, value & 0xFFFFFFFF], np.uint32))
+    # In NumPy, so that a forked process can make it too.
+    return np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)

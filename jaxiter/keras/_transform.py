@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import mul
@@ -21,9 +21,11 @@ from ..augment.internal import (
     matrix_bounds,
     mean_of,
     resample,
+    resample_on_host,
     round_to,
     rounded,
     sine_cosine,
+    sine_cosine_on_host,
 )
 from ._brightness import blend
 from ._draw import KIND, NUM_SLOTS, BlockNumbers, draw_transform
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 _RADIANS = float(np.pi) / 180  # in a degree
+Values = jax.Array | np.ndarray
 MatrixRows = tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]
 
 
@@ -159,8 +162,14 @@ class KerasTransform(Transform):
         drawn = draw_transform(BlockNumbers(jnp, uniforms(key, NUM_SLOTS)), self.shift_kinds, self.ranges)
         return self.params(jnp, drawn, image_shape)
 
+    def sample_on_host(self, block: np.ndarray, image_shape: tuple[int, ...]) -> KerasParams:
+        """What `sample` returns, to the bit, from the numbers that it draws."""
+        assert self.shift_kinds is not None
+        assert self.ranges is not None
+        return self.params(np, draw_transform(BlockNumbers(np, block), self.shift_kinds, self.ranges), image_shape)
+
     def params(self, xp: Any, drawn: Mapping[str, Any], image_shape: tuple[int, ...]) -> KerasParams:
-        """The parameters as `apply` takes them: of one image, or with NumPy of many, computed in float64."""
+        """The parameters as `apply` takes them: of one image, or with NumPy of many."""
         rows, cols = image_shape[self.row_axis], image_shape[self.row_axis + 1]
         upper = affine_matrix(xp, drawn, rows, cols)
         if self.flips:
@@ -177,73 +186,83 @@ class KerasTransform(Transform):
         )
 
     def apply(self, params: KerasParams, image: Num[Array, ...]) -> Num[Array, ...]:
-        image = jnp.asarray(image)
+        return jnp.asarray(self._applied(jnp, params, jnp.asarray(image)))
+
+    def apply_on_host(self, params: KerasParams, image: np.ndarray) -> np.ndarray:
+        """What `apply` returns, but for its last bits, without a program that is compiled for the image's shape."""
+        with np.errstate(all="ignore"):
+            return np.asarray(self._applied(np, params, image))
+
+    def _applied(self, xp: Any, params: KerasParams, image: Values) -> Values:
+        barrier = fusion_barrier if xp is jnp else _at_once
         if not self.affine:
-            image = self._finished(params, self._mirrored(params, image) if self.flips else image)
+            image = self._finished(xp, params, self._mirrored(xp, params, image) if self.flips else image)
         elif self.reduces:
             # The compiler would otherwise pull the resampling into the sums over its result.
-            image = self._finished(params, fusion_barrier(lambda: self._resampled(params, image)))
+            image = self._finished(xp, params, barrier(lambda: self._resampled(xp, params, image)))
         else:
-            image = fusion_barrier(lambda: self._finished(params, self._resampled(params, image)))
+            image = barrier(lambda: self._finished(xp, params, self._resampled(xp, params, image)))
         if self.whitening is not None:
             flat = image.ravel().astype(self.whitening.dtype)
-            image = jnp.matmul(flat, self.whitening, precision="highest").reshape(image.shape)
-        return image.astype(self.dtype)
+            precision = {} if xp is np else {"precision": "highest"}
+            image = xp.matmul(flat, self.whitening, **precision).reshape(image.shape)
+        return _saturated(np.asarray(image), self.dtype) if xp is np else image.astype(self.dtype)
 
-    def _resampled(self, params: KerasParams, image: jax.Array) -> jax.Array:
+    def _resampled(self, xp: Any, params: KerasParams, image: Values) -> Values:
         """One affine map, the flips in it: what lies between, a channel shift, is the same on either side of a flip."""
-        image = jnp.moveaxis(image, 0, -1) if self.channels_first else image
+        image = xp.moveaxis(image, 0, -1) if self.channels_first else image
         # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
         if self.order == 0 or self.arithmetic == np.float64:
-            image = image.astype(self.arithmetic)
+            image = image.astype(self.arithmetic, copy=False)
         bounds = None if self.given else self.bounds
-        image = resample(
-            image, params.matrix, fill_mode=self.fill_mode, cval=self.cval, order=self.order, bounds=bounds
-        )
-        image = round_to(self.dtype, image).astype(self.arithmetic)
-        return jnp.moveaxis(image, -1, 0) if self.channels_first else image
+        along: Any = resample if xp is jnp else resample_on_host
+        image = along(image, params.matrix, fill_mode=self.fill_mode, cval=self.cval, order=self.order, bounds=bounds)
+        image = round_to(self.dtype, image, xp).astype(self.arithmetic, copy=False)
+        return xp.moveaxis(image, -1, 0) if self.channels_first else image
 
-    def _mirrored(self, params: KerasParams, image: jax.Array) -> jax.Array:
+    def _mirrored(self, xp: Any, params: KerasParams, image: Values) -> Values:
         for axis, flip in ((self.row_axis + 1, params.flip_horizontal), (self.row_axis, params.flip_vertical)):
-            image = jnp.where(flip > 0, jnp.flip(image, axis), image)
+            image = xp.where(flip > 0, xp.flip(image, axis), image)
         return image
 
-    def _finished(self, params: KerasParams, image: jax.Array) -> jax.Array:
-        image = image.astype(self.arithmetic)
+    def _finished(self, xp: Any, params: KerasParams, image: Values) -> Values:
+        image = image.astype(self.arithmetic, copy=False)
         if self.channel_shift or self.brightness_axis is not None:
-            image = self._shifted_and_brightened(params, image)
-        return self._standardized(image)
+            image = self._shifted_and_brightened(xp, params, image)
+        return self._standardized(xp, image)
 
-    def _shifted_and_brightened(self, params: KerasParams, image: jax.Array) -> jax.Array:
+    def _shifted_and_brightened(self, xp: Any, params: KerasParams, image: Values) -> Values:
         """After channel shift and brightness; the flips are done already, which change neither."""
 
-        def search() -> tuple[jax.Array, jax.Array]:
-            return jnp.min(image), jnp.max(image)
+        barrier = fusion_barrier if xp is jnp else _at_once
+
+        def search() -> tuple[Values, Values]:
+            return xp.min(image), xp.max(image)
 
         # XLA:CPU makes one piece of a search and a shift, which takes twice the time; brightness keeps it from that.
-        extremes = low, high = fusion_barrier(search) if self.brightness_axis is None else search()
+        extremes = low, high = barrier(search) if self.brightness_axis is None else search()
         if self.channel_shift:
             # Brightness needs the extremes of the shifted image. A shift keeps the order of values, rounded or not, so
             # they are the extremes shifted, and the picture is searched and written once for both.
             intensity = params.channel_shift_intensity.astype(image.dtype)
-            image, low, high = (jnp.clip(values + intensity, *extremes) for values in (image, low, high))
+            image, low, high = (xp.clip(values + intensity, *extremes) for values in (image, low, high))
         if self.brightness_axis is None:
             return image
         factor, axis = params.brightness, self.brightness_axis
-        result = blend(jnp, image, factor, (low, high), scale=False, channel_axis=axis, resampled=self.affine)
+        result = blend(xp, image, factor, (low, high), scale=False, channel_axis=axis, resampled=self.affine)
         levels = result.levels.astype(image.dtype)
-        bright = jnp.where(result.stretched, levels / 255 * (high - low) + low, levels)
-        return jnp.where(jnp.isnan(factor), image, bright) if self.given else bright
+        bright = xp.where(result.stretched, levels / 255 * (high - low) + low, levels)
+        return xp.where(xp.isnan(factor), image, bright) if self.given else bright
 
-    def _standardized(self, image: jax.Array) -> jax.Array:
+    def _standardized(self, xp: Any, image: Values) -> Values:
         """After the steps of standardize but the last, whitening."""
         scale: Any = self.rescale
         if self.samplewise_center or self.samplewise_std:
             # Of the image before rescale, which is one factor with the deviation then: a pass over the pixels less.
-            centred = image - mean_of(image)
+            centred = image - mean_of(image, xp)
             if self.samplewise_std:
-                std = jnp.sqrt(mean_of(jnp.square(centred)))
-                scale = 1 / (std + 1e-6) if scale is None else scale / (std * jnp.abs(scale) + 1e-6)
+                std = xp.sqrt(mean_of(xp.square(centred), xp))
+                scale = 1 / (std + 1e-6) if scale is None else scale / (std * xp.abs(scale) + 1e-6)
             image = centred if self.samplewise_center else image
         if scale is not None:
             image = image * scale
@@ -263,6 +282,8 @@ def affine_matrix(xp: Any, drawn: Mapping[str, Any], rows: int, cols: int, *, ex
         drawn: theta and shear in degrees, tx and ty in pixels, zx and zy.
     """
     times, sine_and_cosine = (mul, _sine_cosine) if xp is np else (_rounded_product, sine_cosine)
+    if getattr(drawn["theta"], "dtype", None) == np.float32 and xp is np:
+        sine_and_cosine = sine_cosine_on_host
     theta, shear = times(drawn["theta"], _RADIANS), times(drawn["shear"], _RADIANS)
     tx, ty, zx, zy = (drawn[name] for name in ("tx", "ty", "zx", "zy"))
     sin, cos = sine_and_cosine(theta)
@@ -280,6 +301,21 @@ def affine_matrix(xp: Any, drawn: Mapping[str, Any], rows: int, cols: int, *, ex
 
 def _sine_cosine(theta: Any) -> tuple[Any, Any]:
     return np.sin(theta), np.cos(theta)
+
+
+def _at_once(function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def _saturated(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A cast as XLA makes it: to integers without wrapping, and NaN becomes 0."""
+    if dtype.kind not in "iu" or image.dtype.kind != "f":
+        return image.astype(dtype, copy=False)
+    bounds = np.iinfo(dtype)
+    clipped = np.clip(np.where(np.isnan(image), image.dtype.type(0), image), bounds.min, bounds.max)
+    if image.dtype.type(bounds.max) == bounds.max:
+        return clipped.astype(dtype)
+    return np.where(clipped >= bounds.max, dtype.type(bounds.max), clipped.astype(dtype))
 
 
 def _rounded_product(a: jax.Array, b: jax.Array | float) -> jax.Array:

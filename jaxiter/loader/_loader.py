@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Sharding, SingleDeviceSharding
 from numpy.typing import ArrayLike
 
-from .._checks import check_int
+from .._checks import check_int, check_not_forked
 from .._describe import described
 from .._host_rows import dtype_of
 from .._keys import Counter, Key, as_key, check_counter, like_given
@@ -218,6 +218,7 @@ class Loader:
             >>> Loader(np.arange(5), batch_size=3, remainder="pad").mask(1).tolist()
             [True, True, False]
         """
+        check_not_forked()
         return batch_mask(self._spec, self._check_step(step))
 
     def batch(self, key: Key, epoch: Counter, step: Counter, *, sharding: Sharding | None = None) -> PyTree:
@@ -295,6 +296,7 @@ class Loader:
             >>> jax.jit(lambda loader, step: loader.batch(jax.random.key(0), 0, step))(loader, 2).shape
             (2,)
         """
+        check_not_forked()
         if isinstance(sharding, jax.Device):
             sharding = SingleDeviceSharding(sharding)
         spec = self._spec

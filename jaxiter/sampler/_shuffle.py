@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_int
-from .._keys import ORDER, Counter, Key, as_key, check_counter, role_key, words
+from .._keys import ORDER, Counter, Key, Word, as_key, check_counter, role_key, role_words, words, words_of
 from .._transfers import on_host, transfers
 
 if TYPE_CHECKING:
@@ -90,9 +90,21 @@ def permutation(key: Key, epoch: Counter, size: int) -> Int[Array, " size"]:
     return jax.device_put(order)  # jnp.asarray would compile a program for every new size
 
 
+def order_on_host(key: Key, epoch: int, size: int) -> np.ndarray:
+    """What `permutation` returns, in NumPy: without a program for the few, and where JAX cannot be used."""
+    if size == 1:
+        return np.zeros(1, np.int32)
+    drawn = words_of(role_words(key, epoch, ORDER), 2 * MAX_ROUNDS).reshape(MAX_ROUNDS, 2)
+    constants, masks = _multiply_high(drawn[:, 0], np.uint32(size)), drawn[:, 1]
+    order: Any = np.arange(size, dtype=np.uint32)
+    for constant, mask in zip(constants[: _num_rounds(size)], masks, strict=False):
+        order = _swap_or_not(np, order, constant, mask, np.uint32(size))
+    return np.asarray(order.astype(np.int32))
+
+
 def shuffle_positions(key: Key, epoch: Counter, position: ArrayLike, size: Size) -> Int[Array, ...]:
     """Unchecked version of `shuffled`, for use under tracing; `size` may be traced too."""
-    most_rounds = MAX_ROUNDS if isinstance(size, jax.Array) else 4 * (int(size) - 1).bit_length() + 16
+    most_rounds = MAX_ROUNDS if isinstance(size, jax.Array) else _num_rounds(int(size))
     size = jnp.asarray(size, np.uint32)
     num_rounds = 4 * _bit_length(size - np.uint32(1)) + 16
     drawn = words(role_key(key, epoch, ORDER), 2 * MAX_ROUNDS).reshape(MAX_ROUNDS, 2)
@@ -101,7 +113,7 @@ def shuffle_positions(key: Key, epoch: Counter, position: ArrayLike, size: Size)
     def four_rounds(group: jax.Array, x: jax.Array) -> jax.Array:
         for offset in range(4):
             constant, mask = constants[group * 4 + offset], masks[group * 4 + offset]
-            x = _swap_or_not(x, constant, mask, size)
+            x = _swap_or_not(jnp, x, constant, mask, size)
         return x
 
     def looped(x: jax.Array) -> jax.Array:
@@ -113,7 +125,7 @@ def shuffle_positions(key: Key, epoch: Counter, position: ArrayLike, size: Size)
         # the size is traced are there rounds beyond those needed.
         def one_round(x: jax.Array, drawn: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, None]:
             constant, mask, is_one = drawn
-            return jnp.where(is_one, _swap_or_not(x, constant, mask, size), x), None
+            return jnp.where(is_one, _swap_or_not(jnp, x, constant, mask, size), x), None
 
         is_one = jnp.arange(most_rounds, dtype=np.int32) < num_rounds
         rounds = constants[:most_rounds], masks[:most_rounds], is_one
@@ -123,16 +135,20 @@ def shuffle_positions(key: Key, epoch: Counter, position: ArrayLike, size: Size)
     return x.astype(np.int32)
 
 
-def _swap_or_not(x: jax.Array, constant: jax.Array, mask: jax.Array, size: jax.Array) -> jax.Array:
+def _num_rounds(size: int) -> int:
+    return 4 * (size - 1).bit_length() + 16
+
+
+def _swap_or_not(xp: Any, x: Word, constant: Word, mask: Word, size: Word) -> Any:
     """One round: x or its partner (constant - x) mod size; both ask the same hash bit, so the map is a bijection."""
     partner = constant - x
-    partner = jnp.where(constant < x, partner + size, partner)
-    bits = (jnp.maximum(x, partner) ^ mask) * np.uint32(0x85EBCA6B)  # multipliers of MurmurHash3's finaliser
+    partner = xp.where(constant < x, partner + size, partner)
+    bits = (xp.maximum(x, partner) ^ mask) * np.uint32(0x85EBCA6B)  # multipliers of MurmurHash3's finaliser
     bits = (bits ^ (bits >> np.uint32(15))) * np.uint32(0xC2B2AE35)
-    return jnp.where(bits >> np.uint32(31) != 0, partner, x)
+    return xp.where(bits >> np.uint32(31) != 0, partner, x)
 
 
-def _multiply_high(a: jax.Array, b: jax.Array) -> jax.Array:
+def _multiply_high(a: Any, b: Any) -> Any:
     """The upper 32 bits of a 32 x 32 bit product: maps a word to [0, b) without a modulo's bias."""
     low, shift = np.uint32(0xFFFF), np.uint32(16)
     a_low, a_high, b_low, b_high = a & low, a >> shift, b & low, b >> shift

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator
-from jaxiter.keras._draw import BlockNumbers, draw_transform, uniform_blocks
+from jaxiter.keras._draw import BlockNumbers, RowKeys, draw_transform
 from jaxiter.keras._settings import ranges_of
 
 from ..data import each_once
@@ -219,7 +219,7 @@ def sampled(count=20_000, shape=(20, 30, 3), **arguments):
     """What a program draws for so many images."""
     kinds, ranges = ranges_of(ImageDataGenerator(**arguments), shape)
     rows = np.arange(count, dtype=np.uint32)
-    blocks = uniform_blocks(jax.random.key(0), np.uint32(0), np.uint32(0), rows, np.zeros_like(rows))
+    blocks = RowKeys(jax.random.key(0), 0, rows, np.zeros_like(rows)).blocks(0)
 
     def draw(block, ranges):
         return draw_transform(BlockNumbers(jax.numpy, block), kinds, ranges)

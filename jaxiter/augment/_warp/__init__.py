@@ -5,8 +5,8 @@ from ._affine_warp import affine_warp as affine_warp
 from ._affine_warp import check_image as check_image
 from ._affine_warp import check_image_shape as check_image_shape
 from ._affine_warp import check_sampling as check_sampling
-from ._affine_warp import compiled_warp as compiled_warp
 from ._affine_warp import resample as resample
+from ._affine_warp import resample_on_host as resample_on_host
 from ._coordinates import FixedPoint as FixedPoint
 from ._coordinates import MatrixBounds as MatrixBounds
 from ._coordinates import matrix_bounds as matrix_bounds

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._checks import check_finite, check_fits, check_int, is_integer
+from ..._checks import check_finite, check_fits, check_int, check_not_forked, is_integer
 from ..._fusion_barrier import computed_once
 from ..._transfers import transfers
 from .._cast import round_to
@@ -77,6 +77,7 @@ def affine_warp(
         >>> affine_warp(image, shift_matrix(0, 0.5))[..., 0].tolist()
         [[10.0, 15.0, 25.0]]
     """
+    check_not_forked()
     cval = frozen_value(cval)
     check_sampling(fill_mode, order, cval)
     check_image(image)
@@ -180,21 +181,52 @@ def resample(
         source_size: (height, width), traced, of the picture in the upper left corner of `image`; the borders are the
             picture's, and what lies beyond is not read.
     """
+    check_not_forked()
+    return jnp.asarray(_resample(jnp, image, matrix, fill_mode, cval, order, bounds, size, source_size))
+
+
+def resample_on_host(
+    image: np.ndarray,
+    matrix: np.ndarray,
+    *,
+    fill_mode: str,
+    cval: ArrayLike,
+    order: int,
+    bounds: MatrixBounds | FixedPoint | None = None,
+) -> np.ndarray:
+    """`resample` in NumPy, for pictures of many sizes: JAX would compile a program for each."""
+    return np.asarray(_resample(np, image, matrix, fill_mode, cval, order, bounds))
+
+
+def _resample(
+    xp: ModuleType,
+    image: Values,
+    matrix: Values,
+    fill_mode: str,
+    cval: ArrayLike,
+    order: int,
+    bounds: MatrixBounds | FixedPoint | None,
+    size: tuple[int, int] | None = None,
+    source_size: tuple[Side, Side] | None = None,
+) -> Values:
     check_image(image)
-    image = jnp.asarray(image)  # NumPy's own under disable_jit
+    image = xp.asarray(image)  # for JAX NumPy's own under disable_jit
     own_size = _size_of(image)
     _check_sides("image", own_size)
     size = own_size if size is None else size
     point = bounds.fixed_point(own_size, size) if isinstance(bounds, MatrixBounds) else bounds
     is_whole = bounds is not None and bounds.is_whole and source_size is None and image.size < _MOST_VALUES
     order = 0 if is_whole else order  # nothing lies between two pixels
-    matrix = computed_once(jnp.asarray(matrix, np.float32))  # or a GPU makes it anew for every pixel
+    matrix = xp.asarray(matrix, np.float32)
+    if xp is jnp:
+        matrix = computed_once(jnp.asarray(matrix))  # or a GPU makes it anew for every pixel
     if source_size is None and is_bounded(image, order) and (point is not None or is_whole):
         is_short = is_whole and image.shape[1] * image.shape[2] < _SHORT
-        if size == own_size and point is not None and shifts_rows(point, fill_mode) and not is_short:
+        by_rows = size == own_size and point is not None and shifts_rows(point, fill_mode) and not is_short
+        if by_rows and xp is jnp and point is not None:
             return _by_rows_on_cpu(image, matrix, cval, fill_mode=fill_mode, order=order, point=point)
-        return jnp.asarray(_by_bounded_pixels(image, matrix, cval, fill_mode, order, size, point, is_whole))
-    return jnp.asarray(general_warp(jnp, image, matrix, fill_mode, cval, order, size, source_size))
+        return _by_bounded_pixels(xp, image, matrix, cval, fill_mode, order, size, point, is_whole)
+    return general_warp(xp, image, matrix, fill_mode, cval, order, size, source_size)
 
 
 def general_warp(
@@ -233,12 +265,13 @@ def _by_rows_on_cpu(
         return _filled(jnp, *shift_rows(image, matrix, fill_mode, order, point), fill_mode, cval)
 
     def by_pixels() -> Values:
-        return _by_bounded_pixels(image, matrix, cval, fill_mode, order, _size_of(image), point, point.is_whole)
+        return _by_bounded_pixels(jnp, image, matrix, cval, fill_mode, order, _size_of(image), point, point.is_whole)
 
     return jax.lax.platform_dependent(cpu=by_rows, default=by_pixels)
 
 
 def _by_bounded_pixels(
+    xp: ModuleType,
     image: Values,
     matrix: Values,
     cval: ArrayLike,
@@ -251,14 +284,14 @@ def _by_bounded_pixels(
     """Orders 0 and 1 along a matrix within known bounds."""
     bits, sides = weight_bits(image.dtype, order), _size_of(image)
     if is_whole or point is None:
-        coordinates = whole_coordinates(jnp, matrix, size)
-        rows, cols = (whole_taps(jnp, *axis, fill_mode) for axis in zip(coordinates, sides, strict=True))
+        coordinates = whole_coordinates(xp, matrix, size)
+        rows, cols = (whole_taps(xp, *axis, fill_mode) for axis in zip(coordinates, sides, strict=True))
     else:
-        coordinates = bounded_coordinates(jnp, matrix, size, point)
+        coordinates = bounded_coordinates(xp, matrix, size, point)
         axes = zip(coordinates, sides, strict=True)
-        rows, cols = (bounded_taps(jnp, *axis, fill_mode, order, point, bits) for axis in axes)
-    result = interpolate(jnp, image, rows, cols, size, blending(image.dtype, order))
-    return _filled(jnp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
+        rows, cols = (bounded_taps(xp, *axis, fill_mode, order, point, bits) for axis in axes)
+    result = interpolate(xp, image, rows, cols, size, blending(image.dtype, order))
+    return _filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 
 def _filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval: ArrayLike) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -41,13 +41,7 @@ def interpolate(xp: ModuleType, values: Values, rows: Taps, cols: Taps, size: tu
     """`values`, (rows, columns, channels), at the taps of every output pixel: (*size, channels)."""
     channels = values.shape[-1]
     if xp is np:
-        return blended(
-            lambda row, col, down, right: values[row + down, col + right],
-            _for_channels(rows),
-            _for_channels(cols),
-            values.dtype,
-            blend,
-        )
+        return _interpolate_planes(np.asarray(values), rows, cols, size, blend)
     if channels > 1:
         pick = _reader(values)
         return blended(pick, _for_channels(rows), _for_channels(cols), values.dtype, blend).reshape(*size, channels)
@@ -57,14 +51,59 @@ def interpolate(xp: ModuleType, values: Values, rows: Taps, cols: Taps, size: tu
     return found.reshape(*size, 1)
 
 
+_PIXELS_AT_ONCE = 2**14  # whose numbers stay in a core's own cache
+
+
+def _interpolate_planes(values: np.ndarray, rows: Taps, cols: Taps, size: tuple[int, int], blend: Blend) -> np.ndarray:
+    """`interpolate` in NumPy, where the innermost loop has to be long: channel by channel, some rows at a time."""
+    (height, width), line = size, values.shape[1]
+    planes = np.ascontiguousarray(np.moveaxis(values, -1, 0)).reshape(values.shape[-1], -1)
+    result = np.empty((height, width, len(planes)), arithmetic_dtype(values.dtype) if rows.weights else values.dtype)
+    some = max(1, _PIXELS_AT_ONCE // width)
+    for start in range(0, height, some):
+        part, starts = slice(start, start + some), dict[tuple[int, int], np.ndarray]()
+        taps = _lines_of(rows, part), _lines_of(cols, part)
+        for channel, plane in enumerate(planes):
+            result[part, :, channel] = blended(partial(_taken, plane, line, starts), *taps, values.dtype, blend)
+    return result
+
+
+def _taken(
+    plane: np.ndarray,
+    line: int,
+    starts: dict[tuple[int, int], np.ndarray],
+    row: Values,
+    col: Values,
+    down: int,
+    right: int,
+) -> np.ndarray:
+    """A `Pick` of one channel; `starts` keeps the places of two indices, which all channels and static steps share."""
+    pair = id(row), id(col)
+    if pair not in starts:
+        starts[pair] = np.asarray(row * np.intp(line) + col)
+    return np.take(plane[down * line + right :], starts[pair], mode="clip")  # "raise" would copy once more
+
+
+def _lines_of(taps: Taps, part: slice) -> Taps:
+    """The taps of some rows of pixels; those of an axis-aligned map are one row, or one column."""
+
+    def of(values: Values) -> Values:
+        return values[part] if values.shape[0] > 1 else values
+
+    weights = None if taps.weights is None else tuple(map(of, taps.weights))
+    return Taps(tuple(map(of, taps.indices)), weights, taps.inside)
+
+
 def blended(pick: Pick, rows: Taps, cols: Taps, dtype: DTypeLike, blend: Blend) -> Values:
     """The taps picked and summed, first along the columns of each row."""
     if rows.weights is None or cols.weights is None:
         return pick(rows.indices[0], cols.indices[0], 0, 0)
     dtype = arithmetic_dtype(dtype)
-    row_weights, col_weights = ([weight.astype(dtype) for weight in taps.weights or ()] for taps in (rows, cols))
+    row_weights, col_weights = (
+        [weight.astype(dtype, copy=False) for weight in taps.weights or ()] for taps in (rows, cols)
+    )
     lines = [
-        blend([pick(row, col, down, right).astype(dtype) for col, right in _places(cols)], col_weights)
+        blend([pick(row, col, down, right).astype(dtype, copy=False) for col, right in _places(cols)], col_weights)
         for row, down in _places(rows)
     ]
     return blend(lines, row_weights)

@@ -52,25 +52,57 @@ def coefficients(
     Returns:
         (height, width, channels) in the dtype of the image, with `margin(fill_mode, order)` more on every side.
     """
+    if xp is np:
+        return _recursive_coefficients(np.asarray(image), order, fill_mode)
     kernel = _filter(order, _SMALLEST[np.dtype(image.dtype)])
     for axis in range(2):
         side = None if size is None else size[axis]
-        image = _filtered(xp, image, axis, side, kernel, order, fill_mode)
+        image = _filtered(image, axis, side, kernel, order, fill_mode)
     return image
 
 
-def _filtered(
-    xp: ModuleType, image: Values, axis: int, size: Side | None, kernel: np.ndarray, order: int, fill_mode: str
-) -> Values:
+def _recursive_coefficients(image: np.ndarray, order: int, fill_mode: str) -> np.ndarray:
+    """`coefficients` in NumPy, by the recursions of the filter's poles, which take a third of the kernel's operations.
+
+    A sum of all that comes before, p**k of what stands k places back, is found by doubling: of 1 place, 2, 4 ...
+    """
+    poles, beyond = _poles(order), margin(fill_mode, order)
+    smallest = np.log(_SMALLEST[np.dtype(image.dtype)])
+    doublings = [int(np.ceil(np.log2(smallest / np.log(-pole) + 1))) for pole in poles]
+    reach = sum(2**count - 1 for count in doublings)
+    for axis in range(2):
+        if fill_mode == "reflect" and image.shape[axis] < _SCIPYS_OWN:
+            image = np.asarray(_filtered_as_scipy(image, axis, order, beyond))
+            continue
+        places = _lengthened_places(image.shape[axis], beyond + reach, fill_mode)
+        across = np.moveaxis(image, axis, 0).reshape(image.shape[axis], -1)
+        lines = across[places] * image.dtype.type(np.prod([(1 - pole) ** 2 for pole in poles]))
+        for pole, count in zip(poles, doublings, strict=True):
+            for step in (1 << power for power in range(count)):
+                lines[step:] += lines[:-step] * lines.dtype.type(pole**step)
+            for step in (1 << power for power in range(count)):
+                lines[:-step] += lines[step:] * lines.dtype.type(pole**step)
+        kept = lines[reach : len(lines) - reach].reshape(-1, *np.delete(image.shape, axis))
+        image = np.ascontiguousarray(np.moveaxis(kept, 0, axis))
+    return image
+
+
+def _lengthened_places(size: int, count: int, fill_mode: str) -> np.ndarray:
+    """Which row or column stands at each place of the image lengthened by `count` on either side."""
+    added = spline_padding(fill_mode)
+    place: Values = np.arange(-count, size + count, dtype=np.int32) + np.int32(added)
+    place = fold_index(np, place, size + 2 * added, BORDERS[fill_mode].coefficients) - np.int32(added)
+    return np.clip(np.asarray(place), 0, size - 1)
+
+
+def _filtered(image: Values, axis: int, size: Side | None, kernel: np.ndarray, order: int, fill_mode: str) -> Values:
     """`image` lengthened along the axis by its own border rule, and filtered as if it had no end."""
     reach, beyond = len(kernel) // 2, margin(fill_mode, order)
     if fill_mode == "reflect" and size is None and image.shape[axis] < _SCIPYS_OWN:
         return _filtered_as_scipy(image, axis, order, beyond)
     length = image.shape[axis] + 2 * beyond
-    lengthen = _lengthened if size is None else partial(_lengthened_within, size)
-    lengthened = lengthen(xp, image, axis, beyond + reach, fill_mode)
-    if xp is np:
-        return _convolved(lengthened, axis, length, kernel)
+    lengthen = partial(_lengthened, jnp) if size is None else partial(_lengthened_within, size)
+    lengthened = lengthen(image, axis, beyond + reach, fill_mode)
     # Or every coefficient would be computed again wherever it counts.
     return fusion_barrier(lambda: _convolved(lengthened, axis, length, kernel))
 
@@ -82,12 +114,12 @@ def _lengthened(xp: ModuleType, image: Values, axis: int, count: int, fill_mode:
     return image
 
 
-def _lengthened_within(size: Side, xp: ModuleType, image: Values, axis: int, count: int, fill_mode: str) -> Values:
+def _lengthened_within(size: Side, image: Values, axis: int, count: int, fill_mode: str) -> Values:
     """Of the first `size` rows or columns, a traced number."""
     added = spline_padding(fill_mode)
-    place = xp.arange(-count, image.shape[axis] + count, dtype=np.int32) + np.int32(added)
-    place = fold_index(xp, place, size + 2 * added, BORDERS[fill_mode].coefficients) - np.int32(added)
-    return xp.take(image, xp.clip(place, np.int32(0), size - np.int32(1)), axis, mode="clip")
+    place: Values = jnp.arange(-count, image.shape[axis] + count, dtype=np.int32) + np.int32(added)
+    place = fold_index(jnp, place, size + 2 * added, BORDERS[fill_mode].coefficients) - np.int32(added)
+    return jnp.take(image, jnp.clip(place, np.int32(0), size - np.int32(1)), axis, mode="clip")
 
 
 def _convolved(image: Values, axis: int, length: int, kernel: np.ndarray) -> Values:
@@ -115,9 +147,7 @@ def _filtered_as_scipy(image: Values, axis: int, order: int, beyond: int) -> Val
 def _reflect_matrix(size: int, order: int) -> np.ndarray:
     """From pixels to coefficients: SciPy's recursions for "reflect", run over the identity."""
     rows = np.eye(size)
-    samples = np.trim_zeros(np.array([polynomial[0] for polynomial in _weight_polynomials(order)]))
-    poles = sorted((pole.real for pole in np.roots(samples) if abs(pole) < 1), key=abs, reverse=True)
-    for pole in poles if size > 1 else ():
+    for pole in _poles(order) if size > 1 else ():
         rows *= (1 - pole) * (1 - 1 / pole)  # for the sums of the two recursions, each of which runs one way
         powers = pole ** np.arange(size)[:, None]
         # The last term takes the sum so far for the first pixel, in whose place SciPy keeps it.
@@ -130,6 +160,13 @@ def _reflect_matrix(size: int, order: int) -> np.ndarray:
         for place in range(size - 2, -1, -1):
             rows[place] = pole * (rows[place + 1] - rows[place])
     return rows
+
+
+@lru_cache(maxsize=8)
+def _poles(order: int) -> tuple[float, ...]:
+    """Of the filter, inside the unit circle; all are negative."""
+    samples = np.trim_zeros(np.array([polynomial[0] for polynomial in _weight_polynomials(order)]))
+    return tuple(sorted((float(pole.real) for pole in np.roots(samples) if abs(pole) < 1), key=abs, reverse=True))
 
 
 @lru_cache(maxsize=16)
