@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -60,10 +62,25 @@ def _held_by(step: object) -> Iterator[tuple[str, object]]:
             variables = inspect.getclosurevars(function)
             places += [*variables.nonlocals.items(), *variables.globals.items()]
     for where, value in places:
-        for leaf in jax.tree.leaves(value, is_leaf=is_transform):
-            leaf = getattr(leaf, "__self__", leaf)  # of a bound method
-            if is_transform(leaf) and not isinstance(leaf, type) and leaf is not step:
-                yield where, leaf
+        yield from ((where, found) for found in _transforms_in(value) if found is not step)
+
+
+def _transforms_in(value: object, depth: int = 2) -> Iterator[object]:
+    """In containers, bound methods, partial functions and, to some depth, in the fields of other objects."""
+    try:
+        leaves = jax.tree.leaves(value, is_leaf=is_transform)
+    except (TypeError, ValueError):  # a dictionary whose keys have no order, which no transform is kept in
+        leaves = []
+    for leaf in leaves:
+        if is_transform(leaf):
+            if not isinstance(leaf, type):
+                yield leaf
+        elif isinstance(leaf, partial):
+            yield from _transforms_in((leaf.func, leaf.args, leaf.keywords), depth)
+        elif inspect.ismethod(leaf):
+            yield from _transforms_in(leaf.__self__, depth)
+        elif depth and not isinstance(leaf, (type, ModuleType)):
+            yield from _transforms_in(getattr(leaf, "__dict__", {}), depth - 1)
 
 
 def _fields(step: object) -> dict[str, Any]:

@@ -259,6 +259,21 @@ class Bound(Holder):
         self.function = DOWN.apply
 
 
+class InPartial(Holder):
+    def __init__(self):
+        self.function = partial(DOWN.apply)
+
+
+class Deeper(Holder):
+    def __init__(self):
+        self.helper = Helper()
+
+
+class Helper:
+    def __init__(self):
+        self.inner = SHARED
+
+
 class Global(Holder):
     def sample(self, key, image_shape):
         return SHARED.sample(key, image_shape)
@@ -271,7 +286,7 @@ class Sampled(FlippedChain):
 
 @pytest.mark.parametrize(
     "step",
-    [Wrapper(DOWN), InSlot(), InClass(), InList(), Bound(), Global(), Sampled(DOWN)],
+    [Wrapper(DOWN), InSlot(), InClass(), InList(), Bound(), InPartial(), Deeper(), Global(), Sampled(DOWN)],
     ids=lambda step: type(step).__name__,
 )
 def test_a_random_step_that_holds_others_is_not_dropped_from_evaluation(step):
