@@ -30,7 +30,7 @@ def compute_batch(
     if rows is None:
         leaves: Any = spec.arrays
         counters = stack_counters(epoch, step, spec.size)
-        return resident_batch(program, leaves, spec.chain_leaves, spec.visited, key, counters, donated)
+        return resident_batch(program, leaves, spec.chain_leaves, spec.visited_on_device, key, counters, donated)
     return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, rows.showings, donated)
 
 

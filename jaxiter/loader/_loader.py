@@ -23,9 +23,9 @@ from ._batch import batch_mask, compute_batch
 from ._data import PyTree, check_data, check_options
 from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
-from ._read import read_batch
+from ._read import read_batch, upload_arrays
 from ._records import with_columns
-from ._sharding import check_sharding, devices_of, following, is_traced, upload
+from ._sharding import check_sharding, devices_of, following, is_traced
 from ._spec import BatchSpec, make_spec
 from ._visited import VisitedRows, visited_rows
 
@@ -120,22 +120,24 @@ class Loader:
         check_data(data)
         chains, form = chains_of(data, augment)
         self._set(data=data, _chains=chains, _form=form)
-        self._check_and_set(batch_size=batch_size, shuffle=shuffle, remainder=remainder, rows=rows)
+        self._set_options(batch_size=batch_size, shuffle=shuffle, remainder=remainder)
+        self._set_rows(rows)
+        self._check_size()
 
-    def _check_and_set(self, *, batch_size: int, shuffle: bool, remainder: str, rows: ArrayLike | None) -> None:
+    def _set_options(self, *, batch_size: int, shuffle: bool, remainder: str) -> None:
         check_options(batch_size, shuffle, remainder)
+        self._set(batch_size=int(batch_size), shuffle=bool(shuffle), remainder=remainder)
+
+    def _set_rows(self, rows: ArrayLike | None) -> None:
         visited, num_rows = None, None
         if rows is not None:
             visited, num_rows = visited_rows(rows, jax.tree.leaves(self.data)[0].shape[0])
-        self._set(
-            _visited=visited,
-            _num_rows=num_rows,
-            batch_size=int(batch_size),
-            shuffle=bool(shuffle),
-            remainder=remainder,
-        )
+        self._set(_visited=visited, _num_rows=num_rows)
+
+    def _check_size(self) -> None:
+        batch_size = self.batch_size
         check_size(self.size)
-        if remainder == "drop" and self.size < batch_size:
+        if self.remainder == "drop" and self.size < batch_size:
             raise ValueError(
                 f"the data has {self.size} examples and batch_size is {batch_size}, so remainder='drop' would leave no "
                 "batch at all. Use a smaller batch_size, or remainder='pad' or 'keep'."
@@ -302,7 +304,7 @@ class Loader:
         spec = self._spec
         check_upload(spec, sharding)
         visited = jax.tree.map(lambda part: part if is_traced(part) else jax.device_put(on_host(part)), self._visited)
-        arrays = [upload(spec.names[place], spec.leaves[place], sharding) for place in spec.distinct]
+        arrays = upload_arrays(spec, sharding)
         leaves = [arrays[source] for source in spec.program.sources]
         chains = jax.tree.map(partial(following, devices=devices_of(leaves, sharding)), self._chains)
         _, static = self.tree_flatten()
@@ -340,13 +342,16 @@ class Loader:
         unknown = sorted(settings.keys() - set(_SETTINGS))
         if unknown:
             raise TypeError(f"replace() got {', '.join(unknown)}; expected some of {', '.join(_SETTINGS)}.")
-        chains, form = self._chains, self._form
+        children, static = self.tree_flatten()
+        loader = self.tree_unflatten(static, children)
         if "augment" in settings:
             chains, form = chains_of(self.data, settings.pop("augment"))
-        loader = object.__new__(type(self))
-        loader._set(data=self.data, _chains=chains, _form=form)
-        kept = {name: getattr(self, name) for name in ("batch_size", "shuffle", "remainder", "rows")}
-        loader._check_and_set(**(kept | settings))
+            loader._set(_chains=chains, _form=form)
+        options = {name: settings.get(name, getattr(self, name)) for name in ("batch_size", "shuffle", "remainder")}
+        loader._set_options(**options)
+        if "rows" in settings:  # else the showings stay, which would be a sort inside a program
+            loader._set_rows(settings["rows"])
+        loader._check_size()
         return loader
 
     @cached_property

@@ -103,9 +103,10 @@ def resident_batch(
 
         def augmented() -> list[jax.Array]:
             epoch, step, size = counters
-            if visited is None:  # known to the program, which needs no more rounds of the order than that
+            if visited is None:  # known to the program
                 size = np.uint32(leaves[0].shape[0])
-            place = computed_once(_places_at(key, epoch, step, size, program.index))
+            at_most = (leaves[0] if visited is None else visited.rows).shape[0]
+            place = computed_once(_places_at(key, epoch, step, size, program.index, at_most))
             index, showings = (place, None) if visited is None else visited.at(place)
             each = [leaves[source] for source in program.sources]
             gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, each, strict=True)]
@@ -173,15 +174,28 @@ def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
     return step
 
 
-def _places_at(key: Key, epoch: Counter, step: Counter, size: np.uint32 | jax.Array, index: IndexSpec) -> jax.Array:
-    """Which of the visited examples make up one batch; positions past the end start over."""
-    return _places_of(key, epoch, index.positions(step), size, index.shuffle)
+def _places_at(
+    key: Key, epoch: Counter, step: Counter, size: np.uint32 | jax.Array, index: IndexSpec, at_most: int = 2**31
+) -> jax.Array:
+    """Which of the visited examples make up one batch; positions past the end start over.
+
+    Args:
+        at_most: What `size` cannot exceed: on a GPU the program has as many rounds of the order as that needs.
+    """
+    return _places_of(key, epoch, index.positions(step), size, index.shuffle, at_most)
 
 
-def _places_of(key: Key, epoch: Counter, position: jax.Array, size: np.uint32 | jax.Array, shuffle: bool) -> jax.Array:
+def _places_of(
+    key: Key,
+    epoch: Counter,
+    position: jax.Array,
+    size: np.uint32 | jax.Array,
+    shuffle: bool,
+    at_most: int = 2**31,
+) -> jax.Array:
     position = position % size
     if shuffle:
-        position = shuffle_positions(key, epoch, position, size)
+        position = shuffle_positions(key, epoch, position, size, at_most)
     return position.astype(np.int32)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Sharding
 from jax.typing import ArrayLike
 
 from .._checks import check_fits
@@ -15,8 +17,8 @@ from .._keys import Counter, Key
 from .._transfers import transfers
 from ._data import Source
 from ._program import places_at, places_of
-from ._records import Column, read_columns
-from ._sharding import take_elsewhere
+from ._records import Column, read_columns, whole_columns
+from ._sharding import take_elsewhere, upload
 from ._spec import BatchSpec
 
 _NOTED = 8  # rows in the note on an error
@@ -86,6 +88,16 @@ def read_leaf(name: str, leaf: Source, rows: np.ndarray) -> np.ndarray | jax.Arr
     if found.dtype.itemsize > 4:  # only 64-bit numbers can fail to fit
         check_fits(name, found)
     return found
+
+
+def upload_arrays(spec: BatchSpec, sharding: Sharding | None) -> list[jax.Array]:
+    """The arrays of the data on the device, or laid out by `sharding`."""
+    # Of a process among several only its part of each column is read, and the columns one after the other.
+    reads_all = sharding is None or sharding.is_fully_addressable
+    columns: Iterator[Source] = whole_columns(spec.columns) if reads_all else iter(spec.columns)
+    arrays = [next(columns) if isinstance(leaf, Column) else leaf for leaf in spec.arrays]
+    names = [spec.names[place] for place in spec.distinct]
+    return [upload(name, array, sharding) for name, array in zip(names, arrays, strict=True)]
 
 
 @transfers

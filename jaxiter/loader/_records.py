@@ -17,6 +17,8 @@ from .._list_checks import list_error
 from ..augment.internal import is_transform
 from ._data import PyTree, leaf_name
 
+_BLOCK = 256  # examples that are read before they are put together
+
 
 class Records(Protocol):
     """A source that gives one example at a time."""
@@ -90,6 +92,8 @@ def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:
     def is_whole(node: object) -> bool:
         return isinstance(node, others) or is_sparse(node) or _is_iterator(node) or list_error("data", node) is not None
 
+    found: dict[int, PyTree] = {}  # a source that stands at several places has the same columns there
+
     def columns(path: KeyPath, node: PyTree) -> PyTree:
         name = leaf_name(path)
         if isinstance(node, others):
@@ -99,7 +103,11 @@ def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:
             check_array(name, node)
         if error := list_error(name, node):
             raise error
-        return from_records(node) if _is_source(node) else without_table(name, node)
+        if not _is_source(node):
+            return without_table(name, node)
+        if id(node) not in found:
+            found[id(node)] = from_records(node)
+        return found[id(node)]
 
     return jax.tree.map_with_path(columns, data, is_leaf=is_whole)
 
@@ -142,6 +150,16 @@ def read_columns(columns: Sequence[Column], rows: np.ndarray) -> Iterator[np.nda
         found = zip(unique.tolist(), examples[id(column.source)], strict=True)
         values = np.stack([_checked(column, row, example[column.leaf_index]) for row, example in found])
         yield values[inverse]
+
+
+def whole_columns(columns: Sequence[Column]) -> Iterator[np.ndarray]:
+    """All rows of each column, in blocks; an example is read once for all of its columns."""
+    whole = [np.empty(column.shape, column.dtype) for column in columns]
+    for start in range(0, columns[0].shape[0] if columns else 0, _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, columns[0].shape[0]))
+        for values, read in zip(whole, read_columns(columns, rows), strict=True):
+            values[rows] = read
+    return iter(whole)
 
 
 def _examples(column: Column, rows: list[int]) -> list[list[ArrayLike]]:

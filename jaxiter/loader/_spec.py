@@ -15,7 +15,7 @@ from ..augment import Chain
 from ._data import PyTree, Source, is_resident, leaf_name
 from ._program import IndexSpec, Program
 from ._records import Column
-from ._sharding import Share, devices_of, following, lies_on, mesh_of, sharding_of_data, share_of
+from ._sharding import Share, devices_of, following, is_traced, lies_on, mesh_of, sharding_of_data, share_of
 from ._visited import VisitedRows
 
 
@@ -60,6 +60,15 @@ class BatchSpec:
             for name, leaf in self._unchecked.items():
                 check_array(name, leaf)
             self._unchecked.clear()
+
+    @cached_property
+    def visited_on_device(self) -> VisitedRows | None:
+        """The visited rows for programs over data on the device: uploaded once and not with every batch."""
+        spans_devices = self.sharding is not None or (self.devices is not None and len(self.devices) > 1)
+        if self.visited is None or spans_devices or any(map(is_traced, self.visited)):
+            return self.visited
+        with jax.ensure_compile_time_eval():  # inside a program that is traced just now they would be a part of it
+            return jax.tree.map(jax.device_put, self.visited)
 
     def program_at(self, step: Counter) -> Program:
         """The program of one step, traced or not; with remainder="keep" it is never traced."""

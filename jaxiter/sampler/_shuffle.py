@@ -102,9 +102,11 @@ def order_on_host(key: Key, epoch: int, size: int) -> np.ndarray:
     return np.asarray(order.astype(np.int32))
 
 
-def shuffle_positions(key: Key, epoch: Counter, position: ArrayLike, size: Size) -> Int[Array, ...]:
-    """Unchecked version of `shuffled`, for use under tracing; `size` may be traced too."""
-    most_rounds = MAX_ROUNDS if isinstance(size, jax.Array) else _num_rounds(int(size))
+def shuffle_positions(
+    key: Key, epoch: Counter, position: ArrayLike, size: Size, at_most: int = 2**31
+) -> Int[Array, ...]:
+    """Unchecked version of `shuffled`, for use under tracing; `size` may be traced too, where it is `at_most` that."""
+    most_rounds = _num_rounds(at_most if isinstance(size, jax.Array) else int(size))
     size = jnp.asarray(size, np.uint32)
     num_rounds = 4 * _bit_length(size - np.uint32(1)) + 16
     drawn = words(role_key(key, epoch, ORDER), 2 * MAX_ROUNDS).reshape(MAX_ROUNDS, 2)

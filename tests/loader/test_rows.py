@@ -9,7 +9,9 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxiter import Affine, Loader, explain, scan_epoch, stream
+from jaxiter import Affine, Brightness, Loader, explain, scan_epoch, shuffled, stream
+from jaxiter.loader import _batch as batch_module
+from jaxiter.sampler.internal import shuffle_positions
 
 from ..data import AUGMENT, assert_trees_equal, compilations, loader, pictures
 
@@ -147,3 +149,55 @@ def test_an_array_at_two_places_is_read_and_uploaded_once_and_each_place_has_its
     with stream(plain, key, num_epochs=1) as it:
         assert_trees_equal(list(it)[1], batch)
     assert_trees_equal(jax.jit(lambda data: data.batch(key, 0, 1))(resident), batch)
+
+
+def test_showings_share_no_draws_with_each_other_or_with_other_rows_and_epochs(key):
+    ones, rows = np.ones((24, 1, 1, 1), np.float32), np.repeat(np.arange(24), 8)
+    data = Loader(ones, batch_size=192, augment=Brightness((0.0, 1.0)), rows=rows, shuffle=False)
+    drawn = np.concatenate([np.asarray(data.batch(key, epoch, 0)).ravel() for epoch in range(100)])
+    assert len(np.unique(drawn)) > len(drawn) - 60  # of 2**24 numbers; about eleven pairs meet by chance
+    assert np.abs(np.sort(drawn) - np.linspace(0, 1, len(drawn))).max() < 2 / np.sqrt(len(drawn))
+    assert np.abs(np.corrcoef(drawn.reshape(2400, 8).T) - np.eye(8)).max() < 5 / np.sqrt(2400)
+
+
+def test_a_loader_that_a_program_captures_has_its_showings(key):
+    data = repeated().to_device()
+    for one in (data, Loader(data.data, batch_size=4, augment=(AUGMENT, None), rows=ROWS)):
+        captured = jax.jit(lambda step, one=one: one.batch(key, 0, step))(1)
+        assert_trees_equal(captured, data.batch(key, 0, 1))
+        assert_trees_equal(one.batch(key, 0, 1), data.batch(key, 0, 1))  # nothing of the traced program is left
+
+
+def test_other_settings_keep_the_showings_without_counting_them_again(key):
+    data = repeated().to_device()
+    assert_trees_equal(data.replace(batch_size=5).batch(key, 0, 1), repeated(batch_size=5).batch(key, 0, 1))
+    program = jax.make_jaxpr(lambda data: data.replace(batch_size=5).index(key, 0, 1))(data)
+    assert " sort[" not in str(program)
+    assert " sort[" in str(jax.make_jaxpr(lambda data, rows: data.replace(rows=rows).index(key, 0, 1))(data, ROWS))
+
+
+def test_rows_of_numpy_are_uploaded_once_for_data_on_the_device(key, monkeypatch):
+    passed = []
+    monkeypatch.setattr(
+        batch_module, "resident_batch", lambda program, leaves, chains, visited, *rest: passed.append(visited)
+    )
+    data = Loader(jnp.arange(30), batch_size=4, rows=ROWS)
+    for step in range(2):
+        data.batch(key, 0, step)
+    assert passed[0] is passed[1]
+    assert all(isinstance(leaf, jax.Array) and not leaf.committed for leaf in passed[0])
+
+
+def test_many_rows_take_few_programs_and_no_more_rounds_than_they_need(key):
+    data = jnp.arange(5000)
+    Loader(data, batch_size=7, rows=np.arange(1000)).batch(key, 0, 0)
+    with compilations() as compiled:
+        for length in range(1025, 5000, 400):
+            loader = Loader(data, batch_size=7, rows=np.arange(length)[::-1])
+            order = np.concatenate([loader.batch(key, 3, step) for step in (0, 100, len(loader) - 1)])
+            places = np.array([0, 100, len(loader) - 1])[:, None] * 7 + np.arange(7)
+            assert order.tolist() == (length - 1 - np.asarray(shuffled(key, 3, places.ravel(), length))).tolist()
+    assert compiled.count("jit(resident_batch)") == 2  # of 4,096 and 16,384 rows
+    # A GPU's program has all rounds one after the other: 4 * 12 + 16 for up to 4,096 rows.
+    lowered = str(jax.make_jaxpr(lambda size: shuffle_positions(key, 0, np.uint32(0), size, 4096))(np.uint32(7)))
+    assert "length=64" in lowered

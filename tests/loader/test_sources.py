@@ -343,3 +343,43 @@ def test_a_view_of_a_tensorstore_keeps_its_domain(key):
     assert_trees_equal(tuple(fit_statistics(view))[:2], tuple(fit_statistics(plain))[:2])
     divided = NamedSharding(jax.make_mesh((2,), ("data",)), P("data"))
     assert_trees_equal(data.to_device(divided).batch(key, 0, 1), expected.batch(key, 0, 1))
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("view", [np.s_[11:41:3], np.s_[::-1]], ids=["every third", "backwards"])
+def test_views_of_a_tensorstore_may_begin_at_any_index(view, key):
+    import tensorstore
+
+    data, array = tensorstore.array(IMAGES)[view], np.ascontiguousarray(IMAGES[view])
+    assert data.domain.inclusive_min[0] in (3, -49)
+    for options in ({}, {"rows": np.array([len(array) - 1, 0, 3, 1])}):
+        found, expected = (Loader(one, batch_size=4, **options) for one in (data, array))
+        assert_trees_equal(list(found.epoch(key, 0)), list(expected.epoch(key, 0)))
+        assert_trees_equal(found.to_device().data, array)
+        assert_trees_equal(fit_statistics(data, **options), fit_statistics(array, **options))
+    assert_trees_equal(as_keras(data), as_keras(array))
+
+
+def test_a_source_of_examples_at_two_places_is_read_and_uploaded_once(key):
+    source = Records()
+    data = Loader((source, {"again": source}), batch_size=8)
+    assert source.asked == [0]
+    source.asked.clear()
+    first, second = data.batch(key, 0, 0)
+    assert_trees_equal(first, second["again"])
+    assert len(source.asked) == 8
+    source.asked.clear()
+    resident = data.to_device()
+    assert source.asked == list(range(50))  # not once for the images and once more for the labels
+    assert resident.data[0][0] is resident.data[1]["again"][0]
+    assert_trees_equal(resident.batch(key, 0, 0), (first, second))
+
+
+def test_many_examples_are_uploaded_block_by_block(key):
+    images = np.arange(700, dtype=np.int32)[:, None]
+    divided = NamedSharding(jax.make_mesh((2,), ("data",)), P("data"))
+    for sharding in (None, divided):
+        source = Records(images, -images[:, 0])
+        source.asked.clear()
+        assert_trees_equal(Loader(source, batch_size=8).to_device(sharding).data, (images, -images[:, 0]))
+        assert source.asked == [0, *range(700)]
