@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._describe import described, shown
+from ._transfers import on_host
 
 
 def is_flag(value: object) -> TypeGuard[bool | np.bool_]:
@@ -43,7 +44,7 @@ def check_int(
         TypeError: For bool, floats and anything else. ValueError: For an integer out of range.
     """
     if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and jnp.issubdtype(value.dtype, np.integer):
-        value = int(value)
+        value = int(on_host(value))
     if not is_integer(value):
         raise TypeError(f"{name} is {shown(value)}; expected {kind}.")
     if value < low or (high is not None and value >= high):
@@ -104,7 +105,7 @@ def check_finite(name: str, value: object) -> None:
     elif is_array(value):
         if not jnp.issubdtype(value.dtype, np.number) or jnp.issubdtype(value.dtype, np.complexfloating):
             raise TypeError(f"{name} is an array of {value.dtype}; expected real numbers.")
-        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(value, np.float64))):
+        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(on_host(value), np.float64))):
             raise ValueError(f"{name} holds NaN or infinity: {value!r}; expected finite numbers.")
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} is {shown(value)}; expected a number, a tuple of numbers or an array.")
@@ -127,7 +128,7 @@ def check_rows(rows: ArrayLike, count: int, *, owner: str) -> np.ndarray:
     """
     check_not_masked("rows", rows)
     try:
-        values = np.asarray(rows)
+        values = np.asarray(on_host(rows))
     except ValueError:  # of lists of different length
         raise TypeError(
             f"rows is {described(rows)}; expected a one-dimensional integer array. Of a split use its .train or "

@@ -23,6 +23,7 @@ import numpy as np
 
 from ._checks import check_int, check_not_forked
 from ._describe import shown
+from ._transfers import transfers
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, UInt32
@@ -65,19 +66,31 @@ def as_key(key: object) -> jax.Array:
             raise TypeError(f"key has shape {key.shape}; expected one key, of shape (). Use jax.vmap for several.")
         return key
     if isinstance(key, (np.ndarray, jax.Array)) and dtype == np.uint32 and key.shape == (2,):
-        return jax.random.wrap_key_data(jnp.asarray(key), impl="threefry2x32")
+        return wrapped(key)
     raise TypeError(
         f"key has dtype {dtype} and shape {getattr(key, 'shape', None)}; expected a scalar jax.random.key or a legacy "
         "threefry PRNGKey, uint32[2]. Make one with jax.random.key(seed)."
     )
 
 
-def uncommitted(key: jax.Array) -> jax.Array:
-    """The typed `key`, not committed to a device, as one restored from a checkpoint may be."""
-    if isinstance(key, jax.core.Tracer) or not key.committed:
-        return key
-    data: Any = np.asarray(jax.random.key_data(key))
-    return jax.random.wrap_key_data(data, impl="threefry2x32")
+@transfers
+def wrapped(data: np.ndarray | jax.Array) -> jax.Array:
+    """The typed threefry key of its two words, uint32[2]."""
+    return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
+
+
+def uncommitted(array: jax.Array) -> jax.Array:
+    """The array or typed key, not committed to a device, as one restored from a checkpoint may be."""
+    return array if isinstance(array, jax.core.Tracer) or not array.committed else _moved(array)
+
+
+@transfers
+def _moved(array: jax.Array) -> jax.Array:
+    with jax.ensure_compile_time_eval():  # also while a program is traced
+        if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
+            data = jnp.asarray(np.asarray(jax.random.key_data(array)))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
+        return jnp.asarray(np.asarray(array))
 
 
 def like_given(key: jax.Array, given: Key) -> jax.Array:
@@ -106,6 +119,7 @@ def role_key(key: Key, epoch: Counter, role: int) -> jax.Array:
     return jax.random.wrap_key_data(folded, impl="threefry2x32")
 
 
+@transfers
 @jax.jit
 def fold_in(key: Key, word: Counter) -> jax.Array:
     """As `jax.random.fold_in`, for a uint32: JAX's own is a loop of many small steps on CPU, 80 us for a batch."""
@@ -159,6 +173,7 @@ def tag(text: str) -> int:
     return int.from_bytes(blake2s(text.encode(), digest_size=4).digest(), "little")
 
 
+@transfers
 def words(key: Key, count: int) -> UInt32[Array, " count"]:
     """`count` raw 32-bit words of a threefry key; `count` is even."""
     data, counters = _key_data(key), jnp.arange(count, dtype=np.uint32)
@@ -169,6 +184,7 @@ def _key_data(key: Key) -> UInt32[Array, 2]:
     return jax.random.key_data(as_key(key))
 
 
+@transfers
 def uniforms(key: Key, count: int) -> Float[Array, " count"]:
     """`count` float32 in [0, 1), multiples of 2**-24: the upper 24 bits of each raw word.
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import jaxiter
+import jaxiter.keras
 from jaxiter import Transform
 
 PUBLIC = sorted(
@@ -57,8 +58,8 @@ def test_public_names_are_documented(name):
 
 def documented():
     """Every public name, and the public methods and properties that the package itself defines."""
-    for name in PUBLIC:
-        thing = getattr(jaxiter, name)
+    keras = {f"keras.{name}": thing for name, thing in vars(jaxiter.keras).items() if callable(thing)}
+    for name, thing in ({name: getattr(jaxiter, name) for name in PUBLIC} | keras).items():
         yield name, thing
         if inspect.isclass(thing):
             for attribute, value in vars(thing).items():

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._checks import check_flag, check_not_forked, is_array
 from .._keys import Key, uniforms
+from .._transfers import transfers
 from ._cast import AsFloat
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 from ._ranges import (
@@ -27,11 +28,11 @@ from ._ranges import (
     shift_ranges,
     symmetric_range,
 )
-from ._transform import Transform, result_dtype
-from ._warp import MatrixBounds, check_image, check_image_shape, check_sampling, matrix_bounds, resample
+from ._transform import Transform, arithmetic_dtype, frozen_value, result_dtype
+from ._warp import MatrixBounds, check_image, check_image_shape, check_sampling, fill_value, matrix_bounds, resample
 
 if TYPE_CHECKING:
-    from jax.typing import ArrayLike
+    from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Bool, Float, Num
 
 _NUM_SLOTS = 8  # rotation, shift rows, shift cols, shear, zoom rows, zoom cols, horizontal flip, vertical flip
@@ -64,7 +65,8 @@ class Affine(Transform):
         zoom: Magnification: r means [1 - r, 1 + r], a pair is taken as it is. Rows and columns draw apart.
         horizontal_flip: Swap left and right: True for one half of the images, or a probability.
         vertical_flip: Swap top and bottom, likewise.
-        fill_mode, cval, order: As in `affine_warp`. From order 2 on an image is prefiltered first, a pass of its own.
+        fill_mode, cval, order: As in `affine_warp`; the dtype that is returned has to hold cval. From order 2 on an
+            image is prefiltered first, a pass of its own.
         whole_pixels: Round the shift to whole pixels. With neither rotation, shear nor zoom nothing is
             interpolated then, and the image keeps its dtype.
         keep_aspect: One zoom factor for rows and columns.
@@ -108,6 +110,7 @@ class Affine(Transform):
     keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "cval", frozen_value(self.cval))
         check_sampling(self.fill_mode, self.order, self.cval)
         check_flag("whole_pixels", self.whole_pixels)
         check_flag("keep_aspect", self.keep_aspect)
@@ -124,6 +127,7 @@ class Affine(Transform):
             object.__setattr__(self, name, value)
         super().__post_init__()
 
+    @transfers
     def sample(self, key: Key, image_shape: Sequence[int]) -> AffineParams:
         check_image_shape("image_shape", image_shape)
         height, width = image_shape[0], image_shape[1]
@@ -141,6 +145,7 @@ class Affine(Transform):
             vertical_flip=drawn[7] < jnp.asarray(self.vertical_flip, np.float32),
         )
 
+    @transfers
     def matrix(self, params: AffineParams, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
         """The map of `params`, output to source in (row, col, 1), for an image of this shape.
 
@@ -164,6 +169,7 @@ class Affine(Transform):
             steps.append(flip_matrix(params.horizontal_flip, params.vertical_flip))
         return about_centre(compose(*steps), height, width)
 
+    @transfers
     def apply(self, params: AffineParams, image: Num[Array, "height width channels"]) -> Num[Array, ...]:
         check_not_forked()
         return apply_affines([(self, params)], jnp.asarray(image))
@@ -181,7 +187,7 @@ class Affine(Transform):
         )
         if not self.interpolates or fixed.interpolates:
             return fixed
-        if fixed.is_identity:
+        if fixed.is_identity and self.is_one_warp:
             return AsFloat()
         object.__setattr__(fixed, "returns_float", True)
         return fixed
@@ -213,6 +219,17 @@ class Affine(Transform):
         """Whether a pixel may be mixed from several, so that the result is a float; if not, pixels are copied."""
         is_mixed = self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
         return self.returns_float or (self.order != 0 and is_mixed)
+
+    @property
+    def looks_outside(self) -> bool:
+        """Whether a pixel may come from outside the image; flips take every one from inside."""
+        is_on = self._rotates or self._shears or self._zooms or self._shifts
+        return is_on or not self._draws_from_its_ranges
+
+    @property
+    def is_one_warp(self) -> bool:
+        """False where a subclass overrides `apply`: it is then no more than the user's own step."""
+        return type(self).apply is Affine.apply
 
     @property
     def is_identity(self) -> bool:
@@ -251,6 +268,7 @@ class Affine(Transform):
         return self.fill_mode, self.cval, self.order
 
 
+@transfers
 def apply_affines(steps: Sequence[tuple[Affine, AffineParams]], image: jax.Array, *, drawn: bool = False) -> jax.Array:
     """Several Affines of equal `sampling`, the first acting first, as one map and one resampling.
 
@@ -262,14 +280,35 @@ def apply_affines(steps: Sequence[tuple[Affine, AffineParams]], image: jax.Array
     steps = [(affine, params) for affine, params in steps if not affine.is_identity]
     if not steps:
         return image
-    fill_mode, cval, order = steps[0][0].sampling
+    fill_mode, _, order = steps[0][0].sampling
     matrix = compose(*(affine.matrix(params, image.shape) for affine, params in steps))
     affines = [affine for affine, _ in steps]
-    interpolates = any(affine.interpolates for affine in affines)
+    dtype, fill = dtype_and_fill(affines, image.dtype)
     bounds = _bounds(affines, image.shape) if drawn else None
-    order = order if interpolates else 0
-    result = resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, bounds=bounds)
-    return result.astype(result_dtype(image.dtype)) if interpolates else result
+    order = order if _interpolate(affines) else 0
+    if order and bounds is not None and bounds.is_whole:
+        image = image.astype(arithmetic_dtype(image.dtype))  # pixels are only selected, and cval may be no integer
+    return resample(image, matrix, fill_mode=fill_mode, cval=fill, order=order, bounds=bounds).astype(dtype)
+
+
+def dtype_and_fill(affines: Sequence[Affine], dtype: DTypeLike) -> tuple[np.dtype, ArrayLike]:
+    """What several Affines of equal `sampling` make of images of `dtype`, and what they fill borders with.
+
+    Raises:
+        ValueError: If the dtype cannot hold cval.
+    """
+    fill_mode, cval, _ = affines[0].sampling
+    interpolates = _interpolate(affines)
+    result = result_dtype(dtype) if interpolates else np.dtype(dtype)
+    if fill_mode != "constant" or not any(affine.looks_outside for affine in affines):
+        return result, np.zeros((), result)
+    return result, fill_value(cval, arithmetic_dtype(dtype), rounded_to=result) if interpolates else fill_value(
+        cval, result
+    )
+
+
+def _interpolate(affines: Sequence[Affine]) -> bool:
+    return any(affine.interpolates for affine in affines)
 
 
 def _bounds(affines: Sequence[Affine], image_shape: Sequence[int]) -> MatrixBounds | None:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_not_forked
+from .._transfers import transfers
 from ._transform import Params, Transform, in_arithmetic
 from ._types import Values
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 def round_to(dtype: np.dtype, x: jax.Array, xp: ModuleType = ...) -> jax.Array: ...
 @overload
 def round_to(dtype: np.dtype, x: Values, xp: ModuleType = ...) -> Values: ...
+@transfers
 def round_to(dtype: np.dtype, x: Values, xp: ModuleType = jnp) -> Values:
     """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by a cast; `xp`: the namespace."""
     if x.dtype == dtype:
@@ -66,6 +68,7 @@ class Cast(Transform):
     kind: ClassVar[str] = "Cast"
     needs_image: ClassVar[bool] = False
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         try:
@@ -81,7 +84,7 @@ class Cast(Transform):
         dtype = jnp.dtype(self.dtype)
         if jax.dtypes.canonicalize_dtype(dtype) != dtype:
             raise ValueError(f"Cast({dtype.name!r}) needs 64 bits; set jax_enable_x64, or cast to 32 bits.")
-        return round_to(dtype, jnp.asarray(image))
+        return round_to(dtype, transfers(jnp.asarray)(image))
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +94,7 @@ class AsFloat(Transform):
     kind: ClassVar[str] = "AsFloat"
     needs_image: ClassVar[bool] = False
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def apply(self, params: Params, image: ArrayLike) -> jax.Array:
         return in_arithmetic(image, lambda x: x)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +16,17 @@ import numpy as np
 from .._checks import check_not_forked
 from .._describe import described
 from .._keys import Key, as_key, fold_in
-from ._affine import Affine, apply_affines
-from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none
-from ._matrix import compose
-from ._transform import Params, Transform
+from .._transfers import transfers
+from ._affine import Affine, apply_affines, dtype_and_fill
+from ._cast import Cast
+from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
+from ._evaluation import for_evaluation
+from ._frozen_draws import checked_apply, checked_sample
+from ._matrix import check_matrix, compose
+from ._transform import Params, Transform, result_dtype
 
 if TYPE_CHECKING:
-    from jax.typing import ArrayLike
+    from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Float
 
 
@@ -53,14 +58,16 @@ class Chain(Transform):
     kind: ClassVar[str] = "Chain"
 
     transforms: tuple[Transform, ...]
+    leaf: str | None = None  # of a loader's data, which errors name
 
     def __init__(self, *transforms: TransformLike):
         steps: list[Transform] = []
         for step in transforms:
-            steps.extend(step.transforms if isinstance(step, Chain) else [as_transform(step)])
+            steps.extend(step.transforms if _is_plain_chain(step) else [as_transform(step)])
         object.__setattr__(self, "transforms", tuple(steps))
         object.__setattr__(self, "needs_image", any(step.needs_image for step in steps))
-        object.__setattr__(self, "keeps_shape", all(step.keeps_shape for step in steps))
+        keeps_shape = type(self).apply is Chain.apply and all(step.keeps_shape for step in steps)
+        object.__setattr__(self, "keeps_shape", keeps_shape)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Chain cannot be changed; make another one with the {name} you want.")
@@ -70,7 +77,7 @@ class Chain(Transform):
 
     @property
     def is_random(self) -> bool:
-        return any(step.is_random for step in self.transforms)
+        return type(self).sample is not Chain.sample or any(step.is_random for step in self.transforms)
 
     @property
     def resamples(self) -> bool:
@@ -82,40 +89,73 @@ class Chain(Transform):
         params: list[Params] = []
         last_random = _last(self.transforms, lambda step: step.is_random)
         for place, (step, own_key) in enumerate(zip(self.transforms, self._keys(as_key(key)), strict=True)):
-            params.append(_draw(step, own_key, image_shape))
-            if place < last_random:
-                image_shape = _shape_after(step, params[-1], image_shape)
+            with self._named_in_errors(slice(place, place + 1), image_shape):
+                params.append(_draw(step, own_key, image_shape))
+                if place < last_random:
+                    image_shape = _shape_after(step, params[-1], image_shape)
         return tuple(params)
 
     def apply(self, params: Sequence[Params], image: ArrayLike) -> jax.Array:
-        if len(params) != len(self.transforms):
-            raise ValueError(f"params has {len(params)} entries; expected {len(self.transforms)}, one for each step.")
+        self._check_params(params)
         return self._run(image, params=params)[2]
 
     def sample_and_apply(self, key: Key, image: ArrayLike) -> jax.Array:
         """`apply(sample(key, image.shape), image)` in one pass; `apply` of a step is traced once."""
         return self._run(image, key=as_key(key))[2]
 
-    def trace(self, key: Key, image: ArrayLike) -> tuple[tuple[Params, ...], Float[Array, "3 3"], jax.Array]:
+    def trace(self, key: Key, image: ArrayLike) -> tuple[tuple[Params, ...], Float[Array, "3 3"] | None, jax.Array]:
         """As `sample_and_apply`; returns params, matrix and image."""
         params, shapes, image = self._run(image, key=as_key(key))
         return tuple(params), self._compose(params, shapes), image
 
-    def matrix(self, params: Sequence[Params], image_shape: tuple[int, ...]) -> Float[Array, "3 3"]:
-        """The map of all steps that define `matrix`, output to source in (row, col, 1); boxes move by its inverse.
+    def matrix(self, params: Sequence[Params], image_shape: tuple[int, ...]) -> Float[Array, "3 3"] | None:
+        """The map of all steps, output to source in (row, col, 1); boxes move by its inverse.
+
+        None where the geometry of a step is not known: `Map`, and a class of your own without `matrix`.
 
         Example:
             >>> Chain().matrix((), (4, 4, 1)).tolist()
             [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
         """
+        self._check_params(params)
+        if any(step._pixel_map is None for step in self.transforms):
+            return None
         shapes = [image_shape]
-        last = _last(self.transforms, lambda step: _geometry(step) is not None)
+        last = _last(self.transforms, lambda step: step.moves_pixels)
         for step, drawn in zip(self.transforms[: max(last, 0)], params, strict=False):
             shapes.append(_shape_after(step, drawn, shapes[-1]))
         return self._compose(params, shapes)
 
+    def of_leaf(self, leaf: str, dtype: DTypeLike) -> Chain:
+        """The same steps for a leaf of a loader's data, of which `dtype` is known.
+
+        Raises:
+            ValueError: If an `Affine` fills borders with what the dtype that reaches it cannot hold, as far as that is
+                known: a step of a user's may return any.
+        """
+        try:
+            self._check_fills(jax.dtypes.canonicalize_dtype(dtype))
+        except ValueError as error:
+            raise ValueError(f"a transform of {leaf} does not fit its dtype: {error}") from None
+        chain = Chain(*self.transforms)
+        object.__setattr__(chain, "leaf", leaf)
+        return chain
+
+    def _check_fills(self, dtype: np.dtype) -> None:
+        for group in _groups(self.transforms):
+            step, *_ = steps = self.transforms[group]
+            if _fuses(step):
+                on = [affine for affine in steps if isinstance(affine, Affine) and not affine.is_identity]
+                dtype = dtype_and_fill(on, dtype)[0] if on else dtype
+            elif type(step) is Cast:
+                dtype = jnp.dtype(step.dtype)
+            elif type(step).__module__.startswith(__package__) and not step.moves_pixels:
+                dtype = result_dtype(dtype)
+            else:
+                return
+
     def without_randomness(self) -> Chain:
-        steps = (step.without_randomness() for step in self.transforms)
+        steps = map(for_evaluation, self.transforms)
         return Chain(*(step for step in steps if step is not None))
 
     def _run(
@@ -126,30 +166,59 @@ class Chain(Transform):
         Returns the params and the image shape that each step was given, and the image after the last.
         """
         check_not_forked()
-        current = jnp.asarray(image)
+        current = transfers(jnp.asarray)(image)
         keys = [] if key is None else self._keys(key)
         used: list[Params] = []
         shapes: list[tuple[int, ...]] = []
         for group in _groups(self.transforms):
             steps, shape = self.transforms[group], current.shape
             if params is None:
-                drawn = [_draw(step, own_key, shape) for step, own_key in zip(steps, keys[group], strict=True)]
+                with self._named_in_errors(group, shape):
+                    drawn = [_draw(step, own_key, shape) for step, own_key in zip(steps, keys[group], strict=True)]
             else:
                 drawn = list(params[group])
-            affines = [step for step in steps if isinstance(step, Affine)]
-            if affines:
-                current = apply_affines(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
-            else:
-                current = steps[0].apply(drawn[0], current)
+            affines = [step for step in steps if _fuses(step)]
+            with self._named_in_errors(group, shape, current.dtype):
+                if affines:
+                    current = apply_affines(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
+                else:
+                    current = checked_apply(steps[0], drawn[0], current)
             used += drawn
             shapes += [shape] * len(steps)
         return used, shapes, current
 
-    def _compose(self, params: Sequence[Params], shapes: Sequence[tuple[int, ...]]) -> Float[Array, "3 3"]:
-        """The maps of the steps, as far as `shapes` goes, as one."""
-        maps = zip(map(_geometry, self.transforms), params, shapes, strict=False)
-        return compose(*(matrix(drawn, shape) for matrix, drawn, shape in maps if matrix is not None))
+    def _compose(self, params: Sequence[Params], shapes: Sequence[tuple[int, ...]]) -> Float[Array, "3 3"] | None:
+        """The maps of the steps, as far as `shapes` goes, as one; None where one is not known."""
+        matrices = []
+        for place, (step, drawn, shape) in enumerate(zip(self.transforms, params, shapes, strict=False)):
+            pixel_map = step._pixel_map
+            with self._named_in_errors(slice(place, place + 1), shape):
+                matrix = None if pixel_map is None else pixel_map(drawn, shape)
+                if matrix is None:
+                    return None
+                matrices.append(check_matrix(f"what {type(user_object(step)).__qualname__}.matrix returns", matrix))
+        return compose(*matrices)
 
+    def _check_params(self, params: Sequence[Params]) -> None:
+        if len(params) != len(self.transforms):
+            raise ValueError(f"params has {len(params)} entries; expected {len(self.transforms)}, one for each step.")
+
+    @contextmanager
+    def _named_in_errors(self, group: slice, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Iterator[None]:
+        """Adds to an error which steps raised it, and what they were given."""
+        try:
+            yield
+        except Exception as error:
+            names = ", ".join(type(user_object(step)).__qualname__ for step in self.transforms[group])
+            places = (
+                f"step {group.start}" if group.stop == group.start + 1 else f"steps {group.start} to {group.stop - 1}"
+            )
+            given = f"shape {tuple(shape)}" if dtype is None else f"{np.dtype(dtype).name}{list(shape)}"
+            whose = "a Chain" if self.leaf is None else f"the transforms of {self.leaf}"
+            error.add_note(f"Raised by {places} of {whose}, counted from 0: {names}, given an image of {given}.")
+            raise
+
+    @transfers
     def _keys(self, key: jax.Array) -> list[jax.Array | None]:
         """The key of each random step, None for the others."""
         occurrences: Counter[str] = Counter()
@@ -167,14 +236,21 @@ def deterministic(transform: Any) -> Any:
     """The same transform without its random steps, for evaluation.
 
     A range that is a single point is not random and stays: `Affine(zoom=(1.2, 1.2), rotation=10)` still magnifies
-    and no longer turns. Where a random step turned integers into floats they still become floats, so that training
-    and evaluation see one dtype. A transform of your own is random if it defines `sample`.
+    and no longer turns. Where a random step changed the dtype the step in its place changes it too, so that training
+    and evaluation see one dtype.
+
+    A transform of your own is random if its `sample` uses the key. What takes its place its method
+    `without_randomness` returns; without one it is left out.
 
     Args:
         transform: A transform, or a tree of transforms and None as `Loader` takes it.
 
     Returns:
         A transform that draws nothing, or a tree of them.
+
+    Raises:
+        TypeError: For a random class of your own that holds other transforms and has no `without_randomness`. What is
+            returned raises a ValueError where it is applied, if a step that was left out changed the shape.
 
     Example:
         >>> from jaxiter import Affine, Chain, Normalize, deterministic
@@ -190,7 +266,8 @@ def deterministic(transform: Any) -> Any:
         )
     if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_transform_or_none):
         return jax.tree.map(deterministic, transform, is_leaf=is_transform_or_none)
-    return as_transform(transform).without_randomness() or Chain()
+    found = for_evaluation(as_transform(transform))
+    return Chain() if found is None else found
 
 
 def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
@@ -198,26 +275,32 @@ def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
 
     def what_fuses(place: int) -> object:
         step = steps[place]
-        return step.sampling if isinstance(step, Affine) else place
+        return step.sampling if _fuses(step) else place
 
     for _, group in groupby(range(len(steps)), what_fuses):
         places = list(group)
         yield slice(places[0], places[-1] + 1)
 
 
+def _is_plain_chain(step: object) -> TypeGuard[Chain]:
+    """Whether a chain is no more than its steps; a subclass may do something else with them."""
+    return isinstance(step, Chain) and type(step).sample is Chain.sample and type(step).apply is Chain.apply
+
+
+def _fuses(step: Transform) -> TypeGuard[Affine]:
+    return isinstance(step, Affine) and step.is_one_warp
+
+
 def _draw(step: Transform, key: jax.Array | None, image_shape: tuple[int, ...]) -> Params:
     """With the key that `_keys` gave, which is None for a step that draws nothing."""
-    return () if key is None else step.sample(key, image_shape)
+    if key is None:
+        return tuple(_draw(inner, None, image_shape) for inner in step.transforms) if isinstance(step, Chain) else ()
+    return checked_sample(step, key, image_shape)
 
 
 def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> int:
     """The index of the last step of a kind, or -1."""
     return max((place for place, step in enumerate(steps) if is_meant(step)), default=-1)
-
-
-def _geometry(step: Transform) -> Callable[[Params, tuple[int, ...]], jax.Array] | None:
-    """The method `matrix` of a step, if its class has one; `Whiten` has a field of that name."""
-    return getattr(step, "matrix", None) if callable(getattr(type(step), "matrix", None)) else None
 
 
 def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import jax.numpy as jnp
 
 from .._keys import Key, uniforms
+from .._transfers import transfers
 from ._cast import AsFloat
 from ._ranges import Range, between, centred_range, checked, is_point, symmetric_range
 from ._transform import Transform, in_arithmetic
@@ -44,11 +45,13 @@ class ChannelShift(Transform):
 
     kind: ClassVar[str] = "ChannelShift"
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "range", symmetric_range("range", self.range))
         super().__post_init__()
 
+    @transfers
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
         return between(checked(self.range), uniforms(key, _NUM_SLOTS)[0])
 
@@ -56,7 +59,7 @@ class ChannelShift(Transform):
         return in_arithmetic(image, jnp.add, params)
 
     def without_randomness(self) -> Transform:
-        return self if is_point(checked(self.range)) else AsFloat()
+        return self if is_point(checked(self.range)) and type(self).sample is ChannelShift.sample else AsFloat()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +90,13 @@ class Brightness(Transform):
 
     kind: ClassVar[str] = "Brightness"
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "range", centred_range("range", self.range, least=0.0))
         super().__post_init__()
 
+    @transfers
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
         return between(checked(self.range), uniforms(key, _NUM_SLOTS)[0], centre=1.0)
 
@@ -99,4 +104,4 @@ class Brightness(Transform):
         return in_arithmetic(image, jnp.multiply, params)
 
     def without_randomness(self) -> Transform:
-        return self if is_point(checked(self.range)) else AsFloat()
+        return self if is_point(checked(self.range)) and type(self).sample is Brightness.sample else AsFloat()

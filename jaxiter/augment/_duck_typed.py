@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, TypeGuard
 import jax
 
 from .._describe import shown
-from ._transform import Params, Transform
+from ._transform import Params, PixelMap, Transform, own_matrix
 
 
 class SamplesAndApplies(Protocol):
@@ -62,3 +62,17 @@ class DuckTyped(Transform):
 
     def apply(self, params: Params, image: jax.Array) -> jax.Array:
         return self.inner.apply(params, image)
+
+    def without_randomness(self) -> Transform | None:
+        own = getattr(self.inner, "without_randomness", None)
+        found = own() if callable(own) else None
+        return None if found is None else as_transform(found)
+
+    @property
+    def _pixel_map(self) -> PixelMap | None:
+        return own_matrix(self.inner)
+
+
+def user_object(step: Transform) -> object:
+    """The step, or the user's object in it: what errors name."""
+    return step.inner if isinstance(step, DuckTyped) else step

@@ -51,6 +51,7 @@ class Rescale(Transform):
 
     kind: ClassVar[str] = "Rescale"
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,6 +85,7 @@ class Normalize(Transform):
 
     kind: ClassVar[str] = "Normalize"
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -122,6 +124,7 @@ class SamplewiseNormalize(Transform):
 
     kind: ClassVar[str] = "SamplewiseNormalize"
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,10 +137,16 @@ class SamplewiseNormalize(Transform):
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
         def normalize(x: Array, epsilon: Array) -> Array:
             centred = x - mean_of(x)
-            scale = jnp.sqrt(mean_of(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
+            scale = _root(mean_of(jnp.square(centred))) + epsilon if self.std else jnp.ones((), x.dtype)
             return (centred if self.center else x) / scale
 
         return in_arithmetic(image, normalize, self.epsilon)
+
+
+def _root(variance: Array) -> Array:
+    """The square root, whose derivative is 0 at 0, where it has none: gradients of blank images stay finite."""
+    is_zero = variance == 0
+    return jnp.where(is_zero, jnp.zeros_like(variance), jnp.sqrt(jnp.where(is_zero, jnp.ones_like(variance), variance)))
 
 
 def mean_of(image: Values, xp: Any = jnp) -> Any:
@@ -171,6 +180,7 @@ class Whiten(Transform):
 
     kind: ClassVar[str] = "Whiten"
     keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,6 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from .._checks import check_finite, is_array, is_flag
+from .._transfers import on_host, transfers
 from ._rounded import rounded
 from ._transform import frozen_value
 
@@ -61,7 +62,7 @@ def centred_range(name: str, given: Range, *, above: float | None = None, least:
 
 def shift_ranges(name: str, given: Range | Sequence[Range]) -> tuple[Bounds, Bounds] | np.ndarray | jax.Array:
     """Takes r for both axes, or (rows, cols) with a number or a pair each, or an array of shape (), (2,) or (2, 2)."""
-    value = _stacked(given)
+    value = _stacked(name, _as_pairs(name, given))
     if is_array(value) and value.ndim:
         if value.shape not in ((2,), (2, 2)):
             raise ValueError(f"{name} has shape {value.shape}; expected (), (2,) for (rows, cols), or two pairs.")
@@ -112,6 +113,7 @@ def is_point(bounds: Bounds) -> bool:
     return isinstance(bounds, tuple) and bounds[0] == bounds[1]
 
 
+@transfers
 def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: float = 0.0) -> jax.Array:
     """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r means centre +- r.
 
@@ -133,7 +135,7 @@ def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: flo
 
 
 def _number_or_pair(name: str, given: Range) -> _Frozen:
-    value = _stacked(0.0 if given is False else given)
+    value = _stacked(name, 0.0 if given is False else given)
     check_finite(name, value)
     if is_array(value) and value.shape not in ((), (2,)):
         raise ValueError(f"{name} has shape {value.shape}; expected () for a number or (2,) for (low, high).")
@@ -144,11 +146,36 @@ def _number_or_pair(name: str, given: Range) -> _Frozen:
     return value
 
 
-def _stacked(value: Range | Sequence[Range]) -> Any:
+def _as_pairs(name: str, given: Range | Sequence[Range]) -> Range | Sequence[Range]:
+    """(rows, cols), a number r as (-r, r) where the other one is a pair and an array is among them."""
+    if not isinstance(given, (list, tuple)) or not any(map(_holds_array, given)):
+        return given
+    is_pair = [isinstance(part, (list, tuple)) or (is_array(part) and part.ndim > 0) for part in given]
+    if all(is_pair) or not any(is_pair):
+        return given
+    return [
+        part if pair else _both_signs(symmetric_range(f"{name}[{axis}]", part))
+        for axis, (part, pair) in enumerate(zip(given, is_pair, strict=True))
+    ]
+
+
+def _both_signs(bounds: Bounds) -> Bounds:
+    return jnp.stack([-bounds, bounds]) if is_array(bounds) else bounds
+
+
+@transfers
+def _stacked(name: str, value: Range | Sequence[Range]) -> Any:
     """Returns a sequence that holds an array as one array, anything else frozen."""
-    if isinstance(value, (list, tuple)) and any(is_array(item) for item in value):
+    if not isinstance(value, (list, tuple)) or not any(map(_holds_array, value)):
+        return frozen_value(value)
+    try:
         return jnp.stack([jnp.asarray(item, np.float32) for item in value])
-    return frozen_value(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}; expected numbers, or numbers and arrays of one shape.") from None
+
+
+def _holds_array(value: object) -> bool:
+    return is_array(value) or (isinstance(value, (list, tuple)) and any(map(_holds_array, value)))
 
 
 def _is_number(value: object) -> bool:
@@ -159,5 +186,5 @@ def _extremes(value: ArrayLike | Sequence[float]) -> tuple[float, float]:
     """The least and the greatest number; NaN for a tracer, which passes every check."""
     if isinstance(value, jax.core.Tracer):
         return float("nan"), float("nan")
-    numbers = np.asarray(value, np.float64)
+    numbers = np.asarray(on_host(value), np.float64)
     return float(numbers.min()), float(numbers.max())

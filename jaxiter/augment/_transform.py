@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,14 @@ import numpy as np
 from .._array_checks import check_parameter
 from .._checks import check_not_forked, is_array
 from .._keys import tag
+from .._transfers import transfers
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
-    from jaxtyping import Array, Num
+    from jaxtyping import Array, Float, Num
 
 Params = Any  # arrays drawn for one example, in a NamedTuple; () for a step that draws nothing
+PixelMap: TypeAlias = "Callable[[Params, tuple[int, ...]], Float[Array, '3 3'] | None]"
 
 
 class Transform:
@@ -36,9 +38,19 @@ class Transform:
             def apply(self, params, image):
                 return image + params
 
-    A step that moves pixels may also define `matrix(params, image_shape)`, its map from output to source in (row, col,
-    1), so that `Chain.matrix` and `explain` know it. A step that never changes the shape of an image may set
-    `keeps_shape = True`, which saves a trace of `apply`.
+    `sample` and `apply` are traced by JAX: random numbers of NumPy or Python in them would be drawn once and stay the
+    same for ever, and are refused.
+
+    A step may also define `matrix(params, image_shape)`, its map from output to source in (row, col, 1), so that
+    `Chain.matrix` and `explain` know it; without it their matrix is None. A step that never moves a pixel sets
+    `moves_pixels = False` instead. A step that never changes the shape of an image may set `keeps_shape = True`, which
+    saves a trace of `apply`.
+
+    In evaluation a random step is left out (see `deterministic`), unless it defines `without_randomness()`, which
+    returns the step that takes its place, or None. A step that holds other transforms has to define it:
+
+        def without_randomness(self):
+            return dataclasses.replace(self, inner=deterministic(self.inner))
 
     Arrays among the fields, and transforms, are leaves: they are copied when the transform is made, and under
     `jit` they are traced, so that another value compiles nothing new. Everything else is static and compared by
@@ -51,14 +63,18 @@ class Transform:
     kind: ClassVar[str] = ""  # pinned for the built-in transforms, else module and qualified name
     needs_image: ClassVar[bool] = True  # False: it takes leaves of any rank, not images alone
     keeps_shape: ClassVar[bool] = False  # True: the result has the shape of the image, whatever is drawn
+    moves_pixels: ClassVar[bool] = True  # False: every pixel stays in its place, whatever is drawn
     draws: str | None = None
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "kind" not in cls.__dict__:
             cls.kind = f"{cls.__module__}.{cls.__qualname__}"
-        if "apply" in cls.__dict__ and "keeps_shape" not in cls.__dict__:
-            cls.keeps_shape = False  # what a parent class promised does not hold for another `apply`
+        # What a parent class promised does not hold for another `apply`.
+        if not speaks_for(cls, "keeps_shape", "apply"):
+            cls.keeps_shape = False
+        if not speaks_for(cls, "moves_pixels", "apply"):
+            cls.moves_pixels = True
         jax.tree_util.register_pytree_with_keys(cls, cls._flatten_with_keys, cls._unflatten, cls._flatten)
 
     def __post_init__(self) -> None:
@@ -89,12 +105,20 @@ class Transform:
         raise NotImplementedError(f"{type(self).__qualname__} does not define apply(params, image).")
 
     def without_randomness(self) -> Transform | None:
-        """This step for evaluation, see `deterministic`; None if nothing of it is left."""
+        """This step for evaluation, see `deterministic`; None if nothing of it is left.
+
+        A class of your own that does not define it is left out where it is random.
+        """
         return None if self.is_random else self
 
     @property
     def is_random(self) -> bool:
         return type(self).sample is not Transform.sample
+
+    @property
+    def _pixel_map(self) -> PixelMap | None:
+        """The method `matrix`, or that of the identity if no pixel moves; None where the geometry is not known."""
+        return own_matrix(self) if self.moves_pixels else _identity
 
     def draws_tag(self, occurrence: int) -> int:
         """The 32 bits that set this step's draws apart; `occurrence` counts its kind within the chain of a leaf."""
@@ -145,6 +169,29 @@ class Transform:
         return hash(jax.tree.structure(self))
 
 
+def speaks_for(cls: type, name: str, method: str) -> bool:
+    """Whether what a class says by `name` holds for its `method`: no class further down overrides the method alone."""
+    for owner in cls.__mro__:
+        if name in vars(owner):
+            return True
+        if method in vars(owner):
+            return False
+    return True
+
+
+def own_matrix(step: object) -> PixelMap | None:
+    """The method `matrix` of a step, if it is that of its `apply`; `Whiten` has a field of that name."""
+    matrix = getattr(step, "matrix", None)
+    if not callable(matrix):
+        return None
+    is_own = "matrix" in getattr(step, "__dict__", {}) or speaks_for(type(step), "matrix", "apply")
+    return matrix if is_own else None
+
+
+def _identity(params: Params, image_shape: tuple[int, ...]) -> Float[Array, "3 3"]:
+    return jnp.eye(3, dtype=np.float32)
+
+
 class _Structure:
     """The static part of a transform; equal only if the types of its values are equal too.
 
@@ -153,6 +200,7 @@ class _Structure:
 
     def __init__(self, leaf_names: tuple[str, ...], static_names: tuple[str, ...], static_values: tuple[object, ...]):
         self.leaf_names, self.static_names, self.static_values = leaf_names, static_names, static_values
+        self.checked: set[Hashable] = set()  # kept here as all copies that `jit` makes share it, see `_frozen_draws`
         self._compared = leaf_names, static_names, static_values, _types(static_values)
 
     def __eq__(self, other: object) -> bool:
@@ -202,12 +250,19 @@ def result_dtype(dtype: DTypeLike) -> np.dtype:
     return jnp.dtype(dtype) if jnp.issubdtype(dtype, np.floating) else np.dtype(np.float32)
 
 
+@transfers
 def in_arithmetic(
     image: ArrayLike, function: Callable[..., jax.Array], *parameters: ArrayLike | Sequence[float]
 ) -> jax.Array:
-    """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic."""
+    """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic and rank."""
     check_not_forked()
     image = jnp.asarray(image)
     dtype = arithmetic_dtype(image.dtype)
-    result = function(image.astype(dtype), *(jnp.asarray(parameter).astype(dtype) for parameter in parameters))
+
+    def brought(parameter: ArrayLike | Sequence[float]) -> jax.Array:
+        array = jnp.asarray(parameter).astype(dtype)
+        is_vector = 0 < array.ndim < image.ndim  # which jax_numpy_rank_promotion may refuse
+        return jnp.expand_dims(array, tuple(range(image.ndim - array.ndim))) if is_vector else array
+
+    result = function(image.astype(dtype), *map(brought, parameters))
     return result.astype(result_dtype(image.dtype))

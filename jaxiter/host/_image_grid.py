@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from .._checks import check_int
+from .._transfers import on_host
 
 if TYPE_CHECKING:
     from jaxtyping import Num, UInt8
@@ -50,7 +51,7 @@ def image_grid(
         (56, 38)
     """
     is_list = isinstance(images, (list, tuple))
-    rows = [_with_channels(np.asarray(row)) for row in (images if is_list else [images])]
+    rows = [_with_channels(np.asarray(on_host(row))) for row in (images if is_list else [images])]
     shapes = sorted({row.shape[:3] for row in rows})
     if len(shapes) != 1 or 0 in shapes[0]:
         raise ValueError(f"images has (n, height, width) {shapes}; expected at least one image, and rows of one shape.")

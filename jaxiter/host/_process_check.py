@@ -54,7 +54,7 @@ def stream_fields(arguments: StreamArguments, position: Position) -> dict[str, o
     # Functions are printed with their addresses, which differ.
     chains = [re.sub(r"0x[0-9a-f]+", "", repr(chain)) for chain in spec.chains]
     return {
-        "key": np.asarray(jax.random.key_data(arguments.key)).tolist(),
+        "key": jax.device_get(jax.random.key_data(arguments.key)).tolist(),
         "position": position,
         "num_epochs": arguments.num_epochs,
         # Where programs exchange rows, how many are started ahead decides their order among the user's own.

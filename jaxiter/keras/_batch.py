@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from .._checks import check_finite, is_forked
+from .._transfers import transfers
 from ..augment import Chain
 from ..loader.internal import augment_rows
 from ._draw import TRANSFORMS, BatchContext, RowKeys, as_row, batch_context, draw_each, row_contexts
@@ -100,6 +101,7 @@ def transformed(
 _METHODS = ("apply_transform", "standardize", "get_random_transform")  # of an object that is no ImageDataGenerator
 
 
+@transfers
 @jax.jit
 def random_batch(
     transform: KerasTransform, key: Key, epoch: jax.Array, rows: jax.Array, images: jax.Array
@@ -108,6 +110,7 @@ def random_batch(
     return augment_rows((Chain(transform),), key, epoch, rows[:, 0], (images,), rows[:, 1])[0]
 
 
+@transfers
 @jax.jit
 def given_batch(transform: KerasTransform, params: KerasParams, images: jax.Array) -> Num[Array, "batch ..."]:
     """The images after the given transforms."""
@@ -248,6 +251,7 @@ def _filled_up(values: np.ndarray, length: int) -> np.ndarray:
     return values if missing <= 0 else np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
 
 
+@transfers
 def to_numpy(batch: Batch, count: int) -> np.ndarray:
     """The first `count` images of a batch that nothing else refers to, writable; on CPU in the batch's own memory."""
     if not isinstance(batch, jax.Array):

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any, ClassVar, Self
 
+import jax
 import numpy as np
 
 from .._checks import is_forked
@@ -213,8 +214,11 @@ class Iterator(MaybeDataset):
             self.index_array = self._stream.order(self.n, None if context is None else context.state)
         elif self.shuffle and self.n:
             check_made_here(self._process, Iterator._process)
-            order: Any = order_on_host if self.n <= _FEW or is_forked() else permutation
-            self.index_array = np.asarray(order(self._key, self._epoch, self.n)).astype(np.intp)
+            if self.n <= _FEW or is_forked():
+                order = order_on_host(self._key, self._epoch, self.n)
+            else:
+                order = jax.device_get(permutation(self._key, self._epoch, self.n))
+            self.index_array = order.astype(np.intp)
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:
         if not self._is_restored:

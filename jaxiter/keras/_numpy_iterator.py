@@ -11,6 +11,7 @@ import numpy as np
 
 from .._checks import check_not_forked
 from .._host_rows import read_rows
+from .._transfers import transfers
 from ..host.internal import save_whole
 from ._arrays import as_array, check_images, images_and_others, labels, short, weights
 from ._batch import TransformCache, to_numpy, transformed
@@ -147,8 +148,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
         if self.output == "jax":
             check_not_forked()
             with wide_arithmetic(self.dtype):
-                # A batch of NumPy has its length; each shape would be compiled for, to be cut.
-                images = jax.numpy.asarray(images) if len(images) == len(index) else images[: len(index)]
+                images = _on_device(images, len(index))
         else:
             images = to_numpy(images, len(index))
         if self.save_to_dir:
@@ -166,6 +166,11 @@ class NumpyArrayIterator(Iterator, makes_context=True):
             number = stream.randint(10000)
             name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
             save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(folder, name))
+
+
+@transfers
+def _on_device(images: Any, count: int) -> jax.Array:
+    return jax.numpy.asarray(images)[:count]
 
 
 def _positions(index_array: ArrayLike, count: int) -> np.ndarray:

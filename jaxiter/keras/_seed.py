@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import operator
 import secrets
-from typing import Any
 
 import jax
 import numpy as np
 
-from .._keys import Key, as_key
+from .._keys import Key, as_key, uncommitted
 
 Seed = int | np.integer | jax.Array | None
 
@@ -28,12 +27,12 @@ def seed_key(seed: Seed) -> Key:
     except TypeError:
         if getattr(seed, "dtype", None) is None:
             raise TypeError(f"seed is {seed!r}; expected an integer, a JAX key or None.") from None
-        return as_key(seed)
+        return uncommitted(as_key(seed))
     if not 0 <= value < 2**_BITS:
         raise ValueError(f"seed is {value}; expected an integer in [0, 2**{_BITS}), a JAX key or None.")
     return _key_of_integer(value)
 
 
 def _key_of_integer(value: int) -> Key:
-    high_and_low: Any = np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)
-    return high_and_low  # in NumPy, so that a forked process can make it too
+    # In NumPy, so that a forked process can make it too.
+    return np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)

@@ -31,8 +31,14 @@ class AugmentForm(NamedTuple):
 def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[Chain | None, ...], AugmentForm]:
     """One chain, or None, for each leaf of the data."""
     transforms = _transform_of_each_leaf(data, augment)
-    chains = tuple(None if transform is None else Chain(transform) for transform in transforms)
-    is_single = tuple(transform is not None and not isinstance(transform, Chain) for transform in transforms)
+    chains = tuple(
+        None if transform is None else Chain(transform).of_leaf(leaf_name(path), dtype_of(leaf))
+        for (path, leaf), transform in zip(jax.tree.leaves_with_path(data), transforms, strict=True)
+    )
+    is_single = tuple(
+        chain is not None and (not isinstance(transform, Chain) or any(step is transform for step in chain.transforms))
+        for transform, chain in zip(transforms, chains, strict=True)
+    )
     return chains, AugmentForm(is_transform(augment), is_single)
 
 
@@ -59,7 +65,7 @@ def as_given(
 def one_or_tree(form: AugmentForm, structure: PyTreeDef, leaves: Sequence[object]) -> PyTree:
     """Something of each augmented leaf, else None: that of the one picture if `augment` was bare, else a tree."""
     if form.is_bare:
-        return next(leaf for leaf in leaves if leaf is not None)
+        return next((leaf for leaf in leaves if leaf is not None), None)
     return jax.tree.unflatten(structure, leaves)
 
 

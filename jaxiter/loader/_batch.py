@@ -8,12 +8,14 @@ import jax
 import numpy as np
 
 from .._keys import Counter, Key
+from .._transfers import transfers
 from ._data import PyTree
 from ._program import host_batch, resident_batch, stack_counters
 from ._read import HostRows
 from ._spec import BatchSpec
 
 
+@transfers
 def compute_batch(
     spec: BatchSpec, key: Key, epoch: Counter, step: Counter, rows: HostRows | None, donated: PyTree = None
 ) -> PyTree:
@@ -32,6 +34,7 @@ def compute_batch(
     return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, rows.showings, donated)
 
 
+@transfers
 def batch_mask(spec: BatchSpec, step: Counter) -> jax.Array:
     """`Loader.mask`, laid out as the batches of the spec."""
     if spec.share is None:

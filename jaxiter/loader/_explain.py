@@ -8,15 +8,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from .._keys import Counter, Key, as_key, check_counter, example_keys
+from .._transfers import transfers
 from ._augment_tree import as_given, one_or_tree
-from ._data import PyTree, is_resident
+from ._data import PyTree, Source, is_resident
 from ._loader import Loader, check_loader, spec_of
 from ._program import Chains
 from ._read import read_leaf
-from ._sharding import spans_devices
+from ._sharding import following, spans_devices
 
 
 class Explanation(NamedTuple):
@@ -24,7 +24,8 @@ class Explanation(NamedTuple):
 
     params: what was drawn, so that `augment.apply(params, before)` is `after`; for a `Chain` a tuple with one entry for
         each step.
-    matrix: the affine map, 3x3, output to source in (row, col, 1).
+    matrix: the affine map, 3x3, output to source in (row, col, 1); None where the geometry of a step is not known, a
+        `Map` or a class of your own without `matrix`.
     before: the example as it is stored, in the structure of the data. after: as it comes in a batch.
 
     Where `augment` is one transform, params and matrix are those of the one picture; where it is a tree, they have the
@@ -49,7 +50,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         showing: Where `rows` holds it several times, the number of its places before the one asked for.
 
     Raises:
-        ValueError: If row is no row of the data.
+        ValueError: If row is no row of the data. TypeError: If it is traced, as under `jax.vmap`.
 
     Example:
         >>> import jax, numpy as np
@@ -59,6 +60,11 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         [[1.0, 0.0, -2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     check_loader(loader, "explain(loader, key, epoch, row)")
+    if isinstance(row, jax.core.Tracer):
+        raise TypeError(
+            "row is traced; expected an integer. Call explain outside of jit and vmap, once for each row; for many "
+            "rows apply the transforms yourself under jax.vmap."
+        )
     key, epoch, row = as_key(key), check_counter("epoch", epoch), int(check_counter("row", row))
     showing = check_counter("showing", showing)
     spec = spec_of(loader)
@@ -66,12 +72,8 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     if row >= num_examples:
         raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
     spec.check_fits()
-    before = [
-        _as_jax(
-            leaf[row] if is_resident(leaf) and not spans_devices(leaf) else read_leaf(name, leaf, np.array([row]))[0]
-        )
-        for name, leaf in zip(spec.names, spec.leaves, strict=True)
-    ]
+    key = following(key, spec.devices)
+    before = [_example(name, leaf, row) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
     explained = _explain(spec.chains, key, epoch, np.array([row], np.uint32), np.array([showing], np.uint32), before)
     params, matrices, after = zip(*explained, strict=True)
     structure = spec.program.data
@@ -83,12 +85,15 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     )
 
 
-def _as_jax(example: ArrayLike) -> jax.Array:
-    """Of the dtype that JAX now makes of its own."""
-    array = jnp.asarray(example)
+@transfers
+def _example(name: str, leaf: Source, row: int) -> jax.Array:
+    """One example of a leaf, of the dtype that JAX now makes of its own."""
+    is_here = is_resident(leaf) and not spans_devices(leaf)
+    array = jnp.asarray(leaf[row] if is_here else read_leaf(name, leaf, np.array([row]))[0])
     return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
 
 
+@transfers
 @jax.jit
 def _explain(
     chains: Chains, key: Key, epoch: Counter, row: jax.Array, showing: jax.Array, before: Sequence[jax.Array]

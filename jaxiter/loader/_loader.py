@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property, wraps
+from functools import cached_property, partial, wraps
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeGuard
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding, SingleDeviceSharding
 from numpy.typing import ArrayLike
@@ -15,7 +14,8 @@ from numpy.typing import ArrayLike
 from .._checks import check_int, check_not_forked
 from .._describe import described
 from .._host_rows import dtype_of
-from .._keys import Counter, Key, as_key, check_counter, like_given, uncommitted
+from .._keys import Counter, Key, as_key, check_counter, like_given
+from .._transfers import on_host
 from ..augment import Chain, Transform
 from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, as_given, chains_of
@@ -25,7 +25,7 @@ from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch
 from ._records import with_columns
-from ._sharding import check_sharding, is_traced, upload
+from ._sharding import check_sharding, devices_of, following, is_traced, upload
 from ._spec import BatchSpec, make_spec
 from ._visited import VisitedRows, visited_rows
 
@@ -205,8 +205,9 @@ class Loader:
     def index(self, key: Key, epoch: Counter, step: Counter) -> Int32[Array, " batch"]:
         """The rows of the data that make up a batch; arguments and errors as for `batch`."""
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
-        index = self._spec.program_at(step).index
-        return rows_at(as_key(key), self._visited, epoch, step, np.uint32(self.size), index)
+        spec = self._spec
+        key = following(as_key(key), devices_of(jax.tree.leaves(spec.visited), None))
+        return rows_at(key, spec.visited, epoch, step, np.uint32(spec.size), spec.program_at(step).index)
 
     def mask(self, step: Counter) -> Bool[Array, " batch"]:
         """True for real examples, False for those that "pad" filled the batch with.
@@ -239,7 +240,7 @@ class Loader:
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         spec = self._spec if sharding is None else spec_of(self, sharding)
-        key = uncommitted(as_key(key)) if spec.spans_devices else as_key(key)
+        key = following(as_key(key), spec.devices)
         rows = read_batch(spec, key, epoch, step) if spec.reads_any else None
         return compute_batch(spec, key, epoch, step, rows)
 
@@ -300,11 +301,12 @@ class Loader:
             sharding = SingleDeviceSharding(sharding)
         spec = self._spec
         check_upload(spec, sharding)
-        visited = jax.tree.map(jnp.asarray, self._visited)
+        visited = jax.tree.map(lambda part: part if is_traced(part) else jax.device_put(on_host(part)), self._visited)
         arrays = [upload(spec.names[place], spec.leaves[place], sharding) for place in spec.distinct]
         leaves = [arrays[source] for source in spec.program.sources]
+        chains = jax.tree.map(partial(following, devices=devices_of(leaves, sharding)), self._chains)
         _, static = self.tree_flatten()
-        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), self._chains, visited))
+        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), chains, visited))
 
     def memory(self, *, prefetch: int = 2, sharding: Sharding | None = None) -> MemoryEstimate:
         """Bytes that this loader takes of a device: arrays, a batch, its rows, a stream; nothing is allocated.
@@ -379,6 +381,12 @@ def check_loader(loader: object, usage: str) -> TypeGuard[Loader]:
             remedy = " For batches of several data sets put them into one Loader, Loader((first, second), ...)."
         raise TypeError(f"loader is {described(loader)}; expected a jaxiter.Loader, as in {usage}.{remedy}")
     return True
+
+
+def for_program(loader: Loader) -> Loader:
+    """The loader as an argument of a program: whatever was put elsewhere follows the data."""
+    _, static = loader.tree_flatten()
+    return loader.tree_unflatten(static, (loader.data, loader._spec.chains, loader._spec.visited))
 
 
 def spec_of(loader: Loader, sharding: Sharding | None = None) -> BatchSpec:

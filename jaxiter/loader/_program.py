@@ -9,12 +9,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Sharding
+from jax.sharding import AbstractMesh, Sharding
 from jax.tree_util import PyTreeDef
 from jax.typing import ArrayLike
 
 from .._fusion_barrier import computed_once, fusion_barrier
 from .._keys import STEP, Counter, Key, example_keys, fold_in, role_key
+from .._transfers import transfers
 from ..augment import Chain
 from ..sampler.internal import shuffle_positions
 from ._data import PyTree, take_rows
@@ -42,7 +43,7 @@ class Program:
     which took a sixth of a small batch's time; so the hash is computed once, and the same object compares at once.
     """
 
-    __slots__ = ("_hash", "chains", "data", "index", "reads", "sharding", "sources")
+    __slots__ = ("_hash", "chains", "data", "index", "mesh", "reads", "sharding", "sources")
 
     def __init__(
         self,
@@ -52,16 +53,18 @@ class Program:
         reads: tuple[bool, ...],
         sources: tuple[int, ...],
         sharding: Sharding | None,
+        mesh: AbstractMesh | None,
     ):
         self.data, self.chains = data, chains  # structures of the data and of the chains
         self.index = index
         self.reads = reads  # for each leaf of the data: rows are passed in, not the whole array
         self.sources = sources  # and its place among the arrays that are passed in, one for leaves that are the same
         self.sharding = sharding  # of the batch, or None
+        self.mesh = mesh  # of the batch or the data, or None
         self._hash = hash(self._fields())
 
     def _fields(self) -> tuple[object, ...]:
-        return self.index, self.reads, self.sources, self.sharding, self.data, self.chains
+        return self.index, self.reads, self.sources, self.sharding, self.mesh, self.data, self.chains
 
     def __hash__(self) -> int:
         return self._hash
@@ -110,7 +113,7 @@ def resident_batch(
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, visited, key, counters)
+    return laid_out(batch, program.sharding, program.mesh)(leaves, chain_leaves, visited, key, counters)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
@@ -147,7 +150,7 @@ def host_batch(
         ]
         return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered, showings))
 
-    return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index, showings)
+    return laid_out(batch, program.sharding, program.mesh)(leaves, chain_leaves, key, epoch, index, showings)
 
 
 def stack_counters(epoch: Counter, step: Counter, size: int) -> ArrayLike:
@@ -182,10 +185,11 @@ def _places_of(key: Key, epoch: Counter, position: jax.Array, size: np.uint32 | 
     return position.astype(np.int32)
 
 
-places_at = jax.jit(_places_at, static_argnums=4)
-places_of = jax.jit(_places_of, static_argnums=4)
+places_at = transfers(jax.jit(_places_at, static_argnums=4))
+places_of = transfers(jax.jit(_places_of, static_argnums=4))
 
 
+@transfers
 @partial(jax.jit, static_argnums=5)
 def rows_at(
     key: Key, visited: VisitedRows | None, epoch: Counter, step: Counter, size: np.uint32, index: IndexSpec
@@ -224,6 +228,7 @@ def augment_rows(
     return [augmented(chain, images) for chain, images in zip(chains, leaves, strict=True)]
 
 
+@transfers
 @jax.jit
 def step_key(key: Key, epoch: Counter, step: Counter) -> jax.Array:
     return fold_in(role_key(key, epoch, STEP), step)

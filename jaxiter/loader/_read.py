@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from .._checks import check_fits
 from .._host_rows import read_rows
 from .._keys import Counter, Key
+from .._transfers import transfers
 from ._data import Source
 from ._program import places_at, places_of
 from ._records import Column, read_columns
@@ -54,6 +55,7 @@ def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> Host
     return HostRows(whole(index), None if showings is None else whole(showings), leaves)
 
 
+@transfers
 def find_rows(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> tuple[np.ndarray, np.ndarray | None]:
     """Which rows of the data a batch consists of, and their showings: with a sharding those that this process reads."""
     size, index = np.uint32(spec.size), spec.program_at(step).index
@@ -86,6 +88,7 @@ def read_leaf(name: str, leaf: Source, rows: np.ndarray) -> np.ndarray | jax.Arr
     return found
 
 
+@transfers
 def _read_elsewhere(name: str, leaf: jax.Array, rows: np.ndarray) -> np.ndarray | jax.Array:
     """Rows of an array that lies on other devices than those that the batch goes to."""
     if not leaf.is_fully_addressable:

@@ -13,8 +13,10 @@ import numpy as np
 from .._checks import check_flag
 from .._describe import described
 from .._keys import Counter, Key, as_key, check_counter
+from .._transfers import transfers
 from ._data import PyTree, leaf_name
-from ._loader import Loader, check_loader, spec_of
+from ._loader import Loader, check_loader, for_program, spec_of
+from ._sharding import devices_of, following
 
 StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
@@ -74,9 +76,11 @@ def scan_epoch(
             )
     spec_of(loader).check_fits()
     epoch = check_counter("epoch", epoch)
-    return _scan(step_fn, check_flag("with_mask", with_mask), carry, loader, as_key(key), epoch)
+    key = following(as_key(key), devices_of(jax.tree.leaves(loader.data), None))
+    return _scan(step_fn, check_flag("with_mask", with_mask), carry, for_program(loader), key, epoch)
 
 
+@transfers
 @partial(jax.jit, static_argnums=(0, 1))
 def _scan(
     step_fn: StepFn, with_mask: bool, carry: PyTree, loader: Loader, key: Key, epoch: Counter

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec, Sharding
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec, Sharding
 
 from .._array_checks import check_memory
 from .._checks import check_fits
 from .._describe import shown
 from .._host_rows import aligned_empty, check_length, native, rows_between, without_mask
+from .._keys import uncommitted
+from .._transfers import transfers
 from ._data import Source, take_rows
 
 T = TypeVar("T")
@@ -27,6 +29,7 @@ class Share(NamedTuple):
     positions: np.ndarray  # in the batch, uint32, each once
     starts: dict[tuple[int, int], int]  # for each span of the batch that a device holds: where it starts in `positions`
 
+    @transfers
     def make_global_array(self, rows: Source) -> jax.Array:
         """The global array of which this process has `rows`, one for each of its positions; no bytes are exchanged."""
 
@@ -77,13 +80,35 @@ def check_sharding(
         raise ValueError(f"sharding is {sharding!r}, which has no device of this process, {jax.process_index()}.")
 
 
-def laid_out(function: Callable[..., T], sharding: Sharding | None) -> Callable[..., T]:
-    """`function` with results as `sharding` says; the compiler lets every device compute what it will hold."""
-    if sharding is None:
-        return function
+def laid_out(
+    function: Callable[..., T], sharding: Sharding | None, mesh: AbstractMesh | None = None
+) -> Callable[..., T]:
+    """`function` with results as `sharding` says; the compiler lets every device compute what it will hold.
+
+    Args:
+        mesh: That of the data, for which the function is traced whichever mesh the caller has set.
+    """
+
+    def traced(*args: Any) -> T:
+        found = jax.sharding.get_abstract_mesh()
+        if mesh is None or found.empty or found == mesh:
+            return compiled(*args)
+        with jax.sharding.use_abstract_mesh(mesh):
+            return compiled(*args)
+
+    compiled = function
     if explicit_axes(sharding):
-        function = jax.sharding.auto_axes(function, out_sharding=sharding)
-    return jax.jit(function, out_shardings=sharding)
+        compiled = jax.sharding.auto_axes(function, out_sharding=sharding)
+    if sharding is not None:
+        compiled = jax.jit(compiled, out_shardings=sharding)
+    return traced
+
+
+def mesh_of(leaves: Iterable[Source], sharding: Sharding | None) -> AbstractMesh | None:
+    """The mesh of batches that `sharding` lays out, or else of the data, if they are on one."""
+    shardings = (leaf.sharding for leaf in leaves if isinstance(leaf, jax.Array) and not is_traced(leaf))
+    meshes = (one.mesh for one in (sharding, *shardings) if isinstance(one, NamedSharding))
+    return next((mesh.abstract_mesh for mesh in meshes), None)
 
 
 def explicit_axes(sharding: Sharding | None) -> TypeGuard[NamedSharding]:
@@ -113,6 +138,23 @@ def spans_devices(leaf: object) -> bool:
     return isinstance(leaf, jax.Array) and not is_traced(leaf) and len(leaf.sharding.device_set) > 1
 
 
+def devices_of(leaves: Iterable[Source], sharding: Sharding | None) -> set[jax.Device] | None:
+    """Where a program over `leaves` runs; None where it is not committed to devices."""
+    if sharding is not None:
+        return sharding.device_set
+    committed = (leaf for leaf in leaves if isinstance(leaf, jax.Array) and not is_traced(leaf) and leaf.committed)
+    return next((leaf.sharding.device_set for leaf in committed), None)
+
+
+def following(array: Any, devices: set[jax.Device] | None) -> Any:
+    """A key, or an array of rows or of a transform, that a program on `devices` takes, wherever it was put."""
+    if not isinstance(array, jax.Array) or is_traced(array) or not array.committed:
+        return array
+    if array.sharding.device_set == devices or not array.is_fully_addressable:
+        return array
+    return uncommitted(array)
+
+
 def lies_on(leaf: jax.Array, sharding: Sharding) -> bool:
     """Whether a program over the devices of `sharding` can take rows from `leaf`: one on the same mesh, or traced."""
     if is_traced(leaf):
@@ -125,13 +167,16 @@ def take_elsewhere(leaf: jax.Array, index: np.ndarray) -> np.ndarray | jax.Array
     """Rows of an array that lies on other devices than those that the batch goes to."""
     sharding = leaf.sharding
     if explicit_axes(sharding):
-        return np.asarray(laid_out(take_rows, NamedSharding(sharding.mesh, PartitionSpec()))(leaf, index))
+        return np.asarray(
+            laid_out(take_rows, NamedSharding(sharding.mesh, PartitionSpec()), sharding.mesh.abstract_mesh)(leaf, index)
+        )
     return _take_rows(leaf, index)
 
 
 _take_rows = jax.jit(take_rows)
 
 
+@transfers
 def upload(name: str, leaf: Source, sharding: Sharding | None) -> jax.Array:
     """The array on the device, or laid out by `sharding`, of which every process reads only what its devices hold."""
     if isinstance(leaf, jax.Array):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from ..augment import Chain
 from ._data import PyTree, Source, is_resident, leaf_name
 from ._program import IndexSpec, Program
 from ._records import Column
-from ._sharding import Share, lies_on, sharding_of_data, share_of, spans_devices
+from ._sharding import Share, devices_of, following, lies_on, mesh_of, sharding_of_data, share_of
 from ._visited import VisitedRows
 
 
@@ -39,7 +39,7 @@ class BatchSpec:
     reads: tuple[bool, ...]  # whether rows of a leaf are read before the program runs; else the program gathers them
     reads_any: bool
     columns: tuple[Column, ...]  # the leaves that are columns of records
-    spans_devices: bool  # arguments must not be committed to one device
+    devices: set[jax.Device] | None  # which other arguments follow, wherever they were put
     program: Program
     last_program: Program  # of the last batch, shorter with remainder="keep"
 
@@ -80,6 +80,9 @@ def make_spec(
 ) -> BatchSpec:
     paths, structure = jax.tree.flatten_with_path(data)
     leaves = tuple(leaf for _, leaf in paths)
+    devices = devices_of(leaves, sharding)
+    chains = jax.tree.map(partial(following, devices=devices), chains)
+    visited = jax.tree.map(partial(following, devices=devices), visited)
     chain_leaves, chain_structure = jax.tree.flatten(chains)
     size = leaves[0].shape[0] if num_rows is None else num_rows
     full, rest = divmod(size, batch_size)
@@ -91,7 +94,8 @@ def make_spec(
     sources = tuple(distinct.index(first_of[id(leaf)]) for leaf in leaves)
 
     def program(length: int) -> Program:
-        return Program(structure, chain_structure, IndexSpec(batch_size, length, shuffle), reads, sources, layout)
+        batch = IndexSpec(batch_size, length, shuffle)
+        return Program(structure, chain_structure, batch, reads, sources, layout, mesh_of(leaves, layout))
 
     return BatchSpec(
         leaves=leaves,
@@ -110,7 +114,7 @@ def make_spec(
         reads=reads,
         reads_any=any(reads),
         columns=tuple(leaf for place in distinct if isinstance(leaf := leaves[place], Column)),
-        spans_devices=sharding is not None or any(map(spans_devices, (*leaves, *chain_leaves, *(visited or ())))),
+        devices=devices,
         program=program(batch_size),
         last_program=program(rest if rest and remainder == "keep" else batch_size),
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._checks import check_int
 from .._keys import ORDER, Counter, Key, Word, as_key, check_counter, role_key, role_words, words, words_of
+from .._transfers import on_host, transfers
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -23,6 +24,7 @@ MAX_ROUNDS = 4 * 31 + 16
 _BLOCKS = (4096, 131072)
 
 
+@transfers
 def shuffled(key: Key, epoch: Counter, position: Int[Array, ...], size: int) -> Int[Array, ...]:
     """Which example is shown at each position of an epoch.
 
@@ -55,6 +57,7 @@ def shuffled(key: Key, epoch: Counter, position: Int[Array, ...], size: int) -> 
     return _shuffled(as_key(key), check_counter("epoch", epoch), _check_position(position, size), np.uint32(size))
 
 
+@transfers
 def permutation(key: Key, epoch: Counter, size: int) -> Int[Array, " size"]:
     """The order of one whole epoch: `shuffled` at every position.
 
@@ -186,7 +189,7 @@ def _check_position(position: ArrayLike, size: int) -> np.ndarray | jax.Array:
         if not jnp.issubdtype(position.dtype, np.integer):
             raise TypeError(f"position is a traced {position.dtype}; expected integers.")
         return position
-    values = np.asarray(position)
+    values = np.asarray(on_host(position))
     if not np.issubdtype(values.dtype, np.integer):
         raise TypeError(f"position has dtype {values.dtype}; expected integers, for example jnp.arange({size}).")
     if values.size and (values.min() < 0 or values.max() >= size):

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._checks import check_flag, check_not_masked
 from .._describe import described, shown
-from .._keys import SPLIT, Key, as_key
+from .._keys import SPLIT, Key, as_key, fold_in
 from ._shuffle import check_size, permutation
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def train_validation_split(key: Key, labels: npt.ArrayLike, fraction: float, *, 
     size = check_size(len(labels))
     if isinstance(fraction, bool) or not isinstance(fraction, (float, int, np.number)) or not 0 < fraction < 1:
         raise ValueError(f"fraction is {shown(fraction)}; expected validation's share, inside (0, 1), for example 0.2.")
-    order = np.asarray(permutation(jax.random.fold_in(as_key(key), SPLIT), 0, size))
+    order = np.asarray(jax.device_get(permutation(fold_in(as_key(key), np.uint32(SPLIT)), 0, size)))
     num_validation = round(fraction * size)
     validation = _stratified(labels, order, fraction, num_validation) if stratify else order[:num_validation]
     if not 0 < len(validation) < size:

@@ -282,6 +282,19 @@ def test_whole_pixel_shifts_with_flips_are_bitwise_moves():
         assert np.array_equal(affine.apply(params, BYTES), expected)
 
 
+@pytest.mark.parametrize(
+    "shift",
+    [
+        (np.array([0.1, 0.2]), 0.3),
+        (jnp.array([0.1, 0.2]), np.array(0.3)),
+        ((np.array(0.1), 0.2), 0.3),
+        ((0.1, 0.2), np.array(0.3)),
+    ],
+)
+def test_one_shift_may_be_an_array_and_the_other_a_number(shift):
+    np.testing.assert_allclose(Affine(shift=shift).shift, [[0.1, 0.2], [-0.3, 0.3]], rtol=1e-6)
+
+
 # Bad input.
 
 BAD = [
@@ -328,6 +341,10 @@ BAD = [
     ({"zoom": ((1, 2), (1, 2))}, ValueError, r"zoom is \(\(1, 2\), \(1, 2\)\); expected a number or a pair"),
     ({"shift": (0.1, 0.1, 0.1)}, ValueError, r"shift is \(0.1, 0.1, 0.1\); expected a fraction, or \(rows, cols\)"),
     ({"shift": np.zeros((3, 2))}, ValueError, r"shift has shape \(3, 2\); expected \(\), \(2,\)"),
+    ({"shift": (np.array([0.1, 0.2]), -0.3)}, ValueError, r"shift\[1\] is -0.3; expected 0 or more"),
+    ({"shift": (np.array([0.1, 0.2]), None)}, TypeError, r"shift\[1\] is None; expected a number"),
+    ({"shift": (np.zeros(3), 0.1)}, ValueError, "shift is .*; expected numbers, or numbers and arrays of one shape"),
+    ({"rotation": (np.zeros(2), 3)}, ValueError, "rotation is .*; expected numbers, or numbers and arrays of one"),
     ({"rotation": np.array(["a"])}, TypeError, "rotation is an array of .*; expected real numbers"),
 ]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxiter import (
+    Affine,
     about_centre,
     affine_warp,
     compose,
@@ -165,3 +166,30 @@ def test_sines_are_exact_to_their_last_digits_and_the_same_alone_and_in_a_batch(
 def test_a_rounded_product_is_not_contracted_with_a_sum():
     a, b, c = np.random.default_rng(0).standard_normal((3, 1000)).astype(np.float32)
     np.testing.assert_array_equal(jax.jit(lambda a, b, c: rounded(a * b) + c)(a, b, c), a * b + c)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: compose(Affine()), r"matrices\[0\] is a Affine; expected .* transform.matrix\(params, image_shape\)"),
+        (lambda: compose(np.eye(3), 3), r"matrices\[1\] is a int; expected an array of shape \(3, 3\)"),
+        (lambda: compose([np.eye(3)] * 2), r"has shape \(2, 3, 3\); .*compose\(\*matrices\); for a batch use jax.vmap"),
+        (lambda: compose(np.eye(2)), r"has shape \(2, 2\); expected \(3, 3\)"),
+        (lambda: compose([[1, 2], [3]]), r"matrices\[0\] is \[\[1, 2\], \[3\]\]; expected"),
+        (lambda: about_centre(Affine(), 4, 4), "matrix is a Affine; expected"),
+        (
+            lambda: rotation_matrix(np.zeros(3)),
+            r"theta has shape \(3,\); expected one number. For several use jax.vmap",
+        ),
+        (lambda: shift_matrix("a", 0), "rows is 'a'; expected a number"),
+        (lambda: flip_matrix(True, None), "vertical is None; expected a number"),
+    ],
+)
+def test_what_is_no_matrix_or_number_is_refused_with_words(make, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        make()
+
+
+def test_rows_of_numbers_are_a_matrix_under_jit_too():
+    made = jax.jit(lambda x: compose([[1, 0, x], [0, 1, 0], [0, 0, 1]], np.eye(3, dtype=np.float32)))(2.0)
+    np.testing.assert_array_equal(made, [[1, 0, 2], [0, 1, 0], [0, 0, 1]])

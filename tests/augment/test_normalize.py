@@ -133,3 +133,12 @@ def test_images_of_one_whole_level_become_zero(shape):
 def test_the_gradient_of_centring_takes_the_mean_away_also_where_it_is_zero():
     gradient = jax.grad(lambda image: SamplewiseNormalize(std=False).apply((), image)[0, 0, 0])(np.zeros((2, 2, 1)))
     assert gradient.ravel().tolist() == [0.75, -0.25, -0.25, -0.25]
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_the_gradient_of_a_blank_image_is_finite(center):
+    """Of what is centred it is that of (x - mean) / epsilon: moving one pixel moves the mean too."""
+    step = SamplewiseNormalize(center=center, epsilon=0.5)
+    for blank in (jnp.zeros((2, 2, 1)), jnp.full((2, 2, 1), 7.0)):
+        slope = jax.jacobian(lambda x: step.apply((), x).ravel())(blank).reshape(4, 4)
+        np.testing.assert_allclose(slope, (np.eye(4) - center * np.full((4, 4), 0.25)) / 0.5, atol=1e-6)

@@ -10,3 +10,4 @@ from ._affine_warp import resample_on_host as resample_on_host
 from ._coordinates import FixedPoint as FixedPoint
 from ._coordinates import MatrixBounds as MatrixBounds
 from ._coordinates import matrix_bounds as matrix_bounds
+from ._fill import fill_value as fill_value

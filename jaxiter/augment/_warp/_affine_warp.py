@@ -13,18 +13,20 @@ import numpy as np
 
 from ..._checks import check_finite, check_fits, check_int, check_not_forked, is_integer
 from ..._fusion_barrier import computed_once
+from ..._transfers import transfers
 from .._cast import round_to
-from .._transform import arithmetic_dtype
+from .._transform import arithmetic_dtype, frozen_value
 from .._types import Side, Values
 from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
+from ._fill import fill_value
 from ._interpolate import blending, interpolate, weight_bits
 from ._row_shift import shift_rows, shifts_rows
 from ._spline import coefficients, compiled_coefficients
 from ._taps import bounded_taps, taps_at, whole_taps
 
 if TYPE_CHECKING:
-    from jax.typing import ArrayLike
+    from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Float, Num
 
 ORDERS = (0, 1, 2, 3, 4, 5)
@@ -33,6 +35,7 @@ _MOST_VALUES = 2**30  # rows are lengthened to at most twice their length, and a
 _SHORT = 64  # values in a row that is sooner read pixel by pixel than lengthened first
 
 
+@transfers
 def affine_warp(
     image: Num[Values, "height width channels"],
     matrix: Float[Values, "3 3"],
@@ -52,7 +55,8 @@ def affine_warp(
         fill_mode: What lies outside the image, in SciPy's meaning: "nearest", "constant", "reflect" (edges repeat),
             "mirror" (edges do not), "grid-wrap" (period n) or "wrap" (period n - 1). "constant" has no blending: a
             pixel whose source lies outside is `cval`.
-        cval: The constant of "constant".
+        cval: The constant of "constant", which the dtype of the image has to hold: with order 0 as it is, else as
+            rounded as any pixel.
         order: Spline order, 0 to 5: 0 takes the nearest pixel, 1 interpolates linearly, 3 is cubic. All but 0 compute
             in float32 (integers past 2**24 lose their last bits) and may be differentiated with respect to image and
             matrix. From 2 on the image is prefiltered first, as a float copy: a pass of its own. Values then may
@@ -63,8 +67,8 @@ def affine_warp(
         in SciPy; bool is taken as 0 and 1 and rounded too (SciPy cuts it off).
 
     Raises:
-        ValueError: For another rank, matrix shape, size, fill_mode or order, a matrix or cval that is not finite, or
-            64-bit integers that do not fit the 32 bits that JAX makes of them.
+        ValueError: For another rank, matrix shape, size, fill_mode or order, a matrix or cval that is not finite, a
+            cval that the dtype cannot hold, or 64-bit integers that do not fit the 32 bits that JAX makes of them.
 
     Example:
         >>> import numpy as np
@@ -74,13 +78,20 @@ def affine_warp(
         [[10.0, 15.0, 25.0]]
     """
     check_not_forked()
+    cval = frozen_value(cval)
     check_sampling(fill_mode, order, cval)
     check_image(image)
     _check_matrix(matrix)
     size = None if size is None else check_image_size("size", size)
     if isinstance(image, np.ndarray):
         check_fits("image", image)
-    return compiled_warp(image, matrix, cval, fill_mode=fill_mode, order=order, size=size)
+    value = cval if fill_mode != "constant" else _fill_of_warp(cval, image.dtype, order)
+    return compiled_warp(image, matrix, value, fill_mode=fill_mode, order=order, size=size)
+
+
+def _fill_of_warp(cval: ArrayLike, dtype: DTypeLike, order: int) -> ArrayLike:
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    return fill_value(cval, arithmetic_dtype(dtype), rounded_to=dtype) if order else fill_value(cval, dtype)
 
 
 @partial(jax.jit, static_argnames=("fill_mode", "order", "size"))
@@ -198,6 +209,7 @@ def _resample(
     source_size: tuple[Side, Side] | None = None,
 ) -> Values:
     check_image(image)
+    image = xp.asarray(image)  # for JAX NumPy's own under disable_jit
     own_size = _size_of(image)
     _check_sides("image", own_size)
     size = own_size if size is None else size
@@ -282,10 +294,16 @@ def _by_bounded_pixels(
 
 
 def _filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval: ArrayLike) -> Values:
-    """With "constant" pixels whose place is not `inside` are cval, in the dtype of the result."""
+    """With "constant" pixels whose place is not `inside` are cval: itself if it has the dtype of the result."""
     if fill_mode != "constant":
         return result
-    return xp.where(inside, result, round_to(result.dtype, xp.asarray(cval, np.float32), xp))
+    if np.ndim(cval) and np.shape(cval) != result.shape[-1:]:
+        raise ValueError(
+            f"cval has shape {np.shape(cval)}; expected a number, or one for each of {result.shape[-1]} channels."
+        )
+    is_exact = getattr(cval, "dtype", None) == result.dtype
+    value = xp.asarray(cval) if is_exact else round_to(result.dtype, xp.asarray(cval, np.float32), xp)
+    return xp.where(inside, result, value)
 
 
 def is_bounded(image: Values, order: int) -> bool:

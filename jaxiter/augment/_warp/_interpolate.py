@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._rounded import rounded
 from .._transform import arithmetic_dtype
 from .._types import Values
 from ._coordinates import WEIGHT_BITS
@@ -120,11 +121,25 @@ def _places(taps: Taps) -> list[tuple[Values, int]]:
 
 def blending(dtype: DTypeLike, order: int) -> Blend:
     """How taps are summed. Of floats only `a + (b - a) * f` is exact where neighbours are equal."""
-    return _lerp if order == 1 and weight_bits(dtype, order) is None else weighted_sum
+    if order == 1 and weight_bits(dtype, order) is None:
+        return _lerp
+    return _sum_of_bytes if order == 1 and np.dtype(dtype).kind in "bu" else _weighted_sum
 
 
-def weighted_sum(values: Sequence[Values], weights: Sequence[Values]) -> Values:
-    return reduce(add, (value * weight for value, weight in zip(values, weights, strict=True)))
+# A compiler makes one rounding of a sum and either of its products. Which one must not depend on the program around it
+# (JAX 0.12 takes another within a scan), so the second is not left as a product.
+
+
+def _sum_of_bytes(values: Sequence[Values], weights: Sequence[Values]) -> Values:
+    first, second = (value * weight for value, weight in zip(values, weights, strict=True))
+    return add(first, abs(second))  # which is not negative, and costs nothing
+
+
+def _weighted_sum(values: Sequence[Values], weights: Sequence[Values]) -> Values:
+    products = [value * weight for value, weight in zip(values, weights, strict=True)]
+    if isinstance(products[1], jax.Array):
+        products[1] = rounded(products[1])
+    return reduce(add, products)
 
 
 def _lerp(values: Sequence[Values], weights: Sequence[Values]) -> Values:

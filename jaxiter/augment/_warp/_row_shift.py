@@ -60,7 +60,7 @@ def shift_rows(
         return slices_at(values, start, width * channels)
 
     result = blended(pick, rows, cols, image.dtype, blending(image.dtype, order))
-    inside = rows.inside[:, None] & cols.inside
+    inside = rows.inside[:, None] & cols.inside[None]
     return jnp.reshape(result, image.shape), jnp.reshape(inside, image.shape)
 
 

@@ -1,0 +1,145 @@
+"""What takes the place of a step in evaluation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Literal
+
+from ._cast import round_to
+from ._duck_typed import DuckTyped, as_transform, is_transform, user_object
+from ._transform import Params, PixelMap, Transform, speaks_for
+
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+    from jaxtyping import Array, Float
+
+
+def for_evaluation(step: Transform) -> Transform | None:
+    """The step without its draws; None if nothing of it is left.
+
+    Raises:
+        TypeError: For a random class of a user's that holds other transforms and does not say what is left of it.
+    """
+    found = step.without_randomness()
+    if found is step or type(found) is type(step) or _says_so_itself(step):
+        return None if found is None else as_transform(found)
+    inner = next(_held_by(user_object(step)), None)
+    if inner is not None:
+        where, transform = inner
+        name = type(user_object(step)).__qualname__
+        raise TypeError(
+            f"{name} is random, as it defines sample, and holds another transform, {where}, a "
+            f"{type(transform).__qualname__}: what is left of it in evaluation is not known. Define "
+            f"without_randomness(self) in {name}: it returns the step that takes its place, for example one that holds "
+            "deterministic(...) of what this one holds, or None to leave it out."
+        )
+    return LeftOut(step)
+
+
+def _says_so_itself(step: Transform) -> bool:
+    """Whether `without_randomness` of its class was written for its `sample` and `apply`, or by a user."""
+    if isinstance(step, DuckTyped):
+        return callable(getattr(step.inner, "without_randomness", None))
+    owner = next(cls for cls in type(step).__mro__ if "without_randomness" in vars(cls))
+    is_users = owner.__module__.partition(".")[0] != __name__.partition(".")[0]
+    return is_users or all(speaks_for(type(step), "without_randomness", name) for name in ("sample", "apply"))
+
+
+def _held_by(step: object) -> Iterator[tuple[str, object]]:
+    """The transforms that an object holds, in its fields, its class, or the variables that its methods use."""
+    places: list[tuple[str, Any]] = [(f"self.{name}", value) for name, value in _fields(step).items()]
+    for method in ("sample", "apply"):
+        function = inspect.unwrap(getattr(step, method))
+        if inspect.isfunction(function) or inspect.ismethod(function):
+            variables = inspect.getclosurevars(function)
+            places += [*variables.nonlocals.items(), *variables.globals.items()]
+    for where, value in places:
+        yield from ((where, found) for found in _transforms_in(value) if found is not step)
+
+
+def _transforms_in(value: object, depth: int = 2) -> Iterator[object]:
+    """In containers, bound methods, partial functions and, to some depth, in the fields of other objects."""
+    try:
+        leaves = jax.tree.leaves(value, is_leaf=is_transform)
+    except (TypeError, ValueError):  # a dictionary whose keys have no order, which no transform is kept in
+        leaves = []
+    for leaf in leaves:
+        if is_transform(leaf):
+            if not isinstance(leaf, type):
+                yield leaf
+        elif isinstance(leaf, partial):
+            yield from _transforms_in((leaf.func, leaf.args, leaf.keywords), depth)
+        elif inspect.ismethod(leaf):
+            yield from _transforms_in(leaf.__self__, depth)
+        elif depth and not isinstance(leaf, (type, ModuleType)):
+            yield from _transforms_in(getattr(leaf, "__dict__", {}), depth - 1)
+
+
+def _fields(step: object) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for cls in reversed(type(step).__mro__):
+        if cls is not Transform:
+            fields |= {name: value for name, value in vars(cls).items() if not name.startswith("__")}
+    fields |= {name: getattr(step, name) for name in fields if inspect.ismemberdescriptor(fields[name])}  # slots
+    return fields | getattr(step, "__dict__", {})
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut(Transform):
+    """In the place of a user's random step: every pixel stays, in the dtype that the step returns.
+
+    A step whose `sample` makes no use of its key is not random, and acts.
+
+    Raises (apply):
+        ValueError: If the step changes the shape, so that evaluation would see another one than training.
+    """
+
+    step: Transform
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "needs_image", self.step.needs_image)
+        object.__setattr__(self, "keeps_shape", self.step.keeps_shape)
+
+    def apply(self, params: Params, image: ArrayLike) -> jax.Array:
+        image = jnp.asarray(image)
+        if not _uses_its_key(self.step, image.shape):
+            return self.step.apply(self.step.sample(_a_key(), image.shape), image)
+        result = jax.eval_shape(lambda: jnp.asarray(self.step.apply(self.step.sample(_a_key(), image.shape), image)))
+        if result.shape != image.shape:
+            name = type(user_object(self.step)).__qualname__
+            raise ValueError(
+                f"{name} is random and makes {result.shape} of an image of shape {image.shape}, so that evaluation "
+                f"without it would see another shape than training. Define without_randomness(self) in {name}: it "
+                "returns the step that takes its place, or None to leave it out."
+            )
+        return round_to(result.dtype, image)
+
+    @property
+    def _pixel_map(self) -> PixelMap:
+        def pixel_map(params: Params, image_shape: tuple[int, ...]) -> Float[Array, "3 3"] | None:
+            if _uses_its_key(self.step, image_shape):
+                return jnp.eye(3, dtype=jnp.float32)
+            own = self.step._pixel_map
+            return None if own is None else own(self.step.sample(_a_key(), image_shape), image_shape)
+
+        return pixel_map
+
+
+def _uses_its_key(step: Transform, image_shape: tuple[int, ...]) -> bool:
+    program = jax.make_jaxpr(lambda key: step.sample(key, image_shape))(jax.eval_shape(_a_key)).jaxpr
+    (key,) = program.invars
+    read = [operand for equation in program.eqns for operand in equation.invars] + program.outvars
+    return any(operand is key for operand in read if not isinstance(operand, Literal))
+
+
+def _a_key() -> jax.Array:
+    return jax.random.key(0, impl="threefry2x32")

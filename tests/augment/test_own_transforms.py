@@ -1,0 +1,457 @@
+"""Transforms that users write: known and unknown geometry, evaluation, random numbers that would freeze, errors."""
+
+import random
+import re
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxiter import (
+    Affine,
+    Brightness,
+    Cast,
+    Chain,
+    ChannelShift,
+    Loader,
+    Map,
+    Normalize,
+    Rescale,
+    SamplewiseNormalize,
+    Transform,
+    Whiten,
+    deterministic,
+    explain,
+)
+
+SHAPE = (4, 6, 1)
+BYTES = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
+KEY = jax.random.key(0)
+DOWN = Affine(shift=((0.5, 0.5), 0), whole_pixels=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Wrapper(Transform):
+    inner: Transform
+
+    def sample(self, key, image_shape):
+        return self.inner.sample(key, image_shape)
+
+    def apply(self, params, image):
+        return self.inner.apply(params, image)
+
+
+class KnownWrapper(Wrapper):
+    def matrix(self, params, image_shape):
+        return self.inner.matrix(params, image_shape)
+
+    def without_randomness(self):
+        return replace(self, inner=deterministic(self.inner))
+
+
+class Flip:
+    """No Transform; also what a mixin would bring."""
+
+    def sample(self, key, image_shape):
+        return jax.random.bernoulli(key)
+
+    def apply(self, params, image):
+        return image[:, ::-1]
+
+
+class FlipWithMatrix(Flip):
+    def matrix(self, params, image_shape):
+        return jnp.array([[1.0, 0, 0], [0, -1, image_shape[1] - 1], [0, 0, 1]])
+
+
+class FlippedRescale(Rescale):
+    def apply(self, params, image):
+        return super().apply(params, image)[:, ::-1]
+
+
+class MixedRescale(Flip, Rescale):
+    pass
+
+
+class NamedRescale(Rescale):
+    pass
+
+
+class FlippedAffine(Affine):
+    def apply(self, params, image):
+        return super().apply(params, image)[:, ::-1]
+
+
+class DarkAffine(Affine):
+    def apply(self, params, image):
+        return super().apply(params, image) // 2
+
+    def matrix(self, params, image_shape):
+        return super().matrix(params, image_shape)
+
+
+class FlippedChain(Chain):
+    def apply(self, params, image):
+        return super().apply(params, image)[:, ::-1]
+
+
+@dataclass(frozen=True, eq=False)
+class Noise(Transform):
+    def sample(self, key, image_shape):
+        return jax.random.normal(key, image_shape)
+
+    def apply(self, params, image):
+        return image.astype(np.float32) + params
+
+
+class QuietNoise(Noise):
+    moves_pixels = False
+
+
+def flip(image):
+    return image[:, ::-1]
+
+
+def chain_matrix(*steps):
+    """By both ways to it."""
+    chain = Chain(*steps)
+    params, traced, _ = chain.trace(KEY, BYTES)
+    found = chain.matrix(params, SHAPE)
+    if found is None:
+        assert traced is None
+    else:
+        np.testing.assert_array_equal(traced, found)
+    return found
+
+
+UNKNOWN = [
+    Wrapper(DOWN),
+    Flip(),
+    Noise(),
+    Map(flip),
+    FlippedRescale(1.0),
+    MixedRescale(1.0),
+    FlippedAffine(),
+    FlippedChain(Rescale(1.0)),
+    KnownWrapper(Chain(Map(flip))),
+]
+
+
+@pytest.mark.parametrize("step", UNKNOWN, ids=lambda step: type(step).__name__)
+def test_no_matrix_is_given_where_the_geometry_of_a_step_is_not_known(step):
+    assert chain_matrix(step) is None
+    assert chain_matrix(DOWN, step, Rescale(0.5)) is None
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Brightness(0.2),
+        ChannelShift(3),
+        Rescale(0.5),
+        NamedRescale(0.5),
+        Normalize(0.5),
+        SamplewiseNormalize(),
+        Whiten(np.eye(24)),
+        Cast("int16"),
+        QuietNoise(),
+        deterministic(Noise()),
+        deterministic(Brightness(0.2)),
+    ],
+    ids=lambda step: type(step).__name__,
+)
+def test_steps_that_move_no_pixel_leave_the_matrix_of_the_others(step):
+    np.testing.assert_array_equal(chain_matrix(step, DOWN), [[1, 0, -2], [0, 1, 0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("step", [KnownWrapper(DOWN), DarkAffine(shift=((0.5, 0.5), 0), order=0)])
+def test_a_step_that_knows_its_matrix_is_asked(step):
+    np.testing.assert_array_equal(chain_matrix(step), [[1, 0, -2], [0, 1, 0], [0, 0, 1]])
+
+
+def test_an_object_with_a_matrix_is_asked_too():
+    np.testing.assert_array_equal(chain_matrix(FlipWithMatrix()), [[1, 0, 0], [0, -1, 5], [0, 0, 1]])
+
+
+def test_a_matrix_of_another_shape_is_refused_and_named():
+    class Flat(Noise):
+        def matrix(self, params, image_shape):
+            return np.eye(2)
+
+    with pytest.raises(ValueError, match=r"Flat.matrix returns has shape \(2, 2\); expected \(3, 3\)"):
+        Chain(Flat()).matrix((0,), SHAPE)
+    with pytest.raises(ValueError, match="params has 1 entries; expected 2"):
+        Chain(DOWN, DOWN).matrix((0,), SHAPE)
+
+
+def test_explain_gives_no_matrix_for_a_bare_transform_and_none_at_its_leaf_of_a_tree():
+    images = np.stack([BYTES] * 2)
+    assert explain(Loader(images, batch_size=2, augment=Wrapper(DOWN)), KEY, 0, 0).matrix is None
+    data, augment = {"image": images, "mask": images}, {"image": Wrapper(DOWN), "mask": DOWN}
+    shown = explain(Loader(data, batch_size=2, augment=augment), KEY, 0, 0)
+    assert shown.matrix["image"] is None
+    np.testing.assert_array_equal(shown.matrix["mask"], [[1, 0, -2], [0, 1, 0], [0, 0, 1]])
+
+
+def test_a_subclass_of_chain_stays_itself_in_a_loader():
+    step = FlippedChain(DOWN, Rescale(0.5))
+    loader = Loader(np.stack([BYTES] * 2), batch_size=2, augment=step)
+    assert loader.augment == step
+    shown = explain(loader, KEY, 0, 0)
+    np.testing.assert_array_equal(step.apply(shown.params, shown.before), shown.after)
+
+
+@pytest.mark.parametrize("step", [FlippedAffine(), FlippedChain(Affine()), MixedRescale(1.0)])
+def test_an_overridden_apply_acts_inside_a_chain(step):
+    chain = Chain(Affine(horizontal_flip=1.0), step)
+    np.testing.assert_array_equal(chain.sample_and_apply(KEY, BYTES), BYTES)
+    np.testing.assert_array_equal(chain.apply(chain.sample(KEY, SHAPE), BYTES), BYTES)
+
+
+def test_a_mixin_that_changes_the_shape_is_seen_by_the_steps_after_it():
+    class Crop:
+        def apply(self, params, image):
+            return image[:2]
+
+    class CroppedRescale(Crop, Rescale):
+        pass
+
+    _, affine = Chain(CroppedRescale(1.0), DOWN).sample(KEY, SHAPE)
+    assert affine.shift.tolist() == [1.0, 0.0]
+
+
+# Evaluation.
+
+SHARED = Affine(rotation=10)
+
+
+class Holder:
+    """A wrapper of another make each: in a list, in a slot, in the class, in a closure, as a bound method."""
+
+    def sample(self, key, image_shape):
+        return jax.random.bernoulli(key)
+
+    def apply(self, params, image):
+        return image[:2]
+
+
+class InSlot(Holder):
+    __slots__ = ("inner",)
+
+    def __init__(self):
+        self.inner = SHARED
+
+
+class InClass(Holder):
+    inner = Affine(rotation=10)
+
+
+class InList(Holder):
+    def __init__(self):
+        self.steps = {"all": [None, Flip()]}
+
+
+class Bound(Holder):
+    def __init__(self):
+        self.function = DOWN.apply
+
+
+class InPartial(Holder):
+    def __init__(self):
+        self.function = partial(DOWN.apply)
+
+
+class Deeper(Holder):
+    def __init__(self):
+        self.helper = Helper()
+
+
+class Helper:
+    def __init__(self):
+        self.inner = SHARED
+
+
+class Global(Holder):
+    def sample(self, key, image_shape):
+        return SHARED.sample(key, image_shape)
+
+
+class Sampled(FlippedChain):
+    def sample(self, key, image_shape):
+        return super().sample(key, image_shape)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [Wrapper(DOWN), InSlot(), InClass(), InList(), Bound(), InPartial(), Deeper(), Global(), Sampled(DOWN)],
+    ids=lambda step: type(step).__name__,
+)
+def test_a_random_step_that_holds_others_is_not_dropped_from_evaluation(step):
+    for given in (step, Chain(Rescale(0.5), step), {"image": step, "label": None}):
+        with pytest.raises(TypeError, match=rf"{type(step).__name__} is random.*holds another.*without_randomness"):
+            deterministic(given)
+
+
+def test_a_wrapper_that_says_what_is_left_of_it_is_asked():
+    fixed = deterministic(Chain(KnownWrapper(Affine(rotation=10, vertical_flip=1.0))))
+    expected = BYTES[::-1].astype(np.float32)
+    np.testing.assert_array_equal(fixed.sample_and_apply(KEY, BYTES), expected)
+
+    class Duck(Flip):
+        def without_randomness(self):
+            return Map(flip)
+
+    np.testing.assert_array_equal(deterministic(Duck()).apply((), BYTES), BYTES[:, ::-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Crop(Brightness):
+    def apply(self, params, image):
+        return super().apply(params, image)[:2]
+
+
+class DuckCrop(Flip):
+    def apply(self, params, image):
+        return image[:2]
+
+
+@pytest.mark.parametrize("step", [Crop(0.2), DuckCrop()])
+def test_leaving_out_a_step_that_changes_the_shape_is_refused_where_the_image_is_known(step):
+    with pytest.raises(ValueError, match=r"makes \(2, 6, 1\) of .* \(4, 6, 1\), .*Define without_randomness"):
+        Chain(deterministic(step)).sample_and_apply(KEY, BYTES)
+
+
+@pytest.mark.parametrize("step", [Noise(), Chain(Noise(), Cast("int16")), QuietNoise(), Chain(Flip(), DarkAffine())])
+def test_evaluation_sees_the_dtype_and_shape_of_training_behind_a_users_step(step):
+    training, evaluation = (jax.eval_shape(Chain(t).sample_and_apply, KEY, BYTES) for t in (step, deterministic(step)))
+    assert (evaluation.shape, evaluation.dtype) == (training.shape, training.dtype)
+    first, second = (Chain(deterministic(step)).sample_and_apply(key, BYTES) for key in jax.random.split(KEY))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_step_whose_sample_draws_nothing_is_not_random():
+    class Scaled(Flip):
+        def sample(self, key, image_shape):
+            return np.float32(image_shape[0])
+
+        def apply(self, params, image):
+            return image[:2].astype(np.float32) * params
+
+    np.testing.assert_array_equal(deterministic(Scaled()).apply((), BYTES), BYTES[:2] * np.float32(4))
+
+
+# Random numbers of NumPy and Python.
+
+
+def own(sample=lambda key, shape: (), apply=lambda params, image: image):
+    class Own:
+        def sample(self, key, image_shape):
+            return sample(key, image_shape)
+
+        def apply(self, params, image):
+            return apply(params, image)
+
+    return Own()
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+def one_way_or_the_other(image):
+    return image[::-1] if np.random.rand() < 0.5 else image
+
+
+@jax.jit
+def jitted(key):
+    return jax.random.uniform(key) * np.float32(np.random.uniform())
+
+
+FROZEN = {
+    "a number": own(lambda key, shape: np.random.uniform()),
+    "an array": own(lambda key, shape: np.random.normal(size=shape)),
+    "one of Python": own(lambda key, shape: jnp.float32(random.random())),
+    "one of a generator": own(lambda key, shape: jax.random.uniform(key) * np.float32(GENERATOR.uniform())),
+    "one of a new generator": own(lambda key, shape: np.random.default_rng().uniform()),
+    "a seed": own(lambda key, shape: jax.random.uniform(jax.random.key(np.random.randint(2**30)))),
+    "a branch": own(lambda key, shape: key if np.random.rand() < 0.5 else jax.random.fold_in(key, 1)),
+    "under jit": own(lambda key, shape: jitted(key)),
+    "a slice": own(
+        apply=lambda params, image: jax.lax.dynamic_slice(image, (np.random.randint(10**6), 0, 0), (1, 6, 1))
+    ),
+    "inside apply": own(apply=lambda params, image: image + np.float32(np.random.uniform())),
+    "inside a loop": own(
+        apply=lambda params, image: jax.lax.map(lambda row: row * np.uint8(random.getrandbits(7)), image)
+    ),
+    "inside a Map": Map(lambda image: image * np.float32(np.random.uniform())),
+    "a branch in a Map": Map(one_way_or_the_other),
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_random_numbers_that_would_freeze_are_refused(name):
+    images = np.stack([BYTES.astype(np.float32 if "Map" in name or "apply" in name else np.uint8)] * 2)
+    loader = Loader(images, batch_size=2, augment=Chain(FROZEN[name]))
+    with pytest.raises(TypeError, match=r"(Own|Map).* is another program each time it is traced.*Draw from `key`"):
+        loader.batch(KEY, 0, 0)
+
+
+def test_what_draws_from_its_key_passes_and_is_looked_at_once():
+    traces = []
+
+    def sample(key, shape):
+        traces.append(shape)
+        table = jnp.asarray(np.linspace(0, 1, 7), np.float32)
+        return jax.lax.fori_loop(0, 3, lambda i, x: x + table[i], jax.random.normal(key, shape))
+
+    chain = Chain(own(sample))
+    for seed in range(3):
+        chain.sample(jax.random.key(seed), SHAPE)
+    assert len(traces) == 2 + 3
+    jax.eval_shape(jax.vmap(partial(chain.sample, image_shape=SHAPE)), jax.random.split(KEY))
+    assert len(traces) == 2 + 3 + 1
+
+
+def test_apply_is_traced_once_as_ever():
+    traces = []
+
+    def apply(params, image):
+        traces.append(image.shape)
+        return image
+
+    loader = Loader(np.stack([BYTES] * 4), batch_size=2, augment=Chain(own(apply=apply)))
+    for step in range(2):
+        loader.batch(KEY, 0, step)
+    assert traces == [SHAPE]
+
+
+def test_looking_touches_no_global_generator():
+    before = np.random.get_state()[1].tolist(), random.getstate()
+    Chain(Noise(), Flip()).sample_and_apply(KEY, BYTES)
+    assert (np.random.get_state()[1].tolist(), random.getstate()) == before
+
+
+# Errors.
+
+
+def test_an_error_names_the_step_and_the_leaf():
+    images = np.stack([BYTES] * 2)
+    augment = {"image": Chain(DOWN, Rescale(0.5), Map(lambda image: image @ jnp.zeros((5, 5)))), "label": None}
+    loader = Loader({"image": images, "label": np.arange(2)}, batch_size=2, augment=augment)
+    for looked_at in (lambda: loader.batch(KEY, 0, 0), lambda: explain(loader, KEY, 0, 1), loader.memory):
+        with pytest.raises(TypeError) as caught:
+            looked_at()
+        (note,) = (note for note in caught.value.__notes__ if "Raised by" in note)
+        assert note == (
+            "Raised by step 2 of the transforms of data['image'], counted from 0: Map, given an image of "
+            "float32[4, 6, 1]."
+        )
+
+
+def test_an_error_of_sample_names_the_step_too():
+    with pytest.raises(ZeroDivisionError) as caught:
+        Chain(Rescale(1.0), own(lambda key, shape: 1 // 0)).sample(KEY, SHAPE)
+    (note,) = caught.value.__notes__
+    assert re.fullmatch(r"Raised by step 1 of a Chain, .*Own, given an image of shape \(4, 6, 1\)\.", note)
