@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_flag, is_array
+from .._checks import check_flag, check_not_forked, is_array
 from .._keys import Key, uniforms
 from .._transfers import transfers
 from ._cast import AsFloat
@@ -171,6 +171,7 @@ class Affine(Transform):
 
     @transfers
     def apply(self, params: AffineParams, image: Num[Array, "height width channels"]) -> Num[Array, ...]:
+        check_not_forked()
         return apply_affines([(self, params)], jnp.asarray(image))
 
     def without_randomness(self) -> Transform:

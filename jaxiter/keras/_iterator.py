@@ -42,7 +42,7 @@ class Iterator(MaybeDataset):
             seed and the number of batches seen. The batches that a subclass makes draw the parameters of Keras from
             an `ImageDataGenerator` too. NumPy's global stream stays untouched.
         workers, use_multiprocessing, max_queue_size: Kept for Keras 3, which asks for them; they do nothing here. With
-            more workers Keras takes threads; a forked process cannot make a batch, and says so.
+            more workers Keras takes threads; in a forked process an iterator made before the fork raises an error.
 
     Raises:
         TypeError, ValueError: If seed is no such thing, or an integer outside [0, 2**64), for another rng, and for a

@@ -181,7 +181,6 @@ def resample(
         source_size: (height, width), traced, of the picture in the upper left corner of `image`; the borders are the
             picture's, and what lies beyond is not read.
     """
-    check_not_forked()
     return jnp.asarray(_resample(jnp, image, matrix, fill_mode, cval, order, bounds, size, source_size))
 
 

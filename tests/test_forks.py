@@ -1,0 +1,198 @@
+"""In a process forked from one where JAX runs: what needs JAX says so at once, what does not works."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxiter as jx
+from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator, random_rotation
+
+SECONDS = 40
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 12, 10, 3)).astype(np.uint8)
+
+
+def in_a_fork(calls):
+    """What each of the functions does in a forked child: "works", or the error."""
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)  # of JAX, that this may hang
+        child = os.fork()
+    if child == 0:
+        for name, call in calls.items():
+            try:
+                call()
+                outcome = "works"
+            except BaseException as error:
+                outcome = f"{type(error).__name__}: {error}"
+            os.write(writing, (json.dumps([name, outcome]) + "\n").encode())
+        os._exit(0)
+    os.close(writing)
+    text = b""
+    while select.select([reading], [], [], SECONDS)[0] and (part := os.read(reading, 1 << 16)):
+        text += part
+    os.kill(child, signal.SIGKILL)  # which may have ended
+    os.waitpid(child, 0)
+    os.close(reading)
+    outcomes = dict(map(json.loads, text.decode().splitlines()))
+    return {name: outcomes.get(name, "hangs") for name in calls}
+
+
+def test_the_core_raises_at_once_and_names_the_remedy(key):
+    loader = jx.Loader(IMAGES, batch_size=2, augment=jx.Affine(rotation=0.2))
+    resident = jx.Loader(jnp.asarray(IMAGES), batch_size=2)
+    images, matrix, affine = jnp.asarray(IMAGES), jx.shift_matrix(1.0, 0.0), jx.Affine(rotation=0.1)
+    image, mean, params = images[0], matrix[0], affine.sample(key, (12, 10, 3))
+    loader.batch(key, 0, 0)
+    calls = {
+        "batch": lambda: loader.batch(key, 0, 1),
+        "resident batch": lambda: resident.batch(key, 0, 1),
+        "a loader of its own": lambda: jx.Loader(IMAGES, batch_size=3).batch(key, 0, 0),
+        "a legacy key": lambda: loader.batch(np.array([0, 1], np.uint32), 0, 0),
+        "under jit": lambda: jax.jit(lambda step: resident.batch(key, 0, step))(1),
+        "epoch": lambda: next(loader.epoch(key, 0)),
+        "index": lambda: loader.index(key, 0, 0),
+        "mask": lambda: loader.mask(0),
+        "step_key": lambda: loader.step_key(key, 0, 0),
+        "to_device": lambda: loader.to_device(),
+        "stream": lambda: next(jx.stream(loader, key)),
+        "scan_epoch": lambda: jx.scan_epoch(lambda carry, batch, step: (carry, None), 0, resident, key, 0),
+        "explain": lambda: jx.explain(loader, key, 0, 0),
+        "permutation": lambda: jx.permutation(key, 0, 8),
+        "shuffled": lambda: jx.shuffled(key, 0, np.arange(3), 8),
+        "train_validation_split": lambda: jx.train_validation_split(key, np.arange(10) % 2, 0.2),
+        "fit_statistics of JAX's": lambda: jx.fit_statistics(images),
+        "affine_warp": lambda: jx.affine_warp(image, matrix),
+        "rotation_matrix": lambda: jx.rotation_matrix(0.1),
+        "flip_matrix": lambda: jx.flip_matrix(True, False),
+        "compose": lambda: jx.compose(matrix, matrix),
+        "Affine.sample": lambda: affine.sample(key, (12, 10, 3)),
+        "Rescale.apply": lambda: jx.Rescale(2.0).apply((), IMAGES[0]),
+        "Affine.apply": lambda: affine.apply(params, IMAGES[0]),
+        "Chain.apply": lambda: jx.Chain(affine).apply((params,), IMAGES[0]),
+        "an array of JAX as a parameter": lambda: jx.Normalize(mean),
+        "Cast.apply": lambda: jx.Cast("uint8").apply((), IMAGES[0]),
+        "a JAX key as a seed": lambda: ImageDataGenerator().flow(IMAGES, seed=key),
+    }
+    outcomes = in_a_fork(calls)
+    for name, outcome in outcomes.items():
+        assert outcome.startswith("RuntimeError"), (name, outcome)
+        assert "was forked from it" in outcome, (name, outcome)
+        assert "spawn" in outcome, (name, outcome)
+
+
+def test_what_needs_no_jax_works():
+    generator = ImageDataGenerator(rotation_range=20, brightness_range=(0.5, 1.5), samplewise_center=True)
+    flow = {"seed": 3, "shuffle": True}
+    expected = next(generator.flow(IMAGES, batch_size=4, **flow))
+    centred = ImageDataGenerator(rotation_range=20, featurewise_center=True, zca_whitening=True)
+
+    def batches():
+        for size in (4, 1):
+            np.testing.assert_allclose(
+                next(generator.flow(IMAGES, batch_size=size, **flow)), expected[:size], atol=6e-4
+            )
+
+    def goes_on():
+        before = generator.flow(IMAGES, batch_size=1, **flow)
+        next(before)
+        after = generator.flow(IMAGES, batch_size=1, **flow)
+        after.set_state(before.get_state())
+        np.testing.assert_array_equal(next(after), next(before))
+
+    outcomes = in_a_fork(
+        {
+            "random_transform": lambda: generator.random_transform(IMAGES[0]),
+            "apply_transform": lambda: generator.apply_transform(IMAGES[0], {"theta": 10, "brightness": 0.5}),
+            "random_rotation": lambda: random_rotation(IMAGES[0], 10, 0, 1, 2, interpolation_order=3),
+            "batches": batches,
+            "set_state": goes_on,
+            "rng='keras'": lambda: next(generator.flow(IMAGES, batch_size=4, rng="keras", seed=1)),
+            "fit": lambda: centred.fit(IMAGES),
+            "fit(augment=True)": lambda: centred.fit(IMAGES, augment=True, rounds=2, seed=0),
+            "fit_statistics": lambda: jx.fit_statistics(IMAGES),
+            "image_grid": lambda: jx.image_grid(IMAGES),
+            "Loader": lambda: jx.Loader(IMAGES, batch_size=2, augment=jx.Affine(rotation=0.1)).num_steps,
+        }
+    )
+    assert set(outcomes.values()) == {"works"}, outcomes
+
+
+def test_output_on_the_device_and_iterators_from_before_the_fork_raise():
+    generator = ImageDataGenerator(rotation_range=20)
+    before = generator.flow(IMAGES, batch_size=1, seed=0)
+    next(before)
+    outcomes = in_a_fork(
+        {
+            "output='jax'": lambda: next(NumpyArrayIterator(IMAGES, None, generator, 1, output="jax")),
+            "before the fork": lambda: before[0],
+        }
+    )
+    for name, outcome in outcomes.items():
+        assert outcome.startswith("RuntimeError"), (name, outcome)
+
+
+BEFORE_JAX = """
+import multiprocessing
+import jax, numpy as np
+import jax._src.xla_bridge as bridge
+import jaxiter as jx
+
+def work(step):
+    return int(jx.Loader(np.arange(8), batch_size=4).batch(jax.random.key(0), 0, step).sum())
+
+if __name__ == "__main__":
+    for side in range(20, 26):
+        generator = jx.ImageDataGenerator(rotation_range=10, zoom_range=0.1, horizontal_flip=True)
+        images = np.ones((3, side, 2 * side, 3), np.float32)
+        batches = generator.flow(images, np.arange(3), batch_size=1, seed=0)
+        next(batches), batches[1], batches.get_state(), generator.random_transform(images[0])
+    assert not bridge.backends_are_initialized()  # so that nothing was compiled either
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert sum(pool.map_async(work, [0, 1]).get(timeout=100)) == 28
+"""
+
+
+def test_pictures_one_by_one_start_no_backend_and_a_child_forked_before_may():
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", BEFORE_JAX], check=True, timeout=200, env=environment)
+
+
+WORKERS = """
+import warnings
+warnings.simplefilter("ignore")
+import keras, numpy as np
+import jaxiter as jx
+
+class Pictures(keras.utils.PyDataset):
+    def __init__(self, images, generator):
+        super().__init__(workers=2, use_multiprocessing=True)
+        self.images, self.generator = images, generator
+    def __len__(self):
+        return 4
+    def __getitem__(self, index):
+        rows = range(4 * index, 4 * index + 4)
+        return np.stack([self.generator.random_transform(self.images[row]) for row in rows]), np.zeros((4, 1))
+
+if __name__ == "__main__":
+    images = np.random.default_rng(0).random((16, 12, 10, 3), np.float32)
+    generator = jx.ImageDataGenerator(rotation_range=20, zoom_range=0.1, channel_shift_range=0.1)
+    next(generator.flow(images, batch_size=8))  # so that JAX runs
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(Pictures(images, generator), epochs=2, verbose=0)
+"""
+
+
+@pytest.mark.slow
+def test_fit_of_keras_with_forked_workers():
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
+    subprocess.run([sys.executable, "-c", WORKERS], check=True, timeout=200, env=environment)
