@@ -251,7 +251,6 @@ def _filled_up(values: np.ndarray, length: int) -> np.ndarray:
     return values if missing <= 0 else np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
 
 
-@transfers
 def to_numpy(batch: Batch, count: int) -> np.ndarray:
     """The first `count` images of a batch that nothing else refers to, writable; on CPU in the batch's own memory."""
     if not isinstance(batch, jax.Array):
@@ -260,7 +259,7 @@ def to_numpy(batch: Batch, count: int) -> np.ndarray:
     is_plain = np.dtype(batch.dtype).kind in "biuf" and batch.size and batch.is_fully_addressable
     if is_plain and len(batch.devices()) == 1 and next(iter(batch.devices())).platform == "cpu":
         return np.asarray(_Memory(batch))[:count]
-    return np.array(np.asarray(batch)[:count])
+    return np.array(jax.device_get(batch)[:count])
 
 
 class _Memory:

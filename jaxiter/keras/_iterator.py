@@ -135,7 +135,8 @@ class Iterator(MaybeDataset):
         if idx >= len(self):
             raise ValueError(f"Asked for batch {idx} of an iterator of length {len(self)}; expected at most the last.")
         with self.lock:
-            self._reseed()
+            if self._stream is not None:
+                self._reseed()
             self.total_batches_seen += 1
             if self.index_array is None:
                 self._set_index_array()
@@ -225,7 +226,8 @@ class Iterator(MaybeDataset):
             self.reset()
         self._is_restored = False
         while True:
-            self._reseed()
+            if self._stream is not None:
+                self._reseed()
             if self.batch_index == 0:
                 self._set_index_array()
             start = (self.batch_index * self.batch_size) % self.n if self.n else 0
@@ -252,8 +254,8 @@ class Iterator(MaybeDataset):
         return key
 
     def _reseed(self) -> None:
-        if self._stream is not None:
-            self._stream.reseed(self.seed, self.total_batches_seen)
+        assert self._stream is not None
+        self._stream.reseed(self.seed, self.total_batches_seen)
 
     def _context(self, index_array: np.ndarray) -> BatchContext:
         """What the batch of these examples draws from, now that they are taken; it may be made later."""

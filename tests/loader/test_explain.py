@@ -73,5 +73,5 @@ def _invert_floats(image):
 
 
 def test_explain_refuses_a_traced_row(key):
-    with pytest.raises(TypeError, match=r"index is traced; expected an integer. Call explain outside of jit and vmap"):
+    with pytest.raises(TypeError, match=r"row is traced; expected an integer. Call explain outside of jit and vmap"):
         jax.vmap(lambda index: explain(loader(), key, 0, index))(np.arange(3))
