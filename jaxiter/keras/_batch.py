@@ -88,7 +88,9 @@ def transformed(
         return apply_each(transform, images, draw_each(source, generator, shape, len(images)), length)
     if transform.changes_nothing:
         batch: Any = images.astype(dtype)
-    elif _is_on_host(length):
+    elif length == 1 or is_forked():
+        # Pictures that come one by one often have a size each, for which a program would be compiled; in a forked
+        # process JAX would wait for ever.
         batch = random_on_host(transform, source, _inputs(dtype, images, len(images)))
     else:
         with wide_arithmetic(transform.widest):
@@ -115,12 +117,6 @@ def random_batch(
 def given_batch(transform: KerasTransform, params: KerasParams, images: jax.Array) -> Num[Array, "batch ..."]:
     """The images after the given transforms."""
     return jax.vmap(transform.apply)(params, images)
-
-
-def _is_on_host(length: int) -> bool:
-    """Whether a batch of so many images is made in NumPy: pictures that come one by one often have a size each, for
-    which a program would be compiled. In a forked process JAX would wait for ever."""
-    return length == 1 or is_forked()
 
 
 def random_on_host(transform: KerasTransform, source: RowKeys, images: np.ndarray) -> np.ndarray:
@@ -152,7 +148,7 @@ def apply_each(transform: KerasTransform, images: np.ndarray, transforms: np.nda
     if transform.changes_nothing:
         return images.astype(transform.dtype)
     transform = replace(transform, given=True, bounds=None, shift_kinds=None, ranges=None)
-    if _is_on_host(length):
+    if length == 1 or is_forked():
         return given_on_host(transform, transforms, _inputs(transform.dtype, images, len(images)))
     drawn = {name: _filled_up(transforms[name], length) for name in TRANSFORMS.names or ()}
     with wide_arithmetic(transform.widest):
