@@ -8,6 +8,6 @@ from .random_cases import check_laws, make_case
 OPTIMIZED = True  # bits are compared; see conftest.py
 
 
-@pytest.mark.parametrize("seed", first(3, range(40)))
+@pytest.mark.parametrize("seed", first(1, range(40)))
 def test_a_random_loader_holds_the_laws(seed):
     check_laws(make_case(seed))
