@@ -196,3 +196,23 @@ if __name__ == "__main__":
 def test_fit_of_keras_with_forked_workers():
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
     subprocess.run([sys.executable, "-c", WORKERS], check=True, timeout=200, env=environment)
+
+
+def test_draws_without_a_seed_differ_between_a_parent_and_its_children():
+    """Each worker would otherwise show the pictures of all others."""
+    generator = ImageDataGenerator(rotation_range=90)
+    seen = []
+    for _ in range(2):
+        read, write = os.pipe()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
+            child = os.fork()
+        if child == 0:
+            os.write(write, repr(generator.get_random_transform((8, 8, 3))["theta"]).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            seen.append(float(pipe.read()))
+    seen.append(generator.get_random_transform((8, 8, 3))["theta"])
+    assert len(set(seen)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,6 +31,8 @@ _TAG = tag(f"kind/{KIND}/0")
 
 # Keras' functions without a seed; NumPy's global stream is left alone.
 entropy = np.random.RandomState()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=entropy.seed)  # workers would all draw the same
 
 
 class Numbers(Protocol):

@@ -67,6 +67,7 @@ class Iterator(MaybeDataset):
     _stream: KerasStream | None = None
     _keyed: tuple[object, Key | None] = (object(), None)  # a seed, and its key
     _epoch: int = -1
+    _own_order: np.ndarray | None = None  # what this class has made of index_array, which anyone may change
     _is_restored: bool = False  # and goes on from there, without the reset with which iteration begins
 
     def __init__(
@@ -220,6 +221,7 @@ class Iterator(MaybeDataset):
             else:
                 order = jax.device_get(permutation(self._key, self._epoch, self.n))
             self.index_array = order.astype(np.intp)
+        self._own_order = self.index_array.copy()
 
     def _flow_index(self) -> Generator[np.ndarray, None, None]:
         if not self._is_restored:

@@ -28,6 +28,7 @@ class Resumable(Protocol):
     batch_index: int
     total_batches_seen: int
     index_array: np.ndarray | None
+    _own_order: np.ndarray | None
     _epoch: int
     _keyed: tuple[object, Key | None]
     _stream: KerasStream | None
@@ -63,20 +64,24 @@ def state_of(iterator: Resumable) -> dict[str, Any]:
     """`Iterator.get_state`; its lock is held."""
     counters = (iterator._epoch, iterator.batch_index, iterator.total_batches_seen)
     state = {**identity(iterator), **dict(zip(_COUNTERS, map(int, counters), strict=True))}
+    order = None if iterator.index_array is None else np.asarray(iterator.index_array).tolist()
+    made = None if iterator._own_order is None else iterator._own_order.tolist()
     if iterator._stream is None:
-        return {**state, "key": _words(iterator), "showings": iterator._showings.in_json(iterator.index_array)}
+        showings = iterator._showings.in_json(iterator.index_array)
+        # An order that a subclass or the user made follows from no key.
+        own = None if order == made else order
+        return {**state, "key": _words(iterator), "order": own, "showings": showings}
     # What Keras draws next depends on everything that it drew before.
     context = context_of(iterator)
     latest = iterator._stream.latest if context is None else context.state
     random: Any = latest.get_state(legacy=True)
     name, words, position, has_gauss, gauss = random
-    order = None if iterator.index_array is None else np.asarray(iterator.index_array).tolist()
     return {**state, "order": order, "random": [name, words.tolist(), int(position), int(has_gauss), float(gauss)]}
 
 
 def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
     """`state`, if it is one of this iterator."""
-    needed = (*_COUNTERS, *(("key", "showings") if iterator._stream is None else ("order", "random")))
+    needed = (*_COUNTERS, *(("key", "order", "showings") if iterator._stream is None else ("order", "random")))
     check_state(state, identity(iterator), needed, remedy="Make this one as that one was.")
     for name in _COUNTERS:
         value = state[name]
@@ -85,7 +90,9 @@ def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
     if state["batch_index"] >= max(1, len(iterator)):
         raise ValueError(f"state holds batch_index {state['batch_index']}; expected one of {len(iterator)} batches.")
     order = state.get("order")
-    if order is not None and len(order) != iterator.n:
+    if order is not None and not isinstance(order, list):
+        raise ValueError(f"state holds an order that is a {type(order).__name__}; expected what get_state() gave.")
+    if order is not None and len(order) != iterator.n and iterator._stream is not None:
         raise ValueError(f"state holds an order of {len(order)} examples; expected {iterator.n}.")
     if "showings" in needed:
         _check_showings(state["showings"])
@@ -110,7 +117,9 @@ def restore(iterator: Resumable, state: dict[str, Any]) -> None:
             words: Any = np.array(state["key"], np.uint32)
             iterator._keyed = (None, words)
         iterator._epoch, iterator.index_array = state["epoch"] - 1, None
-        if state["epoch"] >= 0:
+        if state["order"] is not None:
+            iterator.index_array = np.array(state["order"])
+        elif state["epoch"] >= 0:
             iterator._set_index_array()
         iterator._showings.restore(state["showings"], iterator.index_array)
     else:

@@ -16,7 +16,8 @@ from ._data import PyTree, Source, is_resident
 from ._loader import Loader, check_loader, spec_of
 from ._program import Chains
 from ._read import read_leaf
-from ._sharding import following, spans_devices
+from ._sharding import following, is_traced, spans_devices
+from ._spec import BatchSpec
 
 
 class Explanation(NamedTuple):
@@ -50,7 +51,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         showing: Where `rows` holds it several times, the number of its places before the one asked for.
 
     Raises:
-        ValueError: If row is no row of the data. TypeError: If it is traced, as under `jax.vmap`.
+        ValueError: If row is no row of the data, or not shown that often. TypeError: If it is traced, as under vmap.
 
     Example:
         >>> import jax, numpy as np
@@ -68,6 +69,8 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     key, epoch, row = as_key(key), check_counter("epoch", epoch), int(check_counter("row", row))
     showing = check_counter("showing", showing)
     spec = spec_of(loader)
+    if showing:
+        _check_showing(spec, row, int(showing))
     num_examples = spec.leaves[0].shape[0]
     if row >= num_examples:
         raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
@@ -83,6 +86,16 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         before=jax.tree.unflatten(structure, before),
         after=jax.tree.unflatten(structure, after),
     )
+
+
+def _check_showing(spec: BatchSpec, row: int, showing: int) -> None:
+    visited = spec.visited
+    count = 1 if visited is None or is_traced(visited.rows) else int((visited.rows[: spec.size] == row).sum())
+    if showing >= count:
+        raise ValueError(
+            f"showing is {showing}; expected less than {max(count, 1)}: rows holds row {row} {count} times, and its "
+            "k-th place is showing k, counted from 0."
+        )
 
 
 @transfers

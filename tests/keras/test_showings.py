@@ -141,6 +141,19 @@ def test_a_new_epoch_counts_anew():
     np.testing.assert_array_equal(looks_at(it, 5, 2), looks_at(again, 5, 2))
 
 
+@pytest.mark.parametrize("cls", [OwnOrder, CountedOrder])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_order_of_ones_own_is_resumed(cls, count):
+    it, other = flow(cls), flow(cls)
+    for _ in range(count):
+        next(it)
+    other.set_state(json.loads(json.dumps(it.get_state())))
+    for _ in range(3):
+        (x, y), (other_x, other_y) = next(it), next(other)
+        np.testing.assert_array_equal(y, other_y)
+        np.testing.assert_array_equal(x, other_x)
+
+
 SO_FAR = {
     "nothing but a look": lambda it: it._get_batches_of_transformed_samples([7, 1]),
     "one batch twice": lambda it: (it[1], it[1]),

@@ -84,6 +84,14 @@ def test_scan_sharding_resuming_and_explain_show_the_same(key):
             np.testing.assert_array_equal(explained.after[0], images[place])
 
 
+def test_explain_refuses_a_showing_that_there_is_not(key):
+    for row, showing, count in ((5, 4, 4), (9, 1, 1)):
+        with pytest.raises(ValueError, match=f"showing is {showing}; .* holds row {row} {count} times"):
+            explain(repeated(), key, 0, row, showing=showing)
+    with pytest.raises(ValueError, match="showing is 1; expected less than 1"):
+        explain(loader(), key, 0, 3, showing=1)
+
+
 def test_traced_rows_are_numbered_inside_the_program(key):
     data = loader(shuffle=False, batch_size=5).to_device()
     made = jax.jit(lambda data, rows: data.replace(rows=rows).batch(key, 0, 1))(data, ROWS)
