@@ -5,8 +5,6 @@ import pytest
 from .data import first
 from .random_cases import check_laws, make_case
 
-OPTIMIZED = True  # bits are compared; see conftest.py
-
 
 @pytest.mark.parametrize("seed", first(1, range(40)))
 def test_a_random_loader_holds_the_laws(seed):

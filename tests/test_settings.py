@@ -214,7 +214,7 @@ def check(setting, call, *arguments):
 
 
 # Under which nothing is traced or compiled anew, so that every call is tried in the quick suite.
-FREE = ("guard", "nans", "rbg")
+FREE = ("guard",)
 
 
 def each_call(**axes):

@@ -15,8 +15,6 @@ from jaxiter.sampler.internal import shuffle_positions
 
 from ..data import AUGMENT, assert_trees_equal, compilations, loader, pictures
 
-OPTIMIZED = True  # bits are compared; see ../conftest.py
-
 ROWS = np.array([5, 5, 0, 5, 7, 0, 22, 3, 5, 9])
 SHOWINGS = [0, 1, 0, 2, 0, 1, 0, 0, 3, 0]
 

@@ -16,8 +16,6 @@ from jaxiter.loader.internal import read_batch, spec_of
 from ..data import assert_trees_equal, compilations, each_once, pictures
 from ..host.sources import wait_for
 
-OPTIMIZED = True  # bits are compared; see ../conftest.py
-
 IMAGES, LABELS = pictures(size=48, shape=(8, 8, 3))
 AUGMENTS = {
     "everything": Chain(Affine(rotation=20, shear=5, shift=0.1, zoom=0.1, horizontal_flip=True), Rescale(1 / 255)),

@@ -13,6 +13,8 @@ from scipy import stats
 from jaxiter import permutation, shuffled
 from jaxiter.sampler._shuffle import shuffle_positions
 
+from ..data import first
+
 
 @partial(jax.jit, static_argnums=2)
 def orders(key, epochs, size):
@@ -381,7 +383,7 @@ def test_keys_of_another_kind_are_refused_with_a_remedy():
         permutation(jax.random.split(jax.random.key(0)), 0, 10)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 17, 1000, 2**20, 10**9, 2**31 - 1])
+@pytest.mark.parametrize("size", first(4, [1, 17, 1000, 2**31 - 1, 2, 3, 2**20, 10**9]))
 @pytest.mark.parametrize("is_traced", [False, True])
 def test_the_order_of_other_platforms_is_that_of_cpu(key, size, is_traced, monkeypatch):
     """They run all rounds in one kernel, where CPU runs a loop; here both are compiled for CPU."""
