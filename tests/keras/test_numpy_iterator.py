@@ -282,6 +282,6 @@ def test_masked_values_are_refused_by_name():
     for name, call in calls.items():
         with pytest.raises(TypeError, match=f"^{name} is a masked array, with .* values masked"):
             call()
-    with pytest.raises(TypeError, match="^x is a masked array"):
+    with pytest.raises(TypeError, match=r"^x is a masked array"):
         generator.fit(np.ma.masked_array(images, images == 0))
     assert len(generator.flow(np.ma.masked_array(images))) == 1  # nothing is hidden
