@@ -210,7 +210,8 @@ def check(setting, call, *arguments):
     if setting in TO_THE_BIT:
         assert_trees_equal(found, expected)
     else:
-        assert_trees_close(found, expected, tolerance=1e-4)
+        as_arrays = [jax.tree.map(np.asarray, tree) for tree in (found, expected)]  # of numbers, too
+        assert_trees_close(*as_arrays, tolerance=1e-4)
 
 
 # Under which nothing is traced or compiled anew, so that every call is tried in the quick suite.

@@ -75,6 +75,7 @@ class Showings:
         counts[others[:, 0]] = others[:, 1]
         with self._lock:
             self._counts = counts
+            self._others.clear()
 
     def _grow(self, size: int) -> None:
         # Twice as far as asked, so that rows in ascending order do not copy the counts at every batch.

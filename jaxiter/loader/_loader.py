@@ -137,7 +137,7 @@ class Loader:
     def _check_size(self) -> None:
         batch_size = self.batch_size
         check_size(self.size)
-        if self.remainder == "drop" and self.size < batch_size:
+        if self.remainder == "drop" and self.size < self.batch_size:
             raise ValueError(
                 f"the data has {self.size} examples and batch_size is {batch_size}, so remainder='drop' would leave no "
                 "batch at all. Use a smaller batch_size, or remainder='pad' or 'keep'."
