@@ -52,7 +52,7 @@ def images_and_others(x: Any) -> tuple[Any, list[np.ndarray]]:
     """The images of `x`, and the arrays that are cut into batches with them.
 
     Raises:
-        ValueError, IndexError: As Keras, for what cannot be told apart into images and others of the same length.
+        ValueError, IndexError: As Keras, for what is not images and others of the same length.
     """
     if not isinstance(x, (tuple, list)):
         return images_of(x), []

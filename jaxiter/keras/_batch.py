@@ -212,7 +212,11 @@ def _for_given(
     moved = any(np.any(transforms[name]) for name in ("theta", "tx", "ty", "shear"))
     if (moved or np.any(transforms["zx"] != 1) or np.any(transforms["zy"] != 1)) and not transform.affine:
         fill_mode, cval, order = checked_sampling(settings.fill_mode, settings.cval, settings.interpolation_order)
-        sampling: dict[str, Any] = {"fill_mode": fill_mode, "cval": np.asarray(cval, np.float32), "order": order}
+        sampling: dict[str, Any] = {
+            "fill_mode": fill_mode,
+            "cval": np.asarray(cval, transform.arithmetic),
+            "order": order,
+        }
         transform = replace(transform, affine=True, **sampling)
     brightened = not np.all(np.isnan(transforms["brightness"]))
     return replace(

@@ -104,7 +104,7 @@ class Iterator(MaybeDataset):
         self.index_generator = self._flow_index()
 
     def __init_subclass__(cls, *, makes_context: bool = False, **kwargs: Any) -> None:
-        """What a subclass' own batches draw follows from the seed too, whoever asks for them."""
+        """Make what a subclass' own batches draw depend on the seed, also where they are asked for directly."""
         super().__init_subclass__(**kwargs)
         own = cls.__dict__.get("_get_batches_of_transformed_samples")
         if inspect.isfunction(own) and not makes_context:

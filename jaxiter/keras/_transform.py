@@ -129,7 +129,7 @@ class KerasTransform(Transform):
             bounds=bounds,
             given=False,
             ranges=ranges,
-            cval=np.asarray(sampling.cval, np.float32),
+            cval=np.asarray(sampling.cval, arithmetic),
             rescale=np.asarray(generator.rescale, arithmetic) if standardize and generator.rescale else None,
             mean=None if mean is None else np.asarray(mean, arithmetic),
             scale=None if std is None else np.asarray(std + 1e-6, arithmetic),

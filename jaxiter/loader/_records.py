@@ -85,8 +85,8 @@ def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:
         others: Pytrees that are no data though they may hold arrays.
 
     Raises:
-        ValueError, TypeError: For lists of examples, of numbers or of text, sparse arrays and `others`, by path: none
-            of them may be taken apart.
+        ValueError, TypeError: For lists of examples, of numbers or of text, sparse arrays and `others`, by path, which
+            would otherwise be flattened.
     """
 
     def is_whole(node: object) -> bool:

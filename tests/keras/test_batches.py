@@ -303,3 +303,15 @@ assert (before == numpy.random.get_state()[1]).all()
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_fill_value_is_itself_in_every_dtype(batch_size):
+    """Not rounded to float32: a label of a mask would become another, or none."""
+    for dtype, cval in (("int32", 2**24 + 1), ("float64", 0.1)):
+        moving = {"height_shift_range": [4], "fill_mode": "constant", "cval": cval, "interpolation_order": 0}
+        images = np.ones((4, 8, 8, 1), dtype)
+        found = next(
+            ImageDataGenerator(**moving, dtype=dtype).flow(images, batch_size=batch_size, shuffle=False, seed=1)
+        )
+        assert set(np.unique(found).tolist()) == {1, cval}
