@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from .._checks import check_not_masked
 from .._warn import warn
 from ._brightness import CHANNELS
 
@@ -167,8 +166,6 @@ def _check_length(name: str, images: Any, values: np.ndarray, hint: str) -> None
 
 
 def _regular(name: str, values: Any, remedy: str = "Make them equally long.") -> np.ndarray:
-    if np.ma.is_masked(values):
-        check_not_masked(name, values)
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:

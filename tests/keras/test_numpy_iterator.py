@@ -268,20 +268,3 @@ def test_a_list_of_images_is_refused_with_the_way_to_pass_one():
 def test_a_split_too_small_for_one_example_says_so():
     with pytest.raises(ValueError, match="validation_split leaves no example for validation"):
         ImageDataGenerator(validation_split=0.05).flow(IMAGES, LABELS, subset="training")
-
-
-def test_masked_values_are_refused_by_name():
-    hidden = np.ma.masked_equal(np.array([0, 1, 9]), 9)
-    images = np.zeros((3, 4, 4, 1))
-    generator = ImageDataGenerator(featurewise_center=True)
-    calls = {
-        "x": lambda: generator.flow(np.ma.masked_array(images, images == 0)),
-        "y": lambda: generator.flow(images, hidden),
-        "sample_weight": lambda: generator.flow(images, np.arange(3), sample_weight=hidden),
-    }
-    for name, call in calls.items():
-        with pytest.raises(TypeError, match=f"^{name} is a masked array, with .* values masked"):
-            call()
-    with pytest.raises(TypeError, match=r"^x is a masked array"):
-        generator.fit(np.ma.masked_array(images, images == 0))
-    assert len(generator.flow(np.ma.masked_array(images))) == 1  # nothing is hidden
