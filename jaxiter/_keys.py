@@ -76,7 +76,9 @@ def as_key(key: object) -> jax.Array:
 @transfers
 def wrapped(data: np.ndarray | jax.Array) -> jax.Array:
     """The typed threefry key of its two words, uint32[2]."""
-    return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
+    if isinstance(data, np.ndarray):
+        data = jax.device_put(data)  # `jnp.asarray` would lay it out over the mesh that is set
+    return jax.random.wrap_key_data(data, impl="threefry2x32")
 
 
 def uncommitted(array: jax.Array) -> jax.Array:
@@ -88,9 +90,9 @@ def uncommitted(array: jax.Array) -> jax.Array:
 def _moved(array: jax.Array) -> jax.Array:
     with jax.ensure_compile_time_eval():  # also while a program is traced
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
-            data = jnp.asarray(np.asarray(jax.random.key_data(array)))
+            data = jax.device_put(np.asarray(jax.random.key_data(array)))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))
-        return jnp.asarray(np.asarray(array))
+        return jax.device_put(np.asarray(array))
 
 
 def like_given(key: jax.Array, given: Key) -> jax.Array:

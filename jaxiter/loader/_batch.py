@@ -12,6 +12,7 @@ from .._transfers import transfers
 from ._data import PyTree
 from ._program import host_batch, resident_batch, stack_counters
 from ._read import HostRows
+from ._sharding import on_mesh
 from ._spec import BatchSpec
 
 
@@ -27,11 +28,12 @@ def compute_batch(
     """
     spec.check_fits()
     program = spec.program_at(step)
-    if rows is None:
-        leaves: Any = spec.arrays
-        counters = stack_counters(epoch, step, spec.size)
-        return resident_batch(program, leaves, spec.chain_leaves, spec.visited_on_device, key, counters, donated)
-    return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, rows.showings, donated)
+    with on_mesh(program.mesh):
+        if rows is None:
+            leaves: Any = spec.arrays
+            counters = stack_counters(epoch, step, spec.size)
+            return resident_batch(program, leaves, spec.chain_leaves, spec.visited_on_device, key, counters, donated)
+        return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, rows.showings, donated)
 
 
 @transfers

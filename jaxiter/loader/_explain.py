@@ -16,7 +16,7 @@ from ._data import PyTree, Source, is_resident
 from ._loader import Loader, check_loader, spec_of
 from ._program import Chains
 from ._read import read_leaf
-from ._sharding import following, is_traced, spans_devices
+from ._sharding import following, is_traced, on_mesh, spans_devices
 from ._spec import BatchSpec
 
 
@@ -75,9 +75,11 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     if row >= num_examples:
         raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
     spec.check_fits()
-    key = following(key, spec.devices)
-    before = [_example(name, leaf, row) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
-    explained = _explain(spec.chains, key, epoch, np.array([row], np.uint32), np.array([showing], np.uint32), before)
+    key = following(key, spec.devices, spec.program.mesh)
+    place = np.array([row], np.uint32), np.array([showing], np.uint32)
+    with on_mesh(spec.program.mesh):
+        before = [_example(name, leaf, row) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        explained = _explain(spec.chains, key, epoch, *place, before)
     params, matrices, after = zip(*explained, strict=True)
     structure = spec.program.data
     return Explanation(

@@ -25,7 +25,7 @@ from ._memory import MemoryEstimate, check_upload, estimate_memory
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch, upload_arrays
 from ._records import with_columns
-from ._sharding import check_sharding, devices_of, following, is_traced
+from ._sharding import check_sharding, devices_of, following, is_traced, mesh_of, on_mesh
 from ._spec import BatchSpec, make_spec
 from ._visited import VisitedRows, visited_rows
 
@@ -208,8 +208,11 @@ class Loader:
         """The rows of the data that make up a batch; arguments and errors as for `batch`."""
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         spec = self._spec
-        key = following(as_key(key), devices_of(jax.tree.leaves(spec.visited), None))
-        return rows_at(key, spec.visited, epoch, step, np.uint32(spec.size), spec.program_at(step).index)
+        arrays = jax.tree.leaves(spec.visited)
+        mesh = mesh_of(arrays, None)
+        key = following(as_key(key), devices_of(arrays, None), mesh)
+        with on_mesh(mesh):
+            return rows_at(key, spec.visited, epoch, step, np.uint32(spec.size), spec.program_at(step).index)
 
     def mask(self, step: Counter) -> Bool[Array, " batch"]:
         """True for real examples, False for those that "pad" filled the batch with.
@@ -242,7 +245,7 @@ class Loader:
         """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         spec = self._spec if sharding is None else spec_of(self, sharding)
-        key = following(as_key(key), spec.devices)
+        key = following(as_key(key), spec.devices, spec.program.mesh)
         rows = read_batch(spec, key, epoch, step) if spec.reads_any else None
         return compute_batch(spec, key, epoch, step, rows)
 

@@ -114,7 +114,7 @@ def resident_batch(
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
 
-    return laid_out(batch, program.sharding, program.mesh)(leaves, chain_leaves, visited, key, counters)
+    return laid_out(batch, program.sharding)(leaves, chain_leaves, visited, key, counters)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
@@ -151,7 +151,7 @@ def host_batch(
         ]
         return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered, showings))
 
-    return laid_out(batch, program.sharding, program.mesh)(leaves, chain_leaves, key, epoch, index, showings)
+    return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index, showings)
 
 
 def stack_counters(epoch: Counter, step: Counter, size: int) -> ArrayLike:

@@ -16,7 +16,7 @@ from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
 from ._data import PyTree, leaf_name
 from ._loader import Loader, check_loader, for_program, spec_of
-from ._sharding import devices_of, following
+from ._sharding import devices_of, following, mesh_of, on_mesh
 
 StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
@@ -76,8 +76,12 @@ def scan_epoch(
             )
     spec_of(loader).check_fits()
     epoch = check_counter("epoch", epoch)
-    key = following(as_key(key), devices_of(jax.tree.leaves(loader.data), None))
-    return _scan(step_fn, check_flag("with_mask", with_mask), carry, for_program(loader), key, epoch)
+    leaves = jax.tree.leaves(loader.data)
+    mesh = mesh_of(leaves, None)
+    key = following(as_key(key), devices_of(leaves, None), mesh)
+    with_mask = check_flag("with_mask", with_mask)
+    with on_mesh(mesh):
+        return _scan(step_fn, with_mask, carry, for_program(loader), key, epoch)
 
 
 @transfers

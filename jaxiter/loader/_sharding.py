@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
@@ -80,28 +81,19 @@ def check_sharding(
         raise ValueError(f"sharding is {sharding!r}, which has no device of this process, {jax.process_index()}.")
 
 
-def laid_out(
-    function: Callable[..., T], sharding: Sharding | None, mesh: AbstractMesh | None = None
-) -> Callable[..., T]:
-    """`function` with results as `sharding` says; the compiler lets every device compute what it will hold.
-
-    Args:
-        mesh: That of the data, for which the function is traced whichever mesh the caller has set.
-    """
-
-    def traced(*args: Any) -> T:
-        found = jax.sharding.get_abstract_mesh()
-        if mesh is None or found.empty or found == mesh:
-            return compiled(*args)
-        with jax.sharding.use_abstract_mesh(mesh):
-            return compiled(*args)
-
-    compiled = function
+def laid_out(function: Callable[..., T], sharding: Sharding | None) -> Callable[..., T]:
+    """`function` with results as `sharding` says; the compiler lets every device compute what it will hold."""
     if explicit_axes(sharding):
-        compiled = jax.sharding.auto_axes(function, out_sharding=sharding)
-    if sharding is not None:
-        compiled = jax.jit(compiled, out_shardings=sharding)
-    return traced
+        function = jax.sharding.auto_axes(function, out_sharding=sharding)
+    return function if sharding is None else jax.jit(function, out_shardings=sharding)
+
+
+def on_mesh(mesh: AbstractMesh | None) -> AbstractContextManager[object]:
+    """In it programs over arrays on `mesh` can be traced, whichever mesh the caller has set."""
+    found = jax.sharding.get_abstract_mesh()
+    if mesh is None or found.empty or found == mesh:
+        return nullcontext()
+    return jax.sharding.use_abstract_mesh(mesh)
 
 
 def mesh_of(leaves: Iterable[Source], sharding: Sharding | None) -> AbstractMesh | None:
@@ -146,11 +138,16 @@ def devices_of(leaves: Iterable[Source], sharding: Sharding | None) -> set[jax.D
     return next((leaf.sharding.device_set for leaf in committed), None)
 
 
-def following(array: Any, devices: set[jax.Device] | None) -> Any:
-    """A key, or an array of rows or of a transform, that a program on `devices` takes, wherever it was put."""
+def following(array: Any, devices: set[jax.Device] | None, mesh: AbstractMesh | None = None) -> Any:
+    """A key, or an array of rows or of a transform, that a program on `devices` takes, wherever it was put.
+
+    Args:
+        mesh: That of the program, if its arrays are on one.
+    """
     if not isinstance(array, jax.Array) or is_traced(array) or not array.committed:
         return array
-    if array.sharding.device_set == devices or not array.is_fully_addressable:
+    on_same = mesh is None or mesh_of([array], None) in (None, mesh)
+    if (array.sharding.device_set == devices and on_same) or not array.is_fully_addressable:
         return array
     return uncommitted(array)
 
@@ -166,11 +163,10 @@ def lies_on(leaf: jax.Array, sharding: Sharding) -> bool:
 def take_elsewhere(leaf: jax.Array, index: np.ndarray) -> np.ndarray | jax.Array:
     """Rows of an array that lies on other devices than those that the batch goes to."""
     sharding = leaf.sharding
-    if explicit_axes(sharding):
-        return np.asarray(
-            laid_out(take_rows, NamedSharding(sharding.mesh, PartitionSpec()), sharding.mesh.abstract_mesh)(leaf, index)
-        )
-    return _take_rows(leaf, index)
+    with on_mesh(mesh_of([leaf], None)):
+        if explicit_axes(sharding):
+            return np.asarray(laid_out(take_rows, NamedSharding(sharding.mesh, PartitionSpec()))(leaf, index))
+        return _take_rows(leaf, index)
 
 
 _take_rows = jax.jit(take_rows)

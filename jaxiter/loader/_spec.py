@@ -90,13 +90,13 @@ def make_spec(
     paths, structure = jax.tree.flatten_with_path(data)
     leaves = tuple(leaf for _, leaf in paths)
     devices = devices_of(leaves, sharding)
-    chains = jax.tree.map(partial(following, devices=devices), chains)
-    visited = jax.tree.map(partial(following, devices=devices), visited)
+    layout = sharding_of_data(leaves, batch_size) if sharding is None else sharding
+    mesh = mesh_of(leaves, layout)
+    chains, visited = jax.tree.map(partial(following, devices=devices, mesh=mesh), (chains, visited))
     chain_leaves, chain_structure = jax.tree.flatten(chains)
     size = leaves[0].shape[0] if num_rows is None else num_rows
     full, rest = divmod(size, batch_size)
     reads = tuple(not is_resident(leaf) or not (sharding is None or lies_on(leaf, sharding)) for leaf in leaves)
-    layout = sharding_of_data(leaves, batch_size) if sharding is None else sharding
 
     first_of = {id(leaf): place for place, leaf in reversed(list(enumerate(leaves)))}
     distinct = tuple(sorted(first_of.values()))
@@ -104,7 +104,7 @@ def make_spec(
 
     def program(length: int) -> Program:
         batch = IndexSpec(batch_size, length, shuffle)
-        return Program(structure, chain_structure, batch, reads, sources, layout, mesh_of(leaves, layout))
+        return Program(structure, chain_structure, batch, reads, sources, layout, mesh)
 
     return BatchSpec(
         leaves=leaves,
