@@ -1,6 +1,13 @@
-"""Every test runs on eight virtual devices, with strict dtype promotion and warnings as errors."""
+"""Every test runs on eight virtual devices, with strict dtype promotion and warnings as errors.
+
+Two thirds of the quick suite's time are compilation, so that it compiles fast rather than well: without LLVM's
+optimizations, and with the older of XLA:CPU's two emitters where jaxlib has both (a quarter off, and a third off what
+is left; the passes of XLA before them, fusion among them, are the same). Slow tests, and all of a run with
+COMPILE_FULLY=1 in its environment, are compiled as users compile them; .ci/run has those of the pixels so once more.
+"""
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 # Before JAX is imported, which reads these once. Compiled programs are kept between runs; child processes use them too.
@@ -15,6 +22,16 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def compiles_fully(config):
+    return os.environ.get("COMPILE_FULLY") == "1" or "not slow" not in config.getoption("markexpr")
+
+
+def pytest_configure(config):
+    has_older_emitter = tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11)  # later ones know no such flag
+    if has_older_emitter and not compiles_fully(config):  # read when the first device is asked for
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 
 @pytest.fixture
@@ -32,12 +49,10 @@ def traces_are_counted_from_zero():
 def programs_of_one_test_file(request):
     """Compiled for this file and dropped after it; together they would take several gigabytes.
 
-    The quick suite compiles without LLVM's optimizations, which takes a quarter of its time off; XLA's own passes,
-    fusion among them, stay on. A file of tests whose outcome LLVM could change says `OPTIMIZED = True`. Everything else
-    that is selected by a marker, as in .ci/run, is compiled as users compile it.
+    A file of tests whose outcome LLVM's optimizations could change says `OPTIMIZED = True`.
     """
-    is_quick = "not slow" in request.config.getoption("markexpr")
-    jax.config.update("jax_disable_most_optimizations", is_quick and not getattr(request.node.obj, "OPTIMIZED", False))
+    is_optimized = compiles_fully(request.config) or getattr(request.node.obj, "OPTIMIZED", False)
+    jax.config.update("jax_disable_most_optimizations", not is_optimized)
     yield
     jax.clear_caches()
 

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxiter import Affine, Brightness, Chain, Loader, Rescale
+from jaxiter import Affine, Brightness, Chain, Loader
 
-AUGMENT = Chain(Affine(rotation=20, shift=0.2, zoom=0.2, horizontal_flip=True), Brightness(0.2), Rescale(1 / 255))
+AUGMENT = Chain(Affine(rotation=20, shift=0.2, zoom=0.2, horizontal_flip=True), Brightness(0.2))
 
 # Grey levels by which a byte differs where its coordinate moves by one unit of its weights along both axes.
 WEIGHTS = 2 * 255 * 2.0**-16

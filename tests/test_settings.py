@@ -79,7 +79,7 @@ TRANSFORMS = {
     "samplewise": Chain(SamplewiseNormalize(), Cast("float16")),
     "whiten": Chain(Whiten(np.eye(60, dtype=np.float32)), Map(jnp.abs), Cast("uint8")),
 }
-AUGMENT = Chain(Affine(rotation=20, shift=0.1, horizontal_flip=True), Brightness(0.2), Normalize((0.5, 0.4, 0.3)))
+AUGMENT = Chain(Affine(zoom=0.2), Brightness(0.2), Normalize((0.5, 0.4, 0.3)))
 
 
 @cache

@@ -217,7 +217,8 @@ class Affine(Transform):
     @property
     def interpolates(self) -> bool:
         """Whether a pixel may be mixed from several, so that the result is a float; if not, pixels are copied."""
-        is_mixed = self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
+        is_any = type(self).matrix is not Affine.matrix  # a subclass's own map may lie anywhere
+        is_mixed = self._rotates or self._shears or self._zooms or ((self._shifts or is_any) and not self.whole_pixels)
         return self.returns_float or (self.order != 0 and is_mixed)
 
     @property

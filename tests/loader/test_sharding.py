@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxiter import Affine, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
+from jaxiter import Affine, Brightness, Chain, Loader, Normalize, Rescale, explain, scan_epoch, stream
 from jaxiter.loader._program import host_batch, resident_batch
 from jaxiter.loader.internal import read_batch, spec_of
 
@@ -24,6 +24,7 @@ AUGMENTS = {
     "whole pixels": Affine(shift=0.2, whole_pixels=True),
     "cubic": Affine(rotation=20, order=3),
     "with arrays": Chain(Affine(rotation=20), Normalize(np.array([1.0, 2, 3]), np.array([4.0, 5, 6]))),
+    "values": Brightness(0.2),
     "nothing": None,
 }
 
@@ -44,7 +45,7 @@ def is_laid_out(array, sharding):
     return array.sharding.is_equivalent_to(sharding, array.ndim) if is_explicit else array.sharding == sharding
 
 
-def loader(augment="whole pixels", **options):
+def loader(augment="values", **options):
     return Loader((IMAGES, LABELS), batch_size=16, augment=(AUGMENTS[augment], None), **options)
 
 
