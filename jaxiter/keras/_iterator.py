@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import operator
 import os
 import threading
@@ -17,9 +16,10 @@ from .._checks import is_forked
 from .._keys import Key
 from ..sampler import permutation
 from ..sampler.internal import order_on_host
-from ._draw import BatchContext, batch_context, context_of, stream_words
+from ._draw import BatchContext, batch_context, call_context_of, context_of, stream_words
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
+from ._own_methods import METHODS, give_contexts, has_context, with_context
 from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
 from ._showings import Showings
@@ -103,12 +103,15 @@ class Iterator(MaybeDataset):
         self.index_array: np.ndarray | None = None
         self.index_generator = self._flow_index()
 
-    def __init_subclass__(cls, *, makes_context: bool = False, **kwargs: Any) -> None:
-        """Make what a subclass' own batches draw depend on the seed, also where they are asked for directly."""
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make what a subclass' own methods draw depend on the seed, also where they are asked for directly."""
         super().__init_subclass__(**kwargs)
-        own = cls.__dict__.get("_get_batches_of_transformed_samples")
-        if inspect.isfunction(own) and not makes_context:
-            type.__setattr__(cls, "_get_batches_of_transformed_samples", _within_context(own))
+        give_contexts(cls, Iterator)
+
+    def __getattribute__(self, name: str) -> Any:
+        """The same for methods that come from elsewhere: a mixin, a patch of the class, an attribute of the object."""
+        found = super().__getattribute__(name)
+        return with_context(self, name, found) if name in METHODS else found
 
     @property
     def rng(self) -> str | None:
@@ -118,12 +121,15 @@ class Iterator(MaybeDataset):
     def __len__(self) -> int:
         return (self.n + self.batch_size - 1) // self.batch_size
 
+    @has_context
     def __iter__(self) -> Self:
         return self
 
+    @has_context
     def __next__(self) -> Any:
         return self.next()
 
+    @has_context
     def next(self) -> Any:
         """The next batch, as `next(it)` gives it; a subclass that writes its own is asked by both, as in Keras 2."""
         with self.lock:
@@ -132,6 +138,7 @@ class Iterator(MaybeDataset):
         with batch_context(context):
             return self._get_batches_of_transformed_samples(index_array)
 
+    @has_context
     def __getitem__(self, idx: int) -> Any:
         if idx >= len(self):
             raise ValueError(f"Asked for batch {idx} of an iterator of length {len(self)}; expected at most the last.")
@@ -143,6 +150,7 @@ class Iterator(MaybeDataset):
                 self._set_index_array()
             assert self.index_array is not None
             index_array = self.index_array[self.batch_size * idx : self.batch_size * (idx + 1)]
+            self._restart_call()
             context = self._context(index_array)
         with batch_context(context):
             return self._get_batches_of_transformed_samples(index_array)
@@ -151,6 +159,7 @@ class Iterator(MaybeDataset):
         """Start a new epoch, in a new order, at the next batch. Returns None."""
         self.batch_index = 0
 
+    @has_context
     def on_epoch_end(self) -> None:
         """Begin a new epoch with a new order, at the position where the iterator stands. Returns None."""
         with self.lock:
@@ -206,13 +215,14 @@ class Iterator(MaybeDataset):
     def _showings(self) -> Showings:
         return Showings()  # at once in __init__, where there is one
 
+    @has_context
     def _set_index_array(self) -> None:
         if self._epoch >= 0:  # looks before the first epoch draw from that one too
             self._showings.clear()
         self._epoch += 1
         self.index_array = np.arange(self.n)
         if self.shuffle and self._stream is not None:
-            context = context_of(self)
+            context = context_of(self) or call_context_of(self)
             self.index_array = self._stream.order(self.n, None if context is None else context.state)
         elif self.shuffle and self.n:
             check_made_here(self._process, Iterator._process)
@@ -236,9 +246,11 @@ class Iterator(MaybeDataset):
             stop = start + self.batch_size
             self.batch_index = self.batch_index + 1 if stop < self.n else 0
             self.total_batches_seen += 1
+            self._restart_call()
             assert self.index_array is not None
             yield self.index_array[start:stop]
 
+    @has_context
     def _get_batches_of_transformed_samples(self, index_array: np.ndarray) -> Any:
         """The batch of the examples at `index_array`; a subclass writes it."""
         raise NotImplementedError(
@@ -274,21 +286,34 @@ class Iterator(MaybeDataset):
     def _context_by_hand(self, index_array: Any) -> BatchContext:
         """The same where the batch was not asked for by `next` or an index: Keras' own stream runs on as it stands."""
         if self._stream is not None:
-            return BatchContext(self, self._epoch, state=self._stream.latest)
+            call = call_context_of(self)
+            return BatchContext(self, self._epoch, state=self._stream.latest if call is None else call.state)
         return self._context(index_array)
 
+    def _call_stream(self, *, counted: bool) -> Callable[[], np.random.RandomState]:
+        """What a method of the user's own draws from: it follows from the number of batches seen, as in Keras.
 
-def _within_context(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The method that makes a batch, in a context even where no method of Iterator has asked for the batch."""
+        Args:
+            counted: Whether this call has counted a batch, which no other thread has then counted. Other calls follow
+                from where the iterator stands when they draw, and from their own number in the epoch.
+        """
+        if self._stream is not None:
+            stream = self._stream.for_next_batch(self.seed) if counted else self._stream.latest
+            return lambda: stream
 
-    @functools.wraps(method)
-    def within_context(self: Iterator, index_array: Any) -> Any:
-        if context_of(self) is not None:
-            return method(self, index_array)
-        with batch_context(self._context_by_hand(index_array)):
-            return method(self, index_array)
+        def start(epoch: int, seen: int, calls: np.ndarray) -> np.random.RandomState:
+            check_made_here(self._process, Iterator._process)
+            level = 4 if counted else 5
+            return np.random.RandomState(stream_words(self._key, max(0, epoch), level, [seen], calls))
 
-    return within_context
+        if counted:
+            return functools.partial(start, self._epoch, self.total_batches_seen, np.zeros(1, np.uint32))
+        return lambda: start(self._epoch, self.total_batches_seen, self._showings.take(np.array(["call"])))
+
+    def _restart_call(self) -> None:
+        call = call_context_of(self)
+        if call is not None:
+            call.restart(self._call_stream(counted=True))
 
 
 def _check_batch_size(batch_size: object, n: int) -> None:

@@ -19,6 +19,7 @@ from ._converted import ConvertedArray
 from ._draw import RowKeys, context_of
 from ._images import array_to_img
 from ._iterator import Iterator
+from ._own_methods import has_context
 from ._pydataset import check_made_here
 from ._seed import Seed
 from ._settings import GeneratorLike
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 OUTPUTS = ("numpy", "jax")
 
 
-class NumpyArrayIterator(Iterator, makes_context=True):
+class NumpyArrayIterator(Iterator):
     """An endless iterator over augmented batches of images, with labels and weights.
 
     The array stays as it is (uint8, a memmap); rows are cast when a batch is made. What becomes of an image depends
@@ -130,6 +131,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
     def _transform_cache(self) -> TransformCache:
         return TransformCache()
 
+    @has_context
     def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_made_here(self._process, Iterator._process)
         images_of_all = _readable(self.x)
