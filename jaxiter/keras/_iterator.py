@@ -291,24 +291,23 @@ class Iterator(MaybeDataset):
         return self._context(index_array)
 
     def _call_stream(self, *, counted: bool) -> Callable[[], np.random.RandomState]:
-        """What a method of the user's own draws from: it follows from the number of batches seen, as in Keras.
+        """What a method of the user's own draws from.
 
         Args:
-            counted: Whether this call has counted a batch, which no other thread has then counted. Other calls follow
-                from where the iterator stands when they draw, and from their own number in the epoch.
+            counted: Whether this call has counted a batch; what it draws then follows from how many were seen, as in
+                Keras. Other calls follow from their number in the epoch.
         """
         if self._stream is not None:
             stream = self._stream.for_next_batch(self.seed) if counted else self._stream.latest
             return lambda: stream
 
-        def start(epoch: int, seen: int, calls: np.ndarray) -> np.random.RandomState:
+        def start(level: int, epoch: int, number: int, calls: np.ndarray) -> np.random.RandomState:
             check_made_here(self._process, Iterator._process)
-            level = 4 if counted else 5
-            return np.random.RandomState(stream_words(self._key, max(0, epoch), level, [seen], calls))
+            return np.random.RandomState(stream_words(self._key, max(0, epoch), level, [number], calls))
 
         if counted:
-            return functools.partial(start, self._epoch, self.total_batches_seen, np.zeros(1, np.uint32))
-        return lambda: start(self._epoch, self.total_batches_seen, self._showings.take(np.array(["call"])))
+            return functools.partial(start, 4, self._epoch, self.total_batches_seen, np.zeros(1, np.uint32))
+        return lambda: start(5, self._epoch, 0, self._showings.take(np.array(["a call"])))
 
     def _restart_call(self) -> None:
         call = call_context_of(self)
