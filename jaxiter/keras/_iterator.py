@@ -17,6 +17,7 @@ from .._keys import Key
 from ..sampler import permutation
 from ..sampler.internal import order_on_host
 from ._draw import BatchContext, batch_context, call_context_of, context_of, stream_words
+from ._forked import numpy_if_forked, takes_jax_arrays
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
 from ._own_methods import METHODS, give_contexts, has_context, with_context
@@ -70,6 +71,7 @@ class Iterator(MaybeDataset):
     _own_order: np.ndarray | None = None  # what this class has made of index_array, which anyone may change
     _is_restored: bool = False  # and goes on from there, without the reset with which iteration begins
 
+    @takes_jax_arrays
     def __init__(
         self,
         n: int,
@@ -82,6 +84,7 @@ class Iterator(MaybeDataset):
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
+        give_contexts(type(self), Iterator)  # to what was patched on the class since
         self._process = os.getpid()
         _check_batch_size(batch_size, n)
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
@@ -89,7 +92,7 @@ class Iterator(MaybeDataset):
         self._stream = None if rng is None else KerasStream(seed)
         self._keyed = (seed, seed_key(seed))
         self.n = n
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size) if isinstance(batch_size, jax.Array) else batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.workers = workers
@@ -108,10 +111,8 @@ class Iterator(MaybeDataset):
         super().__init_subclass__(**kwargs)
         give_contexts(cls, Iterator)
 
-    def __getattribute__(self, name: str) -> Any:
-        """The same for methods that come from elsewhere: a mixin, a patch of the class, an attribute of the object."""
-        found = super().__getattribute__(name)
-        return with_context(self, name, found) if name in METHODS else found
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, with_context(self, name, value) if name in METHODS else value)
 
     @property
     def rng(self) -> str | None:
@@ -140,6 +141,7 @@ class Iterator(MaybeDataset):
 
     @has_context
     def __getitem__(self, idx: int) -> Any:
+        idx = _batch_number(idx)
         if idx >= len(self):
             raise ValueError(f"Asked for batch {idx} of an iterator of length {len(self)}; expected at most the last.")
         with self.lock:
@@ -148,9 +150,7 @@ class Iterator(MaybeDataset):
             self.total_batches_seen += 1
             if self.index_array is None:
                 self._set_index_array()
-            assert self.index_array is not None
-            index_array = self.index_array[self.batch_size * idx : self.batch_size * (idx + 1)]
-            self._restart_call()
+            index_array = self._counted(self.batch_size * idx, self.batch_size * (idx + 1))
             context = self._context(index_array)
         with batch_context(context):
             return self._get_batches_of_transformed_samples(index_array)
@@ -246,9 +246,7 @@ class Iterator(MaybeDataset):
             stop = start + self.batch_size
             self.batch_index = self.batch_index + 1 if stop < self.n else 0
             self.total_batches_seen += 1
-            self._restart_call()
-            assert self.index_array is not None
-            yield self.index_array[start:stop]
+            yield self._counted(start, stop)
 
     @has_context
     def _get_batches_of_transformed_samples(self, index_array: np.ndarray) -> Any:
@@ -309,10 +307,22 @@ class Iterator(MaybeDataset):
             return functools.partial(start, 4, self._epoch, self.total_batches_seen, np.zeros(1, np.uint32))
         return lambda: start(5, self._epoch, 0, self._showings.take(np.array(["a call"])))
 
-    def _restart_call(self) -> None:
+    def _counted(self, start: int, stop: int) -> np.ndarray:
+        """The examples of a batch that was counted; what called for it draws from a stream of its own from here on."""
         call = call_context_of(self)
         if call is not None:
             call.restart(self._call_stream(counted=True))
+        order = self.index_array
+        assert order is not None
+        return (numpy_if_forked(order) if isinstance(order, jax.Array) else order)[start:stop]
+
+
+def _batch_number(idx: Any) -> int:
+    try:
+        return operator.index(numpy_if_forked(idx) if isinstance(idx, jax.Array) else idx)
+    except TypeError:
+        several = " For several batches write [it[i] for i in range(start, stop)]." if isinstance(idx, slice) else ""
+        raise TypeError(f"An iterator has no batch {idx!r}; expected an integer below len(it).{several}") from None
 
 
 def _check_batch_size(batch_size: object, n: int) -> None:

@@ -17,6 +17,7 @@ from ._arrays import as_array, check_images, images_and_others, labels, short, w
 from ._batch import TransformCache, to_numpy, transformed
 from ._converted import ConvertedArray
 from ._draw import RowKeys, context_of
+from ._forked import numpy_if_forked, takes_jax_arrays
 from ._images import array_to_img
 from ._iterator import Iterator
 from ._own_methods import has_context
@@ -74,6 +75,7 @@ class NumpyArrayIterator(Iterator):
         ((4, 8, 8, 3), 'float32', [0, 1, 2, 3])
     """
 
+    @takes_jax_arrays
     def __init__(
         self,
         x: Any,
@@ -177,6 +179,8 @@ def _on_device(images: Any, count: int) -> jax.Array:
 
 def _positions(index_array: ArrayLike, count: int) -> np.ndarray:
     """Places among `count` images, which NumPy may count from the end too."""
+    if isinstance(index_array, jax.Array):
+        index_array = numpy_if_forked(index_array)
     index = np.asarray(index_array).astype(np.intp)
     if index.size and not -count <= index.min() <= index.max() < count:
         raise IndexError(f"index_array holds {index.min()} to {index.max()}; expected places among {count} images.")

@@ -15,9 +15,7 @@ from ._draw import BatchContext, CallContext, batch_context, call_context_of, co
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 BATCH = "_get_batches_of_transformed_samples"
-# Python looks the names with underscores up on the class, and asks no object for them.
-SPECIAL = ("__next__", "__iter__", "__getitem__")
-METHODS = frozenset((BATCH, *SPECIAL, "next", "on_epoch_end", "_set_index_array"))
+METHODS = frozenset((BATCH, "next", "__next__", "__iter__", "__getitem__", "on_epoch_end", "_set_index_array"))
 
 
 class Drawing(Protocol):
@@ -38,22 +36,24 @@ def has_context(method: Method) -> Method:
 
 
 def give_contexts(cls: type, base: type) -> None:
-    """Wrap the methods that `cls`, derived from `base`, has of its own. Returns None.
+    """Wrap the methods that `cls` and the classes between it and `base` have of their own. Returns None.
 
-    A special method of a mixin, a class that is no `base`, is called through one of `cls`, so that it is wrapped too.
+    One that comes from a mixin, a class that is no `base`, is called through a method of `cls`, so that it is wrapped
+    and may still be patched.
     """
+    for derived in cls.__mro__:
+        for name in METHODS if issubclass(derived, base) else ():
+            own = vars(derived).get(name)
+            if inspect.isfunction(own) and not _is_marked(own):
+                setattr(derived, name, _wrapped(name, own))
     for name in METHODS:
-        own = cls.__dict__.get(name)
-        if inspect.isfunction(own):
-            setattr(cls, name, own if _is_marked(own) else _wrapped(name, own))
-        elif own is None and name in SPECIAL:
-            found = next((parent for parent in cls.__mro__[1:] if name in vars(parent)), base)
-            if not issubclass(found, base):
-                setattr(cls, name, _wrapped(name, _next_in_line(cls, name)))
+        found = next(parent for parent in cls.__mro__ if name in vars(parent))
+        if not issubclass(found, base):
+            setattr(cls, name, _wrapped(name, _next_in_line(cls, name)))
 
 
 def with_context(iterator: Drawing, name: str, method: Any) -> Any:
-    """The method of that name as the object has it: one of a mixin, or set later on the class or the object."""
+    """A method that is set on the object."""
     if not callable(method) or _is_marked(getattr(method, "__func__", method)):
         return method
 

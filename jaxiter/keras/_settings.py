@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import operator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from .._checks import is_forked
 from .._warn import warn
 from ..augment.internal import check_sampling
 from ._brightness import CHANNELS, check_channels
+from ._forked import numpy_if_forked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -75,12 +78,21 @@ class Ranges(NamedTuple):
 ShiftKinds = tuple[str, str]
 
 
+def settings_of(generator: GeneratorLike) -> GeneratorLike:
+    """The generator; in a forked process its attributes, of which JAX arrays are NumPy arrays there."""
+    if not is_forked():
+        return generator
+    names = (name for name in dict.fromkeys((*DRAWN_FROM, *APPLIED)) if hasattr(generator, name))
+    return SimpleNamespace(**{name: numpy_if_forked(getattr(generator, name)) for name in names})
+
+
 def ranges_of(generator: GeneratorLike, image_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
     """How tx and ty are drawn, and all ranges, for images of one shape.
 
     Raises:
         TypeError, ValueError: For a range that is not made of finite numbers.
     """
+    generator = settings_of(generator)
     for name in RANGES:
         _check_finite(name, getattr(generator, name))
     for name in ("rotation_range", "shear_range", "channel_shift_range"):

@@ -76,7 +76,7 @@ class Showings:
         counts[others[:, 0]] = others[:, 1]
         with self._lock:
             self._counts = counts
-            self._names = Counter(saved.get("names"))  # states of before 0.2 have none
+            self._names = Counter(saved.get("names"))  # older states have none
 
     def _grow(self, size: int) -> None:
         # Twice as far as asked, so that rows in ascending order do not copy the counts at every batch.

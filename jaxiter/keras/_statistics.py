@@ -11,7 +11,8 @@ from ..augment.internal import moments, whitening_bytes, whitening_cost, whiteni
 from ._arrays import check_images, images_of
 from ._batch import apply_each
 from ._draw import BatchContext, batch_context, draw_each
-from ._settings import GeneratorLike, fitted_statistics
+from ._forked import numpy_if_forked
+from ._settings import GeneratorLike, fitted_statistics, settings_of
 from ._transform import KerasTransform
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int 
         _check_whitening((size, *images.shape[1:]))
     # As in Keras one stream for all images and rounds, though not NumPy's global one. A bad seed is always refused.
     state = np.random.RandomState(seed)
-    samples = Samples(generator, images, generator.rescale)
+    samples = Samples(generator, images, numpy_if_forked(generator.rescale))
     if augment:
         if generator._overridden() & {"random_transform", "get_random_transform", "apply_transform"}:
             samples = _augmented_one_by_one(generator, samples, rounds, state)
@@ -108,13 +109,14 @@ def standardized(generator: GeneratorLike, x: Any) -> Any:
     """What `ImageDataGenerator.standardize` gives back."""
     if generator.preprocessing_function:
         x = generator.preprocessing_function(x)
-    mean, std, whitening = fitted_statistics(generator, np.shape(x)).values()
-    center, scale = generator.samplewise_center, generator.samplewise_std_normalization
-    if not (generator.rescale or center or scale) and mean is None and std is None and whitening is None:
+    settings = settings_of(generator)
+    mean, std, whitening = fitted_statistics(settings, np.shape(x)).values()
+    center, scale, rescale = settings.samplewise_center, settings.samplewise_std_normalization, settings.rescale
+    if not (rescale or center or scale) and mean is None and std is None and whitening is None:
         return x
     x = _writable_floats(x, generator.dtype)
-    if generator.rescale:
-        x *= generator.rescale
+    if rescale:
+        x *= rescale
     if center:
         x -= np.mean(x, keepdims=True)
     if scale:

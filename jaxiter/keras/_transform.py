@@ -39,6 +39,7 @@ from ._settings import (
     checked_sampling,
     checked_statistics,
     ranges_of,
+    settings_of,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class KerasTransform(Transform):
         Raises:
             TypeError, ValueError: For a setting that cannot be followed.
         """
+        generator = settings_of(generator)
         kinds, exact = ranges_of(generator, image_shape)
         ranges, dtype = exact.as_float32(), np.dtype(dtype)
         # float64 where float32 cannot hold the numbers.
