@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._describe import described
 from .._host_rows import read_rows
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
 from ._arrays import check_images, images_of
@@ -16,6 +17,8 @@ from ._settings import GeneratorLike, fitted_statistics, settings_of
 from ._transform import KerasTransform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, DTypeLike
 
 _AUGMENT_BLOCK = 128
@@ -108,7 +111,7 @@ def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int 
 def standardized(generator: GeneratorLike, x: Any) -> Any:
     """What `ImageDataGenerator.standardize` gives back."""
     if generator.preprocessing_function:
-        x = generator.preprocessing_function(x)
+        x = _preprocessed(generator.preprocessing_function, x)
     settings = settings_of(generator)
     mean, std, whitening = fitted_statistics(settings, np.shape(x)).values()
     center, scale, rescale = settings.samplewise_center, settings.samplewise_std_normalization, settings.rescale
@@ -210,6 +213,22 @@ def _float_dtype(generator: GeneratorLike) -> np.dtype:
 
 def _working_dtype(generator: GeneratorLike) -> np.dtype:
     return np.promote_types(_float_dtype(generator), np.float32)
+
+
+def _preprocessed(function: Callable[[Any], Any], image: Any) -> Any:
+    found = function(image)
+    if isinstance(found, np.ndarray) and found.dtype.kind in "biuf":
+        return found
+    try:
+        is_numbers = found is not None and np.asarray(found).dtype.kind in "biufVO"
+    except (ValueError, TypeError):  # lists of different length
+        is_numbers = False
+    if not is_numbers:
+        raise ValueError(
+            f"preprocessing_function returned {described(found)}; expected the image, an array of real numbers."
+            + (" End it with a return, also if it changes the array in place." if found is None else "")
+        )
+    return found
 
 
 def _writable_floats(x: Any, dtype: DTypeLike) -> np.ndarray:
