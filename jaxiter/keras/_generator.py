@@ -188,7 +188,7 @@ class ImageDataGenerator:
             x: Images of rank 4, not changed. `rescale` is applied, samplewise steps and preprocessing_function are
                 not. Sums are taken in float64, where Keras' float32 is off by some thousandths for a large array. Up
                 to 32 MB the whitening matrix is Keras' to the last bit; more is read in blocks, in float64. A pixel
-                that is NaN makes the figures of its channel NaN.
+                that is NaN makes the figures of its channel NaN, with which no batch is made.
             augment: Take the statistics of images that are changed at random.
             rounds: How many times over all images, with augment.
             seed: Of a NumPy stream, for Keras' own draws.

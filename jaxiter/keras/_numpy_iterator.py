@@ -13,7 +13,7 @@ from .._checks import check_not_forked
 from .._host_rows import read_rows
 from .._transfers import transfers
 from ..host.internal import save_whole
-from ._arrays import as_array, check_images, images_and_others, labels, short, weights
+from ._arrays import as_array, check_images, check_real, images_and_others, labels, short, weights
 from ._batch import TransformCache, to_numpy, transformed
 from ._converted import ConvertedArray
 from ._draw import RowKeys, context_of
@@ -201,6 +201,7 @@ def _readable(x: Any) -> Any:
     images = as_array(x)
     if len(images.shape) != 4:
         _refuse(x)
+    check_real("it.x", images.dtype)
     return images
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import numpy as np
 
 from .._checks import is_forked
+from .._describe import shown
 from .._warn import warn
 from ..augment.internal import check_sampling
 from ._brightness import CHANNELS, check_channels
@@ -170,10 +171,13 @@ def fitted_statistics(generator: GeneratorLike, shape: tuple[int, ...]) -> dict[
     fitted = {name: fitted_statistic(generator, name) for name in FEATUREWISE}
     for name, value in fitted.items():
         if value is not None:
-            fitted[name] = np.asarray(value)
-            if fitted[name].dtype.kind not in "biufV":  # V: bfloat16
-                raise TypeError(f"{name} is {value!r}; expected an array of real numbers, such as fit finds.")
+            fitted[name] = _real_array(name, value)
     for name in ("mean", "std"):
+        if fitted[name] is not None and not np.all(np.isfinite(fitted[name])):
+            raise ValueError(
+                f"{name} is {shown(np.asarray(fitted[name]).tolist())}; expected finite numbers. Fit the generator on "
+                f"images without NaN, or set generator.{name}."
+            )
         if fitted[name] is not None and not _broadcasts(fitted[name].shape, shape):
             _refuse_statistic(generator, name, fitted[name].shape, shape)
     whitening, size = fitted["zca_whitening_matrix"], math.prod(shape[-3:])
@@ -183,6 +187,16 @@ def fitted_statistics(generator: GeneratorLike, shape: tuple[int, ...]) -> dict[
             "Fit the generator on images of the size that it is to whiten."
         )
     return fitted
+
+
+def _real_array(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different length
+        array = np.array(None)
+    if array.dtype.kind not in "biufV" or array.dtype.type is np.void:  # V: bfloat16
+        raise TypeError(f"{name} is {shown(value)}; expected an array of real numbers, such as fit finds.")
+    return array
 
 
 def _broadcasts(shape: tuple[int, ...], images: tuple[int, ...]) -> bool:
@@ -215,8 +229,9 @@ def checked_statistics(generator: GeneratorLike, image_shape: tuple[int, ...]) -
         ValueError: If one does not fit an image.
     """
     fitted = fitted_statistics(generator, image_shape)
-    if isinstance(generator.rescale, str) or np.ndim(generator.rescale) > 0:
+    if isinstance(generator.rescale, (str, complex)) or np.ndim(generator.rescale) > 0:
         raise TypeError(f"rescale is {generator.rescale!r}; expected one number for all channels, or None.")
+    _check_finite("rescale", generator.rescale)
     return fitted
 
 

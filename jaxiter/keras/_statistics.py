@@ -9,7 +9,7 @@ import numpy as np
 from .._describe import described
 from .._host_rows import read_rows
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
-from ._arrays import check_images, images_of
+from ._arrays import check_images, check_real, images_of
 from ._batch import apply_each
 from ._draw import BatchContext, batch_context, draw_each
 from ._forked import numpy_if_forked
@@ -86,7 +86,7 @@ def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int 
     images = images_of(x)
     check_images(
         "`.fit()`",
-        None,
+        images,
         images.shape,
         "channels_last" if generator.channel_axis == 3 else "channels_first",
         images.dtype,
@@ -235,6 +235,7 @@ def _writable_floats(x: Any, dtype: DTypeLike) -> np.ndarray:
     """`x` itself if it can be changed in place, else a copy; integers, on which Keras fails, as floats."""
     if not isinstance(x, np.ndarray):
         x = np.array(x)
+    check_real("x", x.dtype)
     if x.dtype.kind != "f":
         return x.astype(dtype if np.dtype(dtype).kind == "f" else np.float32)
     return x if x.flags.writeable else x.copy()
