@@ -180,7 +180,7 @@ def _check_length(name: str, images: Any, values: np.ndarray, hint: str) -> None
 
 def _sizes(pictures: Any) -> list[tuple[int, ...]]:
     """The shapes in a list of pictures, each once; none if something else is in it."""
-    sizes = {}
+    sizes: dict[tuple[int, ...], None] = {}
     for picture in pictures if isinstance(pictures, (list, tuple)) or np.ndim(pictures) == 1 else ():
         size = getattr(picture, "size", None)  # (width, height) of Pillow's
         shape = getattr(picture, "shape", size[::-1] if isinstance(size, tuple) else None)

@@ -25,6 +25,11 @@ from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
 from ._showings import Showings
 
+# What a copy has anew: locks, generators, and what they share between batches.
+_OF_ONE_ITERATOR = {
+    *("lock", "index_generator", "_stream", "_showings", "_file_numbers", "_transform_cache", "_process"),
+    *("batch_index", "total_batches_seen", "index_array", "_own_order", "_epoch", "_is_restored"),
+}
 _FEW = 1024  # examples whose order is found in NumPy, in a millisecond
 
 
@@ -113,6 +118,19 @@ class Iterator(MaybeDataset):
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, with_context(self, name, value) if name in METHODS else value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which go on by themselves: the attributes, and where the iterator stands."""
+        kept = {name: value for name, value in vars(self).items() if name not in _OF_ONE_ITERATOR}
+        return {**kept, "_rng": self.rng, "_position": self.get_state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        kept = dict(state)
+        position, rng = kept.pop("_position"), kept.pop("_rng")
+        vars(self).update(kept)
+        self._process, self.lock = os.getpid(), threading.RLock()
+        self._stream = None if rng is None else KerasStream(self.seed)
+        self.set_state(position)
 
     @property
     def rng(self) -> str | None:

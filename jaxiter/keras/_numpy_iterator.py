@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 import numpy as np
+from PIL import Image
 
 from .._checks import check_not_forked
 from .._host_rows import read_rows
@@ -15,6 +16,7 @@ from .._transfers import transfers
 from ..host.internal import save_whole
 from ._arrays import as_array, check_images, check_real, images_and_others, labels, short, weights
 from ._batch import TransformCache, to_numpy, transformed
+from ._brightness import check_channels
 from ._converted import ConvertedArray
 from ._draw import RowKeys, context_of
 from ._forked import numpy_if_forked, takes_jax_arrays
@@ -61,6 +63,7 @@ class NumpyArrayIterator(Iterator):
             of batches seen and on its place in the batch. Functions that draw from NumPy themselves are not replayed.
 
     Raises:
+        OSError: If save_to_dir is no folder.
         ValueError: For arrays of different length, images of another rank, an unknown subset, output or rng, subsets
             with different labels, and with rng="keras" for a seed that is a JAX key or outside [0, 2**32), or that
             has got there by adding the number of batches seen.
@@ -114,6 +117,8 @@ class NumpyArrayIterator(Iterator):
         # Keras leaves the weights of a subset uncut, so that they belong to other images.
         self.sample_weight = None if sample_weight is None else sample_weight[rows]
         self.image_data_generator = image_data_generator
+        if save_to_dir:
+            _check_saving(save_to_dir, save_format, shape[-1 if self.data_format == "channels_last" else 1])
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
         self.save_format = save_format
@@ -170,6 +175,16 @@ class NumpyArrayIterator(Iterator):
             number = stream.randint(10000)
             name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
             save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(folder, name))
+
+
+def _check_saving(folder: str | os.PathLike[str], save_format: str, channels: int) -> None:
+    """Raises for what would fail after the first batch was made."""
+    if not os.path.isdir(os.fspath(folder)):
+        error = NotADirectoryError if os.path.exists(folder) else FileNotFoundError
+        raise error(f"save_to_dir is {folder!r}; expected an existing folder. Make it first: os.makedirs(save_to_dir).")
+    if f".{save_format}".lower() not in Image.registered_extensions():
+        raise ValueError(f"save_format is {save_format!r}; expected one that Pillow writes, such as 'png' or 'jpeg'.")
+    check_channels(channels)
 
 
 @transfers

@@ -1,6 +1,8 @@
 """Stopped anywhere and set to where it stood, an iterator goes on as if nothing had happened."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 
@@ -215,3 +217,22 @@ def test_a_damaged_state_of_keras_stream_changes_nothing(name):
     for (x, y), (other_x, other_y) in zip(what_follows(it), what_follows(other), strict=True):
         np.testing.assert_array_equal(y, other_y)
         np.testing.assert_array_equal(x, other_x)
+
+
+COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda it: pickle.loads(pickle.dumps(it))}
+
+
+@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_copy_goes_on_by_itself(way, options):
+    if options == "key" and way == "pickle":
+        pytest.skip("JAX pickles no keys")
+    it, same = flow(**OPTIONS[options]), flow(**OPTIONS[options])
+    next(it), it[1]
+    other = COPIES[way](it)
+    same.set_state(it.get_state())
+    assert type(other) is type(it)
+    for found in (other, it):
+        for (x, y), (other_x, other_y) in zip(what_follows(found), what_follows(COPIES["copy"](same)), strict=True):
+            np.testing.assert_array_equal(y, other_y)
+            np.testing.assert_array_equal(x, other_x)
