@@ -293,8 +293,8 @@ def _in_pixels(shift: Shift) -> Shift:
 def _shift(bounds: ArrayLike, size: int) -> tuple[str, Shift]:
     """How Keras draws a shift within `bounds`: by their type, and in pixels unless the largest is below 1."""
     # Keras asks for the truth of the range, which an array of several values has not.
-    if np.size(bounds) <= 1 and not bounds:
-        return UNIFORM, Shift(0, None)
+    if type(bounds) is float or (np.size(bounds) <= 1 and not bounds):  # a float is what it is nearly always
+        return UNIFORM, Shift(bounds or 0, size if bounds and bounds < 1 else None)
     if np.ndim(bounds) > 1:
         raise ValueError(f"a shift range is {bounds!r}; expected a number, or a sequence of numbers to choose from.")
     steps = _whole_steps(bounds)
@@ -321,7 +321,7 @@ def _check_finite(name: str, value: ArrayLike | None) -> None:
 
 
 def _check_number(name: str, value: ArrayLike | None) -> None:
-    if value is not None and np.ndim(value) > 0:
+    if value is not None and not isinstance(value, (int, float)) and np.ndim(value) > 0:
         raise TypeError(f"{name} is {value!r}; expected one number, r for -r to r.")
 
 
