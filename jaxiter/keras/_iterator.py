@@ -20,7 +20,7 @@ from ._draw import BatchContext, batch_context, call_context_of, context_of, str
 from ._forked import numpy_if_forked, takes_jax_arrays
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
-from ._own_methods import METHODS, give_contexts, has_context, with_context
+from ._own_methods import METHODS, call_mixins, give_contexts, has_context, with_context
 from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
 from ._showings import Showings
@@ -114,6 +114,7 @@ class Iterator(MaybeDataset):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make what a subclass' own methods draw depend on the seed, also where they are asked for directly."""
         super().__init_subclass__(**kwargs)
+        call_mixins(cls, Iterator)
         give_contexts(cls, Iterator)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -126,8 +127,10 @@ class Iterator(MaybeDataset):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         kept = dict(state)
-        position, rng = kept.pop("_position"), kept.pop("_rng")
+        position, rng = kept.pop("_position", None), kept.pop("_rng", None)
         vars(self).update(kept)
+        if position is None:  # of a subclass that has a __getstate__ of its own
+            return
         self._process, self.lock = os.getpid(), threading.RLock()
         self._stream = None if rng is None else KerasStream(self.seed)
         self.set_state(position)

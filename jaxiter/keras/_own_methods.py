@@ -36,20 +36,24 @@ def has_context(method: Method) -> Method:
 
 
 def give_contexts(cls: type, base: type) -> None:
-    """Wrap the methods that `cls` and the classes between it and `base` have of their own. Returns None.
-
-    One that comes from a mixin, a class that is no `base`, is called through a method of `cls`, so that it is wrapped
-    and may still be patched.
-    """
+    """Wrap the methods that `cls` and the classes between it and `base` have of their own. Returns None."""
     for derived in cls.__mro__:
-        for name in METHODS if issubclass(derived, base) else ():
-            own = vars(derived).get(name)
-            if inspect.isfunction(own) and not _is_marked(own):
-                setattr(derived, name, _wrapped(name, own))
+        if issubclass(derived, base):
+            for name in METHODS & vars(derived).keys():
+                own = vars(derived)[name]
+                if inspect.isfunction(own) and not _is_marked(own):
+                    setattr(derived, name, _wrapped(name, own))
+
+
+def call_mixins(cls: type, base: type) -> None:
+    """Let `cls` call the methods that come from a mixin, a class that is no `base`. Returns None.
+
+    So they are wrapped with those of `cls`, and may still be patched.
+    """
     for name in METHODS:
         found = next(parent for parent in cls.__mro__ if name in vars(parent))
         if not issubclass(found, base):
-            setattr(cls, name, _wrapped(name, _next_in_line(cls, name)))
+            setattr(cls, name, _next_in_line(cls, name))
 
 
 def with_context(iterator: Drawing, name: str, method: Any) -> Any:
@@ -68,8 +72,8 @@ def _is_marked(function: Any) -> bool:
 
 
 def _next_in_line(cls: type, name: str) -> Callable[..., Any]:
-    def call(self: Drawing, *args: Any) -> Any:
-        return getattr(super(cls, self), name)(*args)
+    def call(self: Drawing, *args: Any, **kwargs: Any) -> Any:
+        return getattr(super(cls, self), name)(*args, **kwargs)
 
     return call
 

@@ -293,8 +293,10 @@ def _in_pixels(shift: Shift) -> Shift:
 def _shift(bounds: ArrayLike, size: int) -> tuple[str, Shift]:
     """How Keras draws a shift within `bounds`: by their type, and in pixels unless the largest is below 1."""
     # Keras asks for the truth of the range, which an array of several values has not.
-    if type(bounds) is float or (np.size(bounds) <= 1 and not bounds):  # a float is what it is nearly always
-        return UNIFORM, Shift(bounds or 0, size if bounds and bounds < 1 else None)
+    if isinstance(bounds, float):  # nearly always, and ten times faster than an array
+        return UNIFORM, Shift(bounds, size if bounds < 1 else None)
+    if np.size(bounds) <= 1 and not bounds:
+        return UNIFORM, Shift(0, None)
     if np.ndim(bounds) > 1:
         raise ValueError(f"a shift range is {bounds!r}; expected a number, or a sequence of numbers to choose from.")
     steps = _whole_steps(bounds)

@@ -136,7 +136,7 @@ def source_coordinates(
 
     def coordinate(axis: int) -> Coordinate:
         fixed_point, last = along(matrix[axis]), np.int32(1) * (source_size[axis] - 1)
-        whole = fixed_point >> xp.broadcast_to(bits, fixed_point.shape)
+        whole = fixed_point >> (bits if xp is np else xp.broadcast_to(bits, fixed_point.shape))
         remainder = fixed_point & ((np.int32(1) << bits) - np.int32(1))
         if weight_bits is None:
             fraction = remainder.astype(np.float32) * _power_of_two(xp, -bits)
