@@ -235,8 +235,8 @@ def index_bits(count: int) -> int:
 def multiples(xp: ModuleType, factor: Values, count: int, bits: Bits) -> Values:
     """`factor * arange(count)` in fixed point, the factor carrying `index_bits(count)` more bits than the result.
 
-    The product has up to 47 bits, so in JAX its upper and lower halves are made apart. Their sum is a reduction, which XLA
-    computes once for every row and column; a plain sum it would compute again at every pixel.
+    The product has up to 47 bits, so in JAX its upper and lower halves are made apart. Their sum is a reduction, which
+    XLA computes once for every row and column; a plain sum it would compute again at every pixel.
     """
     count_bits = index_bits(count)
     steps = xp.arange(count, dtype=np.int32)

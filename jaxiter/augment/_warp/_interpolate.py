@@ -84,7 +84,10 @@ def _taken(
     down: int,
     right: int,
 ) -> np.ndarray:
-    """A `Pick` of one channel, or of pixels of several; `starts` keeps the places of two indices, which all channels and static steps share."""
+    """A `Pick` of one channel, or of pixels of several.
+
+    `starts` keeps the places of two indices, which all channels and static steps share.
+    """
     pair = id(row), id(col)
     if pair not in starts:
         starts[pair] = np.asarray(row * np.intp(line) + col)
