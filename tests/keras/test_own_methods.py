@@ -69,9 +69,9 @@ def on_the_object(methods, base):
     return make
 
 
-# Python reads __next__, __iter__ and __getitem__ from the class, past everything that could know of a later change.
-PLACES = [(way, place) for way in WAYS for place in (on_a_class, in_a_mixin)]
-PLACES += [(way, place) for way in ("next, called by name", "a batch by hand") for place in (patched, on_the_object)]
+# Python reads __next__, __iter__ and __getitem__ from the class, and never from the object.
+PLACES = [(way, place) for way in WAYS for place in (on_a_class, in_a_mixin, patched)]
+PLACES += [(way, on_the_object) for way in ("next, called by name", "a batch by hand")]
 
 
 @pytest.mark.parametrize(("way", "place"), PLACES, ids=lambda value: getattr(value, "__name__", value))
