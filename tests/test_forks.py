@@ -1,5 +1,6 @@
 """In a process forked from one where JAX runs: what needs JAX says so at once, what does not works."""
 
+import io
 import json
 import os
 import select
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 import jaxiter as jx
+from jaxiter import keras
 from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator, random_rotation
 
 SECONDS = 40
@@ -124,6 +127,54 @@ def test_what_needs_no_jax_works():
         }
     )
     assert set(outcomes.values()) == {"works"}, outcomes
+
+
+def test_jax_arrays_at_keras_face_are_read_without_jax_or_refused():
+    """Arithmetic of JAX would wait for ever, and the value of an array that lies on the host can be read."""
+    image, images, two, rows = (jnp.asarray(x) for x in (IMAGES[0] / 255, IMAGES, np.ones(2), np.arange(6)))
+    three, half, one = jnp.float32(3), jnp.float32(0.5), jnp.int32(1)
+    picture, axes, generator = IMAGES[0], (0, 1, 2), ImageDataGenerator(rotation_range=20)
+    shared = jax.device_put(image, jax.sharding.NamedSharding(jax.make_mesh((6,), ("i",)), jax.P("i")))
+    eye, per_channel = jnp.eye(3), jnp.ones((1, 1, 3))
+    of_jax = ImageDataGenerator(
+        rotation_range=three, width_shift_range=two, brightness_range=(half, three), rescale=half, cval=one
+    )
+    centred = ImageDataGenerator(featurewise_center=True)
+    centred.mean = per_channel
+    calls = {
+        "apply_affine_transform": lambda: keras.apply_affine_transform(image, three, one, 0, 0, 1, half, *axes),
+        "of an array on several devices": lambda: keras.apply_affine_transform(shared, 3, 0, 0, 0, 1, 1, *axes),
+        "apply_channel_shift": lambda: keras.apply_channel_shift(image, half, 2),
+        "apply_brightness_shift": lambda: keras.apply_brightness_shift(image, half),
+        "flip_axis": lambda: keras.flip_axis(image, 0),
+        "transform_matrix_offset_center": lambda: keras.transform_matrix_offset_center(eye, one, one),
+        "random_rotation": lambda: keras.random_rotation(image, three, *axes),
+        "random_shift": lambda: keras.random_shift(image, half, half, *axes),
+        "random_shear": lambda: keras.random_shear(image, three, *axes),
+        "random_zoom": lambda: keras.random_zoom(image, (half, three), *axes),
+        "random_zoom of an array": lambda: keras.random_zoom(image, two, *axes),
+        "random_channel_shift": lambda: keras.random_channel_shift(image, three, 2),
+        "random_brightness": lambda: keras.random_brightness(image, (half, three)),
+        "array_to_img": lambda: keras.array_to_img(image),
+        "img_to_array": lambda: keras.img_to_array(image),
+        "save_img": lambda: keras.save_img(io.BytesIO(), image, file_format="png"),
+        "random_transform": lambda: of_jax.random_transform(image, seed=one),
+        "apply_transform": lambda: of_jax.apply_transform(image, {"theta": three, "channel_shift_intensity": half}),
+        "standardize": lambda: (of_jax.standardize(image), centred.standardize(picture)),
+        "fit": lambda: centred.fit(images, augment=True, seed=one),
+        "flow": lambda: next(of_jax.flow((images, [rows]), rows, one, True, rows, one)),
+        "rng='keras'": lambda: next(of_jax.flow(IMAGES, seed=one, rng="keras")),
+        "by hand": lambda: generator.flow(IMAGES)._get_batches_of_transformed_samples(rows),
+        "index": lambda: of_jax.flow(IMAGES, batch_size=2)[one],
+        "index_array": lambda: setattr(made := generator.flow(IMAGES), "index_array", rows) or made[0],
+        "constructor": lambda: ImageDataGenerator(validation_split=half),
+    }
+    outcomes = in_a_fork(calls)
+    assert set(outcomes.values()) == {"works"}, outcomes
+    with mock.patch("jaxiter.keras._forked._is_at_hand", return_value=False):  # as of a GPU
+        outcomes = in_a_fork(calls)
+    for name, outcome in outcomes.items():
+        assert outcome.startswith("RuntimeError: JAX was running"), (name, outcome)
 
 
 def test_output_on_the_device_and_iterators_from_before_the_fork_raise():

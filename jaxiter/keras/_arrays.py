@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from .._array_checks import is_sparse
 from .._warn import warn
 from ._brightness import CHANNELS
 
@@ -18,14 +19,13 @@ _TARGETS = 'For more than one target see "More than one target" in docs/from-ker
 
 def as_array(images: Any, name: str = "x") -> Any:
     """NumPy arrays, and what is read like one from a file, as they are; anything else as a NumPy array."""
+    _check_dense(name, images)
     # Tensors of other libraries, with a dtype of their own, need not take an array of rows as an index.
     is_file = isinstance(getattr(images, "dtype", None), np.dtype) and not isinstance(images, (np.ndarray, jax.Array))
     is_file = is_file and all(hasattr(images, name) for name in ("shape", "__getitem__"))
     if is_file or type(images) in (np.ndarray, np.memmap):
         return images
-    return _regular(
-        name, images, "Images of different sizes do not fit into one array: resize them to one, then stack."
-    )
+    return _regular(name, images, f"Images of different sizes do not fit into one array. {_one_size(images)}")
 
 
 def images_of(x: Any, name: str = "x") -> Any:
@@ -101,14 +101,17 @@ def weights(sample_weight: ArrayLike | None, x: Any, images: Any) -> np.ndarray 
             f"sample_weight is {short(sample_weight)}; expected an array with one weight for each of {len(images)} "
             "images. For weights of classes pass np.array([weights[label] for label in y])."
         )
+    check_real("sample_weight", array.dtype)
     _check_length("sample_weight`", images, array, list_hint(x, images))
     return array
 
 
 def list_hint(x: Any, images: Any) -> str:
     """For an error about `x`, if it may have been meant as a list of images."""
-    is_pair = not isinstance(x, (list, tuple)) or (len(x) == 2 and len(images.shape) != 3)
-    return "" if is_pair else " A list is taken as (images, others); for a list of images pass np.stack(x)."
+    if not isinstance(x, (list, tuple)) or (len(x) == 2 and len(images.shape) != 3):
+        return ""
+    remedy = _one_size(x) if len(_sizes(x)) > 1 else "For a list of images pass np.stack(x)."
+    return f" A list is taken as (images, others). {remedy}"
 
 
 def check_images(where: str, x: Any, shape: tuple[int, ...], data_format: str, dtype: Any) -> None:
@@ -124,14 +127,24 @@ def check_images(where: str, x: Any, shape: tuple[int, ...], data_format: str, d
         raise ValueError(
             f"x has shape {shape}; images for {where} should have rank 4, {layout}. {_remedy(x, shape, last, dtype)}"
         )
-    if getattr(dtype, "kind", "f") in "SUmM":
-        raise ValueError(f"x has dtype {dtype}; expected images of real numbers.")
+    check_real("x", dtype)
     axis = 3 if last else 1
     if shape[axis] not in CHANNELS:
         warn(
             f'data_format is "{data_format}", so axis {axis} of x should hold 1, 3 or 4 channels; x has shape {shape} '
             f"({shape[axis]} channels)."
         )
+
+
+def check_real(name: str, dtype: Any) -> None:
+    """Raises ValueError for images or weights of text, times, complex numbers or fields."""
+    kind, fields = getattr(dtype, "kind", "f"), getattr(dtype, "names", None)
+    if kind not in "cSUmM" and getattr(dtype, "type", None) is not np.void:
+        return
+    remedy = f" Pass one of its fields: {name}[{fields[0]!r}]." if fields else ""
+    if kind == "c":
+        remedy = f" Pass {name}.real, or np.abs({name}), or the two parts as channels."
+    raise ValueError(f"{name} has dtype {dtype}; expected real numbers.{remedy}")
 
 
 def short(value: Any) -> str:
@@ -149,7 +162,7 @@ def _remedy(x: Any, shape: tuple[int, ...], last: bool, dtype: Any) -> str:
     if getattr(dtype, "kind", "f") in "SU":
         return 'Names of files are no images: docs/from-keras.md, "Not there yet", shows how to read them.'
     if getattr(dtype, "kind", "f") == "O":
-        return "Images of different sizes do not fit into one array: resize them to one, then np.stack(images)."
+        return _one_size(x) if len(_sizes(x)) > 1 else "Stack its pictures: np.stack(list(x))."
     if len(shape) < 3:
         return "Reshape flattened images first."
     if len(shape) == 3:
@@ -165,7 +178,35 @@ def _check_length(name: str, images: Any, values: np.ndarray, hint: str) -> None
         )
 
 
+def _sizes(pictures: Any) -> list[tuple[int, ...]]:
+    """The shapes in a list of pictures, each once; none if something else is in it."""
+    sizes: dict[tuple[int, ...], None] = {}
+    for picture in pictures if isinstance(pictures, (list, tuple)) or np.ndim(pictures) == 1 else ():
+        size = getattr(picture, "size", None)  # (width, height) of Pillow's
+        shape = getattr(picture, "shape", size[::-1] if isinstance(size, tuple) else None)
+        if shape is None or len(shape) not in (2, 3):
+            return []
+        sizes[tuple(shape)] = None
+    return list(sizes)
+
+
+def _one_size(pictures: Any) -> str:
+    sizes = _sizes(pictures)
+    few = ", ".join(map(str, sizes[:3])) + (", ..." if len(sizes) > 3 else "")
+    met = f"They have {len(sizes)} shapes: {few}. " if sizes else ""
+    return met + (
+        "Resize them to one and pass np.stack(images), or go picture by picture, as docs/from-keras.md shows in "
+        '"Sizes that come once".'
+    )
+
+
+def _check_dense(name: str, values: Any) -> None:
+    if is_sparse(values):
+        raise TypeError(f"{name} is {short(values)}, which is sparse; expected a dense array: pass {name}.toarray().")
+
+
 def _regular(name: str, values: Any, remedy: str = "Make them equally long.") -> np.ndarray:
+    _check_dense(name, values)
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:

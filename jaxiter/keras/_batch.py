@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from .._checks import check_finite, is_forked
+from .._describe import described
 from .._transfers import transfers
 from ..augment import Chain
 from ..loader.internal import augment_rows
@@ -162,7 +163,7 @@ def _image_by_image(generator: GeneratorLike, images: np.ndarray, contexts: list
     for position, image in enumerate(images):
         with batch_context(contexts[position]):
             params = generator.get_random_transform(image.shape)
-            batch[position] = generator.standardize(generator.apply_transform(image, params))
+            _put(batch, position, generator, generator.standardize(generator.apply_transform(image, params)))
     return batch
 
 
@@ -200,7 +201,7 @@ def _with_own_parameters(
             if position > made:
                 params = generator.get_random_transform(shape)
             image = generator.apply_transform(images[position].astype(dtype), params)
-            batch[position] = generator.standardize(image)
+            _put(batch, position, generator, generator.standardize(image))
     return batch
 
 
@@ -231,8 +232,25 @@ def _standardized(generator: GeneratorLike, images: np.ndarray, contexts: list[B
     batch = np.zeros_like(images)
     for position, image in enumerate(images):
         with batch_context(contexts[position]):
-            batch[position] = generator.standardize(image)
+            _put(batch, position, generator, generator.standardize(image))
     return batch
+
+
+def _put(batch: np.ndarray, position: int, generator: GeneratorLike, image: Any) -> None:
+    """Writes what the user's methods made of an image, which may broadcast to its shape, as in Keras."""
+    cause: Exception | None = None
+    try:
+        if image is not None and not np.iscomplexobj(image):  # of which NumPy would make NaN, or real numbers
+            batch[position] = image
+            return
+    except (ValueError, TypeError) as error:
+        cause = error
+    name = "preprocessing_function" if getattr(generator, "preprocessing_function", None) else "standardize"
+    raise ValueError(
+        f"{name} returned {described(image)} for an image of shape {batch.shape[1:]}; expected real numbers of that "
+        "shape. To change the size of pictures resize them before flow, or in a subclass' own "
+        "_get_batches_of_transformed_samples."
+    ) from cause
 
 
 def _inputs(dtype: np.dtype, images: np.ndarray, length: int) -> np.ndarray:

@@ -199,6 +199,30 @@ class BatchContext:
         return draw_transform(StreamNumbers(self.state), *ranges_of(generator, img_shape))
 
 
+class CallContext(BatchContext):
+    """The source of what a method of the user's draws outside of the batches that it asks for.
+
+    Args:
+        caller: The iterator. It is no owner: the batches that are made meanwhile have contexts of their own.
+        start: A function that returns the stream; it is called when something is drawn.
+    """
+
+    def __init__(self, caller: object, start: Callable[[], np.random.RandomState], *, replays: bool):
+        super().__init__(None)
+        self.caller, self.replays = caller, replays
+        self.restart(start)
+
+    def restart(self, start: Callable[[], np.random.RandomState]) -> None:
+        """A batch was counted: draw from another stream from here on. Returns None."""
+        self._state, self._start = None, start
+
+    @property
+    def state(self) -> np.random.RandomState:
+        if self._state is None:
+            self._state = self._start()
+        return self._state
+
+
 _context: ContextVar[BatchContext | None] = ContextVar("batch", default=None)
 
 
@@ -215,6 +239,14 @@ def context_of(owner: object) -> BatchContext | None:
     """The innermost context of this iterator: a batch may be made of another iterator's."""
     context = _context.get()
     while context is not None and context.owner is not owner:
+        context = context.outer
+    return context
+
+
+def call_context_of(caller: object) -> CallContext | None:
+    """The innermost context of a method of this iterator that the user wrote."""
+    context = _context.get()
+    while context is not None and not (isinstance(context, CallContext) and context.caller is caller):
         context = context.outer
     return context
 

@@ -11,11 +11,13 @@ from .._checks import check_finite
 from ..augment.internal import resample_on_host, round_to
 from ._brightness import blend, check_channels
 from ._draw import random_state
+from ._forked import takes_jax_arrays
 from ._parameters import check_parameters
 from ._settings import checked_sampling
 from ._transform import affine_matrix
 
 
+@takes_jax_arrays
 def apply_affine_transform(
     x: np.ndarray,
     theta: float = 0,
@@ -79,6 +81,7 @@ def apply_affine_transform(
     return np.ascontiguousarray(np.transpose(warped, np.argsort(axes)))
 
 
+@takes_jax_arrays
 def apply_channel_shift(x: np.ndarray, intensity: float, channel_axis: int = 0) -> np.ndarray:
     """The image with one number added to all channels, kept within its own least and greatest value.
 
@@ -91,6 +94,7 @@ def apply_channel_shift(x: np.ndarray, intensity: float, channel_axis: int = 0) 
     return np.asarray(np.clip(x + intensity, np.min(x), np.max(x)))
 
 
+@takes_jax_arrays
 def apply_brightness_shift(x: np.ndarray, brightness: float, scale: bool = True) -> np.ndarray:
     """The image times a factor as Pillow does it: in whole numbers 0 to 255, cut off above and below.
 
@@ -125,6 +129,7 @@ def brighten(
     return result.levels if scale or not result.stretched else result.levels / 255 * (high - low) + low
 
 
+@takes_jax_arrays
 def flip_axis(x: np.ndarray, axis: int) -> np.ndarray:
     """The array in reverse along `axis`.
 
@@ -135,6 +140,7 @@ def flip_axis(x: np.ndarray, axis: int) -> np.ndarray:
     return np.flip(np.asarray(x), axis)
 
 
+@takes_jax_arrays
 def transform_matrix_offset_center(matrix: np.ndarray, x: float, y: float) -> np.ndarray:
     """The same 3x3 map with (x / 2 - 0.5, y / 2 - 0.5) as its origin.
 
@@ -148,6 +154,7 @@ def transform_matrix_offset_center(matrix: np.ndarray, x: float, y: float) -> np
     return offset @ matrix @ reset
 
 
+@takes_jax_arrays
 def random_rotation(
     x: np.ndarray,
     rg: float,
@@ -169,6 +176,7 @@ def random_rotation(
     return apply_affine_transform(x, theta, 0, 0, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
 
+@takes_jax_arrays
 def random_shift(
     x: np.ndarray,
     wrg: float,
@@ -194,6 +202,7 @@ def random_shift(
     return apply_affine_transform(x, 0, tx, ty, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
 
+@takes_jax_arrays
 def random_shear(
     x: np.ndarray,
     intensity: float,
@@ -215,6 +224,7 @@ def random_shear(
     return apply_affine_transform(x, 0, 0, 0, shear, 1, 1, *axes, fill_mode, cval, interpolation_order)
 
 
+@takes_jax_arrays
 def random_zoom(
     x: np.ndarray,
     zoom_range: Sequence[float],
@@ -241,6 +251,7 @@ def random_zoom(
     return apply_affine_transform(x, 0, 0, 0, 0, zx, zy, *axes, fill_mode, cval, interpolation_order)
 
 
+@takes_jax_arrays
 def random_channel_shift(x: np.ndarray, intensity_range: float, channel_axis: int = 0) -> np.ndarray:
     """The image with one number within `intensity_range` added, see `apply_channel_shift`.
 
@@ -251,6 +262,7 @@ def random_channel_shift(x: np.ndarray, intensity_range: float, channel_axis: in
     return apply_channel_shift(x, random_state().uniform(-intensity_range, intensity_range), channel_axis)
 
 
+@takes_jax_arrays
 def random_brightness(x: np.ndarray, brightness_range: Sequence[float], scale: bool = True) -> np.ndarray:
     """The image times a factor within `brightness_range`, (low, high), see `apply_brightness_shift`.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._warn import warn
 from ._draw import RandomTransform, draw
+from ._forked import takes_jax_arrays
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
 from ._images import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
@@ -62,6 +63,7 @@ class ImageDataGenerator:
         ((4, 8, 8, 3), (4,))
     """
 
+    @takes_jax_arrays
     def __init__(
         self,
         featurewise_center: bool = False,
@@ -121,6 +123,7 @@ class ImageDataGenerator:
         self._override_flags()
         self.brightness_range = _brightness_pair(brightness_range)
 
+    @takes_jax_arrays
     def flow(
         self,
         x: Any,
@@ -177,6 +180,7 @@ class ImageDataGenerator:
         """Not there yet: `flow` takes an array."""
         raise NotImplementedError(_only_arrays("flow_from_dataframe"))
 
+    @takes_jax_arrays
     def fit(self, x: ArrayLike, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
         """Find `mean`, `std` and `zca_whitening_matrix`, those that the flags ask for. Returns None.
 
@@ -184,7 +188,7 @@ class ImageDataGenerator:
             x: Images of rank 4, not changed. `rescale` is applied, samplewise steps and preprocessing_function are
                 not. Sums are taken in float64, where Keras' float32 is off by some thousandths for a large array. Up
                 to 32 MB the whitening matrix is Keras' to the last bit; more is read in blocks, in float64. A pixel
-                that is NaN makes the figures of its channel NaN.
+                that is NaN makes the figures of its channel NaN, with which no batch is made.
             augment: Take the statistics of images that are changed at random.
             rounds: How many times over all images, with augment.
             seed: Of a NumPy stream, for Keras' own draws.
@@ -200,6 +204,7 @@ class ImageDataGenerator:
         """
         fit(self, x, augment, rounds, seed)
 
+    @takes_jax_arrays
     def standardize(self, x: Any) -> Any:
         """`x` after preprocessing_function, rescale, and the centring, scaling and whitening that are on.
 
@@ -212,6 +217,7 @@ class ImageDataGenerator:
         """
         return standardized(self, x)
 
+    @takes_jax_arrays
     def get_random_transform(self, img_shape: tuple[int, ...], seed: int | None = None) -> RandomTransform:
         """Parameters for `apply_transform`, drawn within the ranges.
 
@@ -227,6 +233,7 @@ class ImageDataGenerator:
         """
         return draw(self, img_shape, seed)
 
+    @takes_jax_arrays
     def apply_transform(self, x: np.ndarray, transform_parameters: RandomTransform) -> np.ndarray:
         """The image changed by the parameters; a missing one means no change.
 
@@ -265,6 +272,7 @@ class ImageDataGenerator:
             )
         return x
 
+    @takes_jax_arrays
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
         """The image changed at random: `apply_transform` of `get_random_transform`.
 

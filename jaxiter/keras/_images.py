@@ -13,6 +13,7 @@ from PIL import Image
 from .._warn import warn
 from ..host.internal import save_whole
 from ._brightness import check_channels
+from ._forked import takes_jax_arrays
 
 DATA_FORMATS = ("channels_last", "channels_first")
 
@@ -22,6 +23,7 @@ def check_data_format(data_format: Any) -> None:
         raise ValueError(f"data_format is {data_format!r}; expected 'channels_last' or 'channels_first'.")
 
 
+@takes_jax_arrays
 def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None) -> Image.Image:
     """A Pillow image of an array.
 
@@ -59,6 +61,7 @@ def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dty
     return Image.fromarray(x[:, :, 0].astype("int32" if wide else "uint8"))
 
 
+@takes_jax_arrays
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> np.ndarray:
     """An array of rank 3 of a Pillow image, or of an array of rank 2 or 3.
 
@@ -84,6 +87,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
     return x.transpose(2, 0, 1) if data_format == "channels_first" else x
 
 
+@takes_jax_arrays
 def save_img(
     path: Any, x: Any, data_format: str | None = None, file_format: str | None = None, scale: bool = True, **kwargs: Any
 ) -> None:

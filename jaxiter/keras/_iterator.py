@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import operator
 import os
 import threading
@@ -17,13 +16,20 @@ from .._checks import is_forked
 from .._keys import Key
 from ..sampler import permutation
 from ..sampler.internal import order_on_host
-from ._draw import BatchContext, batch_context, context_of, stream_words
+from ._draw import BatchContext, batch_context, call_context_of, context_of, stream_words
+from ._forked import numpy_if_forked, takes_jax_arrays
 from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
+from ._own_methods import METHODS, call_mixins, give_contexts, has_context, with_context
 from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
 from ._seed import Seed, seed_key
 from ._showings import Showings
 
+# What a copy has anew: locks, generators, and what they share between batches.
+_OF_ONE_ITERATOR = {
+    *("lock", "index_generator", "_stream", "_showings", "_file_numbers", "_transform_cache", "_process"),
+    *("batch_index", "total_batches_seen", "index_array", "_own_order", "_epoch", "_is_restored"),
+}
 _FEW = 1024  # examples whose order is found in NumPy, in a millisecond
 
 
@@ -70,6 +76,7 @@ class Iterator(MaybeDataset):
     _own_order: np.ndarray | None = None  # what this class has made of index_array, which anyone may change
     _is_restored: bool = False  # and goes on from there, without the reset with which iteration begins
 
+    @takes_jax_arrays
     def __init__(
         self,
         n: int,
@@ -82,6 +89,7 @@ class Iterator(MaybeDataset):
         use_multiprocessing: bool = False,
         max_queue_size: int = 10,
     ):
+        give_contexts(type(self), Iterator)  # to what was patched on the class since
         self._process = os.getpid()
         _check_batch_size(batch_size, n)
         if rng is not None and not (isinstance(rng, str) and rng == "keras"):
@@ -89,7 +97,7 @@ class Iterator(MaybeDataset):
         self._stream = None if rng is None else KerasStream(seed)
         self._keyed = (seed, seed_key(seed))
         self.n = n
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size) if isinstance(batch_size, jax.Array) else batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.workers = workers
@@ -103,12 +111,29 @@ class Iterator(MaybeDataset):
         self.index_array: np.ndarray | None = None
         self.index_generator = self._flow_index()
 
-    def __init_subclass__(cls, *, makes_context: bool = False, **kwargs: Any) -> None:
-        """Make what a subclass' own batches draw depend on the seed, also where they are asked for directly."""
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make what a subclass' own methods draw depend on the seed, also where they are asked for directly."""
         super().__init_subclass__(**kwargs)
-        own = cls.__dict__.get("_get_batches_of_transformed_samples")
-        if inspect.isfunction(own) and not makes_context:
-            type.__setattr__(cls, "_get_batches_of_transformed_samples", _within_context(own))
+        call_mixins(cls, Iterator)
+        give_contexts(cls, Iterator)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, with_context(self, name, value) if name in METHODS else value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles, which go on by themselves: the attributes, and where the iterator stands."""
+        kept = {name: value for name, value in vars(self).items() if name not in _OF_ONE_ITERATOR}
+        return {**kept, "_rng": self.rng, "_position": self.get_state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        kept = dict(state)
+        position, rng = kept.pop("_position", None), kept.pop("_rng", None)
+        vars(self).update(kept)
+        if position is None:  # of a subclass that has a __getstate__ of its own
+            return
+        self._process, self.lock = os.getpid(), threading.RLock()
+        self._stream = None if rng is None else KerasStream(self.seed)
+        self.set_state(position)
 
     @property
     def rng(self) -> str | None:
@@ -118,12 +143,15 @@ class Iterator(MaybeDataset):
     def __len__(self) -> int:
         return (self.n + self.batch_size - 1) // self.batch_size
 
+    @has_context
     def __iter__(self) -> Self:
         return self
 
+    @has_context
     def __next__(self) -> Any:
         return self.next()
 
+    @has_context
     def next(self) -> Any:
         """The next batch, as `next(it)` gives it; a subclass that writes its own is asked by both, as in Keras 2."""
         with self.lock:
@@ -132,7 +160,9 @@ class Iterator(MaybeDataset):
         with batch_context(context):
             return self._get_batches_of_transformed_samples(index_array)
 
+    @has_context
     def __getitem__(self, idx: int) -> Any:
+        idx = _batch_number(idx)
         if idx >= len(self):
             raise ValueError(f"Asked for batch {idx} of an iterator of length {len(self)}; expected at most the last.")
         with self.lock:
@@ -141,8 +171,7 @@ class Iterator(MaybeDataset):
             self.total_batches_seen += 1
             if self.index_array is None:
                 self._set_index_array()
-            assert self.index_array is not None
-            index_array = self.index_array[self.batch_size * idx : self.batch_size * (idx + 1)]
+            index_array = self._counted(self.batch_size * idx, self.batch_size * (idx + 1))
             context = self._context(index_array)
         with batch_context(context):
             return self._get_batches_of_transformed_samples(index_array)
@@ -151,6 +180,7 @@ class Iterator(MaybeDataset):
         """Start a new epoch, in a new order, at the next batch. Returns None."""
         self.batch_index = 0
 
+    @has_context
     def on_epoch_end(self) -> None:
         """Begin a new epoch with a new order, at the position where the iterator stands. Returns None."""
         with self.lock:
@@ -206,13 +236,14 @@ class Iterator(MaybeDataset):
     def _showings(self) -> Showings:
         return Showings()  # at once in __init__, where there is one
 
+    @has_context
     def _set_index_array(self) -> None:
         if self._epoch >= 0:  # looks before the first epoch draw from that one too
             self._showings.clear()
         self._epoch += 1
         self.index_array = np.arange(self.n)
         if self.shuffle and self._stream is not None:
-            context = context_of(self)
+            context = context_of(self) or call_context_of(self)
             self.index_array = self._stream.order(self.n, None if context is None else context.state)
         elif self.shuffle and self.n:
             check_made_here(self._process, Iterator._process)
@@ -236,9 +267,9 @@ class Iterator(MaybeDataset):
             stop = start + self.batch_size
             self.batch_index = self.batch_index + 1 if stop < self.n else 0
             self.total_batches_seen += 1
-            assert self.index_array is not None
-            yield self.index_array[start:stop]
+            yield self._counted(start, stop)
 
+    @has_context
     def _get_batches_of_transformed_samples(self, index_array: np.ndarray) -> Any:
         """The batch of the examples at `index_array`; a subclass writes it."""
         raise NotImplementedError(
@@ -274,21 +305,45 @@ class Iterator(MaybeDataset):
     def _context_by_hand(self, index_array: Any) -> BatchContext:
         """The same where the batch was not asked for by `next` or an index: Keras' own stream runs on as it stands."""
         if self._stream is not None:
-            return BatchContext(self, self._epoch, state=self._stream.latest)
+            call = call_context_of(self)
+            return BatchContext(self, self._epoch, state=self._stream.latest if call is None else call.state)
         return self._context(index_array)
 
+    def _call_stream(self, *, counted: bool) -> Callable[[], np.random.RandomState]:
+        """What a method of the user's own draws from.
 
-def _within_context(method: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """The method that makes a batch, in a context even where no method of Iterator has asked for the batch."""
+        Args:
+            counted: Whether this call has counted a batch; what it draws then follows from how many were seen, as in
+                Keras. Other calls follow from their number in the epoch.
+        """
+        if self._stream is not None:
+            stream = self._stream.for_next_batch(self.seed) if counted else self._stream.latest
+            return lambda: stream
 
-    @functools.wraps(method)
-    def within_context(self: Iterator, index_array: Any) -> Any:
-        if context_of(self) is not None:
-            return method(self, index_array)
-        with batch_context(self._context_by_hand(index_array)):
-            return method(self, index_array)
+        def start(level: int, epoch: int, number: int, calls: np.ndarray) -> np.random.RandomState:
+            check_made_here(self._process, Iterator._process)
+            return np.random.RandomState(stream_words(self._key, max(0, epoch), level, [number], calls))
 
-    return within_context
+        if counted:
+            return functools.partial(start, 4, self._epoch, self.total_batches_seen, np.zeros(1, np.uint32))
+        return lambda: start(5, self._epoch, 0, self._showings.take(np.array(["a call"])))
+
+    def _counted(self, start: int, stop: int) -> np.ndarray:
+        """The examples of a batch that was counted; what called for it draws from a stream of its own from here on."""
+        call = call_context_of(self)
+        if call is not None:
+            call.restart(self._call_stream(counted=True))
+        order = self.index_array
+        assert order is not None
+        return (numpy_if_forked(order) if isinstance(order, jax.Array) else order)[start:stop]
+
+
+def _batch_number(idx: Any) -> int:
+    try:
+        return operator.index(numpy_if_forked(idx) if isinstance(idx, jax.Array) else idx)
+    except TypeError:
+        several = " For several batches write [it[i] for i in range(start, stop)]." if isinstance(idx, slice) else ""
+        raise TypeError(f"An iterator has no batch {idx!r}; expected an integer below len(it).{several}") from None
 
 
 def _check_batch_size(batch_size: object, n: int) -> None:

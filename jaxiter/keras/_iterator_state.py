@@ -16,6 +16,9 @@ from ._showings import Showings
 _COUNTERS = ("epoch", "batch_index", "total_batches_seen")
 # Raised whenever the same seed would give another order or another picture.
 _STREAM_VERSION = 2
+_UNCOUNTED = (
+    " No epoch was counted there, as in a subclass whose _set_index_array does not call super(): leave epoch as it was."
+)
 
 
 class Resumable(Protocol):
@@ -86,7 +89,10 @@ def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
     for name in _COUNTERS:
         value = state[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < (-1 if name == "epoch" else 0):
-            raise ValueError(f"state holds {name} {value!r}; expected a count, as get_state() gave.")
+            raise ValueError(
+                f"state holds {name} {value!r}; expected a count, as get_state() gave."
+                + (_UNCOUNTED if name == "epoch" and value == -2 else "")
+            )
     if state["batch_index"] >= max(1, len(iterator)):
         raise ValueError(f"state holds batch_index {state['batch_index']}; expected one of {len(iterator)} batches.")
     order = state.get("order")
@@ -94,16 +100,30 @@ def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
         raise ValueError(f"state holds an order that is a {type(order).__name__}; expected what get_state() gave.")
     if order is not None and len(order) != iterator.n and iterator._stream is not None:
         raise ValueError(f"state holds an order of {len(order)} examples; expected {iterator.n}.")
-    if "showings" in needed:
+    if "key" in needed:
+        _check_key(iterator, state["key"])
         _check_showings(state["showings"])
     return state
+
+
+def _check_key(iterator: Resumable, saved: Any) -> None:
+    own = _words(iterator)
+    if saved == own:
+        return
+    if iterator.seed is not None:
+        raise ValueError(f"state holds the key {saved!r}, here {own}. Make this iterator as that one was.")
+    is_words = isinstance(saved, list) and len(saved) == len(own) and all(isinstance(word, int) for word in saved)
+    if not is_words or min(saved) < 0 or max(saved) >= 2**32:
+        raise ValueError(f"state holds the key {saved!r}; expected what get_state() gave.")
 
 
 def _check_showings(saved: Any) -> None:
     try:
         counts = np.array([saved["in_order"], *np.ravel(saved["others"])])
-        is_right = counts.dtype.kind in "iu" and counts.min() >= 0 and len(counts) % 2 == 1
-    except (TypeError, KeyError, ValueError):
+        named = np.array([0, *saved.get("names", {}).values()])
+        is_right = counts.dtype.kind in "iu" and named.dtype.kind in "iu" and len(counts) % 2 == 1
+        is_right = is_right and min(counts.min(), named.min()) >= 0
+    except (TypeError, KeyError, ValueError, AttributeError):
         is_right = False
     if not is_right:
         raise ValueError(f"state holds showings {saved!r}; expected what get_state() gave.")
@@ -117,6 +137,7 @@ def restore(iterator: Resumable, state: dict[str, Any]) -> None:
             words: Any = np.array(state["key"], np.uint32)
             iterator._keyed = (None, words)
         iterator._epoch, iterator.index_array = state["epoch"] - 1, None
+        iterator._showings.clear()
         if state["order"] is not None:
             iterator.index_array = np.array(state["order"])
         elif state["epoch"] >= 0:

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import jax
 import numpy as np
+from PIL import Image
 
 from .._checks import check_not_forked
 from .._host_rows import read_rows
 from .._transfers import transfers
 from ..host.internal import save_whole
-from ._arrays import as_array, check_images, images_and_others, labels, short, weights
+from ._arrays import as_array, check_images, check_real, images_and_others, labels, short, weights
 from ._batch import TransformCache, to_numpy, transformed
+from ._brightness import check_channels
 from ._converted import ConvertedArray
 from ._draw import RowKeys, context_of
+from ._forked import numpy_if_forked, takes_jax_arrays
 from ._images import array_to_img
 from ._iterator import Iterator
+from ._own_methods import has_context
 from ._pydataset import check_made_here
 from ._seed import Seed
 from ._settings import GeneratorLike
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 OUTPUTS = ("numpy", "jax")
 
 
-class NumpyArrayIterator(Iterator, makes_context=True):
+class NumpyArrayIterator(Iterator):
     """An endless iterator over augmented batches of images, with labels and weights.
 
     The array stays as it is (uint8, a memmap); rows are cast when a batch is made. What becomes of an image depends
@@ -59,6 +63,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
             of batches seen and on its place in the batch. Functions that draw from NumPy themselves are not replayed.
 
     Raises:
+        OSError: If save_to_dir is no folder.
         ValueError: For arrays of different length, images of another rank, an unknown subset, output or rng, subsets
             with different labels, and with rng="keras" for a seed that is a JAX key or outside [0, 2**32), or that
             has got there by adding the number of batches seen.
@@ -73,6 +78,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
         ((4, 8, 8, 3), 'float32', [0, 1, 2, 3])
     """
 
+    @takes_jax_arrays
     def __init__(
         self,
         x: Any,
@@ -111,6 +117,8 @@ class NumpyArrayIterator(Iterator, makes_context=True):
         # Keras leaves the weights of a subset uncut, so that they belong to other images.
         self.sample_weight = None if sample_weight is None else sample_weight[rows]
         self.image_data_generator = image_data_generator
+        if save_to_dir:
+            _check_saving(save_to_dir, save_format, shape[-1 if self.data_format == "channels_last" else 1])
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
         self.save_format = save_format
@@ -130,6 +138,7 @@ class NumpyArrayIterator(Iterator, makes_context=True):
     def _transform_cache(self) -> TransformCache:
         return TransformCache()
 
+    @has_context
     def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_made_here(self._process, Iterator._process)
         images_of_all = _readable(self.x)
@@ -168,6 +177,16 @@ class NumpyArrayIterator(Iterator, makes_context=True):
             save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(folder, name))
 
 
+def _check_saving(folder: str | os.PathLike[str], save_format: str, channels: int) -> None:
+    """Raises for what would fail after the first batch was made."""
+    if not os.path.isdir(os.fspath(folder)):
+        error = NotADirectoryError if os.path.exists(folder) else FileNotFoundError
+        raise error(f"save_to_dir is {folder!r}; expected an existing folder. Make it first: os.makedirs(save_to_dir).")
+    if f".{save_format}".lower() not in Image.registered_extensions():
+        raise ValueError(f"save_format is {save_format!r}; expected one that Pillow writes, such as 'png' or 'jpeg'.")
+    check_channels(channels)
+
+
 @transfers
 def _on_device(images: Any, count: int) -> jax.Array:
     return jax.numpy.asarray(images)[:count]
@@ -175,6 +194,8 @@ def _on_device(images: Any, count: int) -> jax.Array:
 
 def _positions(index_array: ArrayLike, count: int) -> np.ndarray:
     """Places among `count` images, which NumPy may count from the end too."""
+    if isinstance(index_array, jax.Array):
+        index_array = numpy_if_forked(index_array)
     index = np.asarray(index_array).astype(np.intp)
     if index.size and not -count <= index.min() <= index.max() < count:
         raise IndexError(f"index_array holds {index.min()} to {index.max()}; expected places among {count} images.")
@@ -195,6 +216,7 @@ def _readable(x: Any) -> Any:
     images = as_array(x)
     if len(images.shape) != 4:
         _refuse(x)
+    check_real("it.x", images.dtype)
     return images
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import operator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from .._checks import is_forked
+from .._describe import shown
 from .._warn import warn
 from ..augment.internal import check_sampling
 from ._brightness import CHANNELS, check_channels
+from ._forked import numpy_if_forked
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -75,12 +79,21 @@ class Ranges(NamedTuple):
 ShiftKinds = tuple[str, str]
 
 
+def settings_of(generator: GeneratorLike) -> GeneratorLike:
+    """The generator; in a forked process its attributes, of which JAX arrays are NumPy arrays there."""
+    if not is_forked():
+        return generator
+    names = (name for name in dict.fromkeys((*DRAWN_FROM, *APPLIED)) if hasattr(generator, name))
+    return SimpleNamespace(**{name: numpy_if_forked(getattr(generator, name)) for name in names})
+
+
 def ranges_of(generator: GeneratorLike, image_shape: tuple[int, ...]) -> tuple[ShiftKinds, Ranges]:
     """How tx and ty are drawn, and all ranges, for images of one shape.
 
     Raises:
         TypeError, ValueError: For a range that is not made of finite numbers.
     """
+    generator = settings_of(generator)
     for name in RANGES:
         _check_finite(name, getattr(generator, name))
     for name in ("rotation_range", "shear_range", "channel_shift_range"):
@@ -158,10 +171,13 @@ def fitted_statistics(generator: GeneratorLike, shape: tuple[int, ...]) -> dict[
     fitted = {name: fitted_statistic(generator, name) for name in FEATUREWISE}
     for name, value in fitted.items():
         if value is not None:
-            fitted[name] = np.asarray(value)
-            if fitted[name].dtype.kind not in "biufV":  # V: bfloat16
-                raise TypeError(f"{name} is {value!r}; expected an array of real numbers, such as fit finds.")
+            fitted[name] = _real_array(name, value)
     for name in ("mean", "std"):
+        if fitted[name] is not None and not np.all(np.isfinite(fitted[name])):
+            raise ValueError(
+                f"{name} is {shown(np.asarray(fitted[name]).tolist())}; expected finite numbers. Fit the generator on "
+                f"images without NaN, or set generator.{name}."
+            )
         if fitted[name] is not None and not _broadcasts(fitted[name].shape, shape):
             _refuse_statistic(generator, name, fitted[name].shape, shape)
     whitening, size = fitted["zca_whitening_matrix"], math.prod(shape[-3:])
@@ -171,6 +187,16 @@ def fitted_statistics(generator: GeneratorLike, shape: tuple[int, ...]) -> dict[
             "Fit the generator on images of the size that it is to whiten."
         )
     return fitted
+
+
+def _real_array(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different length
+        array = np.array(None)
+    if array.dtype.kind not in "biufV" or array.dtype.type is np.void:  # V: bfloat16
+        raise TypeError(f"{name} is {shown(value)}; expected an array of real numbers, such as fit finds.")
+    return array
 
 
 def _broadcasts(shape: tuple[int, ...], images: tuple[int, ...]) -> bool:
@@ -203,8 +229,9 @@ def checked_statistics(generator: GeneratorLike, image_shape: tuple[int, ...]) -
         ValueError: If one does not fit an image.
     """
     fitted = fitted_statistics(generator, image_shape)
-    if isinstance(generator.rescale, str) or np.ndim(generator.rescale) > 0:
+    if isinstance(generator.rescale, (str, complex)) or np.ndim(generator.rescale) > 0:
         raise TypeError(f"rescale is {generator.rescale!r}; expected one number for all channels, or None.")
+    _check_finite("rescale", generator.rescale)
     return fitted
 
 
@@ -266,6 +293,8 @@ def _in_pixels(shift: Shift) -> Shift:
 def _shift(bounds: ArrayLike, size: int) -> tuple[str, Shift]:
     """How Keras draws a shift within `bounds`: by their type, and in pixels unless the largest is below 1."""
     # Keras asks for the truth of the range, which an array of several values has not.
+    if isinstance(bounds, float):  # nearly always, and ten times faster than an array
+        return UNIFORM, Shift(bounds, size if bounds < 1 else None)
     if np.size(bounds) <= 1 and not bounds:
         return UNIFORM, Shift(0, None)
     if np.ndim(bounds) > 1:
@@ -294,7 +323,7 @@ def _check_finite(name: str, value: ArrayLike | None) -> None:
 
 
 def _check_number(name: str, value: ArrayLike | None) -> None:
-    if value is not None and np.ndim(value) > 0:
+    if value is not None and not isinstance(value, (int, float)) and np.ndim(value) > 0:
         raise TypeError(f"{name} is {value!r}; expected one number, r for -r to r.")
 
 

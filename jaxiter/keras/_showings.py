@@ -31,13 +31,13 @@ class Showings:
         """An epoch begins. Returns None."""
         with self._lock:
             self._counts = np.zeros(0, np.uint32)
-            self._others: Counter[object] = Counter()  # what an iterator of one's own calls its examples
+            self._names: Counter[str] = Counter()  # what an iterator of one's own calls its examples
 
     def take(self, rows: ArrayLike) -> np.ndarray:
         """How often each of `rows` was taken before, as uint32; they are taken now, one after the other."""
         index = np.asarray(rows)
         if index.dtype.kind not in "iu" or index.ndim != 1 or (index.size and int(index.min()) < 0):
-            return self._take_others(index)
+            return self._take_names(index)
         with self._lock:
             if index.size and int(index.max()) >= len(self._counts):
                 self._grow(int(index.max()) + 1)
@@ -53,10 +53,11 @@ class Showings:
         """The counts as JSON can hold them, small where the rows were taken in the order of the epoch.
 
         Returns:
-            in_order: how many rows of the order count once each; others: [row, count] for those that differ from that.
+            in_order: how many rows of the order count once each; others: [row, count] for those that differ from that;
+            names: the counts of what is no row.
         """
         with self._lock:
-            counts = self._counts.copy()
+            counts, names = self._counts.copy(), dict(self._names)
         order = _rows_of(order)
         known = order[order < len(counts)] if order.size else order
         shown = np.zeros(len(order), bool)
@@ -64,7 +65,7 @@ class Showings:
         in_order = len(order) if shown.all() else int(np.argmin(shown))
         implied = _counted(order[:in_order], len(counts))
         rows = np.flatnonzero(implied != counts)
-        return {"in_order": in_order, "others": np.stack([rows, counts[rows]], axis=-1).tolist()}
+        return {"in_order": in_order, "others": np.stack([rows, counts[rows]], axis=-1).tolist(), "names": names}
 
     def restore(self, saved: dict[str, Any], order: np.ndarray | None) -> None:
         """Go on from what `in_json` gave for the same order. Returns None."""
@@ -75,7 +76,7 @@ class Showings:
         counts[others[:, 0]] = others[:, 1]
         with self._lock:
             self._counts = counts
-            self._others.clear()
+            self._names = Counter(saved.get("names"))  # older states have none
 
     def _grow(self, size: int) -> None:
         # Twice as far as asked, so that rows in ascending order do not copy the counts at every batch.
@@ -83,13 +84,13 @@ class Showings:
         counts[: len(self._counts)] = self._counts
         self._counts = counts
 
-    def _take_others(self, rows: np.ndarray) -> np.ndarray:
-        before = np.zeros(len(rows) if rows.ndim else 0, np.uint32)
+    def _take_names(self, rows: np.ndarray) -> np.ndarray:
+        names = [repr(row) for row in rows.tolist()] if rows.ndim else []
+        before = np.zeros(len(names), np.uint32)
         with self._lock:
-            for place in range(len(before)):
-                name: Any = rows[place].tobytes() if rows.ndim > 1 else rows[place]
-                before[place] = self._others[name]
-                self._others[name] += 1
+            for place, name in enumerate(names):
+                before[place] = self._names[name]
+                self._names[name] += 1
         return before
 
 

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._describe import described
 from .._host_rows import read_rows
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
-from ._arrays import check_images, images_of
+from ._arrays import check_images, check_real, images_of
 from ._batch import apply_each
 from ._draw import BatchContext, batch_context, draw_each
-from ._settings import GeneratorLike, fitted_statistics
+from ._forked import numpy_if_forked
+from ._settings import GeneratorLike, fitted_statistics, settings_of
 from ._transform import KerasTransform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import ArrayLike, DTypeLike
 
 _AUGMENT_BLOCK = 128
@@ -82,7 +86,7 @@ def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int 
     images = images_of(x)
     check_images(
         "`.fit()`",
-        None,
+        images,
         images.shape,
         "channels_last" if generator.channel_axis == 3 else "channels_first",
         images.dtype,
@@ -92,7 +96,7 @@ def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int 
         _check_whitening((size, *images.shape[1:]))
     # As in Keras one stream for all images and rounds, though not NumPy's global one. A bad seed is always refused.
     state = np.random.RandomState(seed)
-    samples = Samples(generator, images, generator.rescale)
+    samples = Samples(generator, images, numpy_if_forked(generator.rescale))
     if augment:
         if generator._overridden() & {"random_transform", "get_random_transform", "apply_transform"}:
             samples = _augmented_one_by_one(generator, samples, rounds, state)
@@ -107,14 +111,15 @@ def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int 
 def standardized(generator: GeneratorLike, x: Any) -> Any:
     """What `ImageDataGenerator.standardize` gives back."""
     if generator.preprocessing_function:
-        x = generator.preprocessing_function(x)
-    mean, std, whitening = fitted_statistics(generator, np.shape(x)).values()
-    center, scale = generator.samplewise_center, generator.samplewise_std_normalization
-    if not (generator.rescale or center or scale) and mean is None and std is None and whitening is None:
+        x = _preprocessed(generator.preprocessing_function, x)
+    settings = settings_of(generator)
+    mean, std, whitening = fitted_statistics(settings, np.shape(x)).values()
+    center, scale, rescale = settings.samplewise_center, settings.samplewise_std_normalization, settings.rescale
+    if not (rescale or center or scale) and mean is None and std is None and whitening is None:
         return x
     x = _writable_floats(x, generator.dtype)
-    if generator.rescale:
-        x *= generator.rescale
+    if rescale:
+        x *= rescale
     if center:
         x -= np.mean(x, keepdims=True)
     if scale:
@@ -210,10 +215,27 @@ def _working_dtype(generator: GeneratorLike) -> np.dtype:
     return np.promote_types(_float_dtype(generator), np.float32)
 
 
+def _preprocessed(function: Callable[[Any], Any], image: Any) -> Any:
+    found = function(image)
+    if isinstance(found, np.ndarray) and found.dtype.kind in "biuf":
+        return found
+    try:
+        is_numbers = found is not None and np.asarray(found).dtype.kind in "biufVO"
+    except (ValueError, TypeError):  # lists of different length
+        is_numbers = False
+    if not is_numbers:
+        raise ValueError(
+            f"preprocessing_function returned {described(found)}; expected the image, an array of real numbers."
+            + (" End it with a return, also if it changes the array in place." if found is None else "")
+        )
+    return found
+
+
 def _writable_floats(x: Any, dtype: DTypeLike) -> np.ndarray:
     """`x` itself if it can be changed in place, else a copy; integers, on which Keras fails, as floats."""
     if not isinstance(x, np.ndarray):
         x = np.array(x)
+    check_real("x", x.dtype)
     if x.dtype.kind != "f":
         return x.astype(dtype if np.dtype(dtype).kind == "f" else np.float32)
     return x if x.flags.writeable else x.copy()

@@ -159,3 +159,13 @@ def test_whoever_holds_the_lock_may_still_ask_for_a_batch():
     with it.lock:
         it.on_epoch_end()
         assert len(it[0]) == 2
+
+
+@pytest.mark.parametrize("idx", [slice(0, 2), 1.0, None, "1", (0, 1), [0], np.array([0, 1])], ids=repr)
+def test_an_index_that_is_no_batch_is_refused_and_counts_nothing(idx):
+    it = Places(6, 2, False, 0)
+    with pytest.raises(TypeError, match=r"has no batch .*; expected an integer below") as error:
+        it[idx]
+    assert ("[it[i] for i in range(start, stop)]" in str(error.value)) == isinstance(idx, slice)
+    assert it.total_batches_seen == 0
+    assert it[np.int64(1)].tolist() == it[True].tolist() == [2, 3]

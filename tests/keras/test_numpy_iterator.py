@@ -1,4 +1,5 @@
 import inspect
+import os
 import re
 
 import jax
@@ -209,11 +210,18 @@ def test_pictures_are_saved_under_their_place_in_the_subset(tmp_path):
     assert [re.fullmatch(r"_(\d)_\d{1,4}\.bmp", name)[1] for name in names] == list("012345")
 
 
-def test_pictures_of_two_channels_cannot_be_saved(tmp_path):
-    with pytest.warns(UserWarning, match="2 channels"):
-        it = ImageDataGenerator().flow(IMAGES[..., :2], save_to_dir=tmp_path)
-    with pytest.raises(ValueError, match="Unsupported channel number: 2"):
-        next(it)
+def test_what_cannot_be_saved_is_refused_before_the_first_batch(tmp_path):
+    flow = ImageDataGenerator().flow
+    with pytest.raises(FileNotFoundError, match=r"save_to_dir is '.*none'; expected an existing folder"):
+        flow(IMAGES, save_to_dir=str(tmp_path / "none"))
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="expected an existing folder"):
+        flow(IMAGES, save_to_dir=tmp_path / "file")
+    with pytest.raises(ValueError, match="save_format is 'picture'"):
+        flow(IMAGES, save_to_dir=tmp_path, save_format="picture")
+    with pytest.warns(UserWarning, match="2 channels"), pytest.raises(ValueError, match="channel number: 2"):
+        flow(IMAGES[..., :2], save_to_dir=tmp_path)
+    next(flow(IMAGES[:1], save_to_dir=os.fspath(tmp_path), save_format="JPG"))
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,44 @@ def test_preprocessing_takes_one_image_on_the_host_after_the_random_transform():
     np.testing.assert_allclose(darkened, plain / 2, atol=1e-5)
 
 
+NO_PICTURES = {
+    "nothing": (lambda image: None, r"returned None; .* return, also if it changes the array in place"),
+    "a part": (
+        lambda image: image[:4],
+        r"returned an array float32\[4, 17, 3\] for an image of shape \(12, 17, 3\)",
+    ),
+    "a plane": (
+        lambda image: image[..., 0],
+        r"returned an array float32\[12, 17\] for an image .* resize them before flow",
+    ),
+    "a name": (lambda image: "a", "returned 'a'"),
+    "lists": (lambda image: [[1], [1, 2]], "returned a list of 2, .*; expected the image, an array of real numbers"),
+    "complex": (lambda image: image * 1j, "returned an array complex64"),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"rescale": 0.5}], ids=len)
+@pytest.mark.parametrize("name", NO_PICTURES)
+def test_what_is_no_picture_of_that_size_is_refused_in_words(name, options):
+    function, words = NO_PICTURES[name]
+    generator = ImageDataGenerator(preprocessing_function=function, **options)
+    with pytest.raises(ValueError, match=f"preprocessing_function {words}"):
+        next(generator.flow(IMAGES))
+
+    class Own(ImageDataGenerator):
+        def standardize(self, x):
+            return function(x)
+
+    with pytest.raises(ValueError, match="standardize returned"):
+        next(Own(**options).flow(IMAGES))
+
+
+def test_what_broadcasts_to_the_picture_fills_it_as_in_keras():
+    for function in (lambda image: image.mean(-1, keepdims=True), lambda image: 0.5):
+        batch = next(ImageDataGenerator(preprocessing_function=function).flow(IMAGES, shuffle=False))
+        np.testing.assert_allclose(batch, np.stack([function(i) + 0 * i for i in IMAGES.astype("f4")]), rtol=1e-5)
+
+
 def test_any_object_with_the_three_methods_makes_batches():
     class Inverted:
         def get_random_transform(self, shape):

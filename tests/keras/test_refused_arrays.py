@@ -4,10 +4,14 @@ import re
 
 import numpy as np
 import pytest
+import scipy.sparse
+from PIL import Image
 
 from jaxiter.keras import ImageDataGenerator, Iterator
 
 IMAGES, LABELS = np.zeros((6, 8, 8, 3)), np.arange(6)
+SIZES = [np.zeros((4 + number % 40, 5, 3)) for number in range(1000)]
+SPARSE = scipy.sparse.csr_matrix(np.eye(6))
 MIXED = np.empty(3, object)
 MIXED[:] = [np.zeros((4, 5, 3)), np.zeros((5, 5, 3)), np.zeros((6, 5, 3))]
 
@@ -24,8 +28,27 @@ REFUSED = {
     "two images": ((list(IMAGES[:2]), LABELS[:2]), "shapes (8, 8, 3) and (2,)", "np.stack(x)"),
     "two images without labels": ((list(IMAGES[:2]),), "x has shape (8, 8, 3)", "np.stack(x)"),
     "tuple of images": ((tuple(IMAGES),), "x has shape (8, 8, 3)", "np.stack(x)"),
-    "images of many sizes": ((MIXED, LABELS[:3]), "x has shape (3,)", "resize them to one"),
-    "list of images of many sizes": (((list(MIXED), []),), "x[0] is a list", "resize them to one"),
+    "images of many sizes": (
+        (MIXED, LABELS[:3]),
+        "x has shape (3,)",
+        "3 shapes: (4, 5, 3), (5, 5, 3), (6, 5, 3). Resize",
+    ),
+    "list of images of many sizes": (((list(MIXED), []),), "x[0] is a list", "Resize them to one"),
+    "a list of many sizes": ((SIZES,), "length 5", "They have 40 shapes: (4, 5, 3), (5, 5, 3), (6, 5, 3), .... Resize"),
+    "two sizes": ((SIZES[:2], LABELS[:2]), "length 5", "2 shapes: (4, 5, 3), (5, 5, 3). Resize them to one"),
+    "pictures of Pillow": (
+        ([Image.new("L", (5, n)) for n in (4, 6, 6)],),
+        "A list is",
+        "2 shapes: (4, 5), (6, 5). Res",
+    ),
+    "objects of one size": ((np.array([*MIXED, None], object)[[0, 0, 0]],), "x has shape (3,)", "np.stack(list(x))"),
+    "sparse": ((SPARSE, LABELS), "x is a csr_matrix of shape (6, 6), which is sparse", "x.toarray()"),
+    "sparse labels": ((IMAGES, SPARSE), "y is a csr_matrix", "y.toarray()"),
+    "sparse others": (((IMAGES, SPARSE),), "x[1] is a csr_matrix", "x[1].toarray()"),
+    "sparse weights": ((IMAGES, LABELS, 2, True, SPARSE), "sample_weight is a csr_matrix", "sample_weight.toarray()"),
+    "complex": ((IMAGES * 1j, LABELS), "x has dtype complex128", "x.real"),
+    "complex weights": ((IMAGES, LABELS, 2, True, LABELS * 1j), "sample_weight has dtype complex128", "real numbers"),
+    "fields": ((np.zeros(IMAGES.shape, [("red", "u1")]), LABELS), "x has dtype [('red', 'u1')]", "x['red']"),
     "names": ((np.array(["a.png"] * 6), LABELS), "x has shape (6,)", "Names of files are no images"),
     "strings": ((np.full(IMAGES.shape, "a"), LABELS), "x has dtype <U1", "real numbers"),
     "grey images": ((IMAGES[..., 0], LABELS), "x has shape (6, 8, 8)", "x[..., None]"),
@@ -62,10 +85,17 @@ def test_weights_of_classes_are_refused_with_the_way_to_pass_them(weights, found
 
 
 @pytest.mark.parametrize(
-    ("x", "found"), [({"a": IMAGES}, "x is a dict"), (IMAGES[0], "x has shape"), ("a", "x is 'a'")]
+    ("x", "found"),
+    [
+        ({"a": IMAGES}, "x is a dict"),
+        (IMAGES[0], "x has shape"),
+        ("a", "x is 'a'"),
+        (SIZES, "40 shapes"),
+        (SPARSE, "sparse"),
+    ],
 )
 def test_fit_says_the_same_of_its_images(x, found):
-    with pytest.raises(ValueError, match=re.escape(found)):
+    with pytest.raises((ValueError, TypeError), match=re.escape(found)):
         ImageDataGenerator().fit(x)
 
 
@@ -74,6 +104,10 @@ STATISTICS = [
     ("std", np.ones((1, 1, 4)), ValueError, "std has shape (1, 1, 4)", "shape (1, 1, 3), a number for each channel"),
     ("mean", np.zeros((6, 8, 8, 3)), ValueError, "mean has shape (6, 8, 8, 3)", "Fit the generator"),
     ("mean", "imagenet", TypeError, "mean is 'imagenet'", "array of real numbers"),
+    ("mean", np.nan, ValueError, "mean is nan; expected finite", "set generator.mean"),
+    ("std", [1, np.inf, 2], ValueError, "std is [1.0, inf, 2.0]", "set generator.std"),
+    ("mean", [[1], [1, 2]], TypeError, "mean is [[1], [1, 2]]", "array of real numbers"),
+    ("mean", SPARSE, TypeError, "mean is an array float64[6, 6], a csr_matrix", "array of real numbers"),
     ("std", [None] * 3, TypeError, "std is [None, None, None]", "array of real numbers"),
 ]
 
@@ -105,3 +139,15 @@ def test_a_batch_size_that_makes_no_batches_is_refused_before_the_first(batch_si
             make()
     if error is ValueError:
         assert batch_size < 0 or next(Iterator(0, batch_size, False, 0).index_generator).size == 0
+
+
+def test_what_is_put_into_x_or_standardized_is_refused_too():
+    it = ImageDataGenerator().flow(IMAGES)
+    it.x = IMAGES * 1j
+    with pytest.raises(ValueError, match=r"it.x has dtype complex128"):
+        next(it)
+    with pytest.raises(ValueError, match="x has dtype complex128"):
+        ImageDataGenerator(rescale=2).standardize(IMAGES[0] * 1j)
+    for rescale, error in ((np.nan, ValueError), (1j, TypeError)):
+        with pytest.raises(error, match="rescale is"):
+            next(ImageDataGenerator(rescale=rescale).flow(IMAGES))

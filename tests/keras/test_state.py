@@ -1,6 +1,8 @@
 """Stopped anywhere and set to where it stood, an iterator goes on as if nothing had happened."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxiter.keras import ImageDataGenerator, Iterator
+from jaxiter.keras import ImageDataGenerator, Iterator, NumpyArrayIterator
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 6, 5, 3)).astype(np.uint8)
 ROWS = np.arange(7)
@@ -101,6 +103,7 @@ BAD = {
     "stream": (lambda state: {**state, "rng": "keras"}, ValueError, "rng is 'keras', here None"),
     "version": (lambda state: {**state, "stream_version": 99}, ValueError, "stream_version is 99"),
     "field": (lambda state: {n: v for n, v in state.items() if n != "epoch"}, ValueError, "state lacks epoch"),
+    "key": (lambda state: {**state, "key": [0, 6]}, ValueError, r"key \[0, 6\], here \[0, 5\]"),
     "count": (lambda state: {**state, "epoch": 1.5}, ValueError, "epoch 1.5; expected a count"),
     "place": (lambda state: {**state, "batch_index": 3}, ValueError, "batch_index 3; expected one of 3 batches"),
 }
@@ -127,6 +130,72 @@ def test_a_subclass_of_ones_own_has_a_state_too():
     assert [next(it) for _ in range(6)] == [next(other) for _ in range(6)]
 
 
+class NoEpochs(NumpyArrayIterator):
+    """An order of one's own that the base class knows nothing of."""
+
+    def _set_index_array(self):
+        self.index_array = np.random.default_rng(self.total_batches_seen).permutation(7)
+
+
+class Angles(NumpyArrayIterator):
+    """Draws something for an epoch."""
+
+    def _set_index_array(self):
+        super()._set_index_array()
+        self.angle = self.image_data_generator.get_random_transform((6, 5, 3))["theta"]
+
+
+@pytest.mark.parametrize("cls", [NoEpochs, Angles])
+def test_a_subclass_with_an_order_of_its_own_goes_on(cls):
+    it, other = (cls(IMAGES, ROWS, ImageDataGenerator(rotation_range=30), 3, seed=5) for _ in range(2))
+    for _ in range(5):
+        next(it)
+    it[1], other[1]
+    other.set_state(it.get_state())
+    assert vars(it).get("angle") == vars(other).get("angle")
+    for (x, y), (other_x, other_y) in zip(what_follows(it), what_follows(other), strict=True):
+        np.testing.assert_array_equal(y, other_y)
+        np.testing.assert_array_equal(x, other_x)
+
+
+def test_an_epoch_that_was_never_counted_cannot_be_taken_back():
+    it = NoEpochs(IMAGES, ROWS, ImageDataGenerator(), 3, seed=5)
+    next(it)
+    state = it.get_state()
+    with pytest.raises(ValueError, match=r"epoch -2; .* does not call super"):
+        it.set_state({**state, "epoch": state["epoch"] - 1})
+
+
+def test_a_damaged_key_without_a_seed_changes_nothing():
+    it = flow(seed=None)
+    next(it)
+    state = it.get_state()
+    for key in (3, "key", [1], [1, -2], [1, 2.5]):
+        with pytest.raises(ValueError, match="state holds the key"):
+            it.set_state({**state, "key": key})
+    assert it.get_state() == state
+
+
+def test_examples_with_names_go_on_with_other_pictures():
+    class Named(Iterator):
+        def _get_batches_of_transformed_samples(self, index_array):
+            generator = ImageDataGenerator(rotation_range=90)
+            return [generator.get_random_transform((4, 4, 3))["theta"] for _ in index_array]
+
+    for names in (["a", "b", "c", "b"], [[1, 2], [3, 4], [1, 2], [5, 6]], [-1, -2, -1, -4]):
+        it, other = (Named(4, 2, True, 5) for _ in range(2))
+        it.index_array = other.index_array = np.array(names)
+        seen = [it[0], it[1]]
+        other[1], other[0]
+        other.set_state(json.loads(json.dumps(it.get_state())))
+        following = it[0], it[0]
+        assert following == (other[0], other[0])
+        assert not {*following[0], *following[1]} & {*seen[0], *seen[1]}
+    state = it.get_state()
+    with pytest.raises(ValueError, match="state holds showings"):
+        it.set_state({**state, "showings": {**state["showings"], "names": {"a": -1}}})
+
+
 def test_the_state_of_one_subset_is_refused_by_the_other():
     generator = ImageDataGenerator(validation_split=0.5)
     training, validation = (
@@ -148,3 +217,20 @@ def test_a_damaged_state_of_keras_stream_changes_nothing(name):
     for (x, y), (other_x, other_y) in zip(what_follows(it), what_follows(other), strict=True):
         np.testing.assert_array_equal(y, other_y)
         np.testing.assert_array_equal(x, other_x)
+
+
+COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda it: pickle.loads(pickle.dumps(it))}
+
+
+@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_copy_goes_on_by_itself(way, options):
+    it, same = flow(**OPTIONS[options]), flow(**OPTIONS[options])
+    next(it), it[1]
+    other = COPIES[way](it)
+    same.set_state(it.get_state())
+    assert type(other) is type(it)
+    for found in (other, it):
+        for (x, y), (other_x, other_y) in zip(what_follows(found), what_follows(COPIES["copy"](same)), strict=True):
+            np.testing.assert_array_equal(y, other_y)
+            np.testing.assert_array_equal(x, other_x)

@@ -136,7 +136,7 @@ def source_coordinates(
 
     def coordinate(axis: int) -> Coordinate:
         fixed_point, last = along(matrix[axis]), np.int32(1) * (source_size[axis] - 1)
-        whole = fixed_point >> xp.broadcast_to(bits, fixed_point.shape)
+        whole = fixed_point >> (bits if xp is np else xp.broadcast_to(bits, fixed_point.shape))
         remainder = fixed_point & ((np.int32(1) << bits) - np.int32(1))
         if weight_bits is None:
             fraction = remainder.astype(np.float32) * _power_of_two(xp, -bits)
@@ -235,12 +235,14 @@ def index_bits(count: int) -> int:
 def multiples(xp: ModuleType, factor: Values, count: int, bits: Bits) -> Values:
     """`factor * arange(count)` in fixed point, the factor carrying `index_bits(count)` more bits than the result.
 
-    The product has up to 47 bits, so its upper and lower halves are made apart. Their sum is a reduction, which XLA
-    computes once for every row and column; a plain sum it would compute again at every pixel.
+    The product has up to 47 bits, so in JAX its upper and lower halves are made apart. Their sum is a reduction, which
+    XLA computes once for every row and column; a plain sum it would compute again at every pixel.
     """
     count_bits = index_bits(count)
     steps = xp.arange(count, dtype=np.int32)
     fine = fixed(xp, factor, bits + np.int32(count_bits))
+    if xp is np:
+        return ((np.int64(fine) * steps) >> np.int64(count_bits)).astype(np.int32)
     high, low = fine >> np.int32(16), (fine & np.int32(0xFFFF)).astype(np.uint32)
     low_part = ((low * steps.astype(np.uint32)) >> np.uint32(count_bits)).astype(np.int32)
     is_high = np.arange(2)[:, None] == 0

@@ -52,11 +52,18 @@ def interpolate(xp: ModuleType, values: Values, rows: Taps, cols: Taps, size: tu
 
 
 _PIXELS_AT_ONCE = 2**14  # whose numbers stay in a core's own cache
+_FEW_PIXELS = 2**11  # for which a call of NumPy takes longer than what it does
 
 
 def _interpolate_planes(values: np.ndarray, rows: Taps, cols: Taps, size: tuple[int, int], blend: Blend) -> np.ndarray:
-    """`interpolate` in NumPy, where the innermost loop has to be long: channel by channel, some rows at a time."""
+    """`interpolate` in NumPy, where the innermost loop has to be long: channel by channel, some rows at a time.
+
+    Of a small picture all channels at once.
+    """
     (height, width), line = size, values.shape[1]
+    if height * width <= _FEW_PIXELS:
+        pick = partial(_taken, values.reshape(-1, values.shape[-1]), line, {})
+        return np.asarray(blended(pick, _for_channels(rows), _for_channels(cols), values.dtype, blend))
     planes = np.ascontiguousarray(np.moveaxis(values, -1, 0)).reshape(values.shape[-1], -1)
     result = np.empty((height, width, len(planes)), arithmetic_dtype(values.dtype) if rows.weights else values.dtype)
     some = max(1, _PIXELS_AT_ONCE // width)
@@ -77,11 +84,14 @@ def _taken(
     down: int,
     right: int,
 ) -> np.ndarray:
-    """A `Pick` of one channel; `starts` keeps the places of two indices, which all channels and static steps share."""
+    """A `Pick` of one channel, or of pixels of several.
+
+    `starts` keeps the places of two indices, which all channels and static steps share.
+    """
     pair = id(row), id(col)
     if pair not in starts:
         starts[pair] = np.asarray(row * np.intp(line) + col)
-    return np.take(plane[down * line + right :], starts[pair], mode="clip")  # "raise" would copy once more
+    return plane[down * line + right :].take(starts[pair], axis=0, mode="clip")  # "raise" would copy once more
 
 
 def _lines_of(taps: Taps, part: slice) -> Taps:
