@@ -76,9 +76,9 @@ def as_key(key: object) -> jax.Array:
 @transfers
 def wrapped(data: np.ndarray | jax.Array) -> jax.Array:
     """The typed threefry key of its two words, uint32[2]."""
-    if isinstance(data, np.ndarray):
-        data = jax.device_put(data)  # `jnp.asarray` would lay it out over the mesh that is set
-    return jax.random.wrap_key_data(data, impl="threefry2x32")
+    # `jnp.asarray` would lay NumPy's out over the mesh that is set.
+    words = jax.device_put(data) if isinstance(data, np.ndarray) else data
+    return jax.random.wrap_key_data(words, impl="threefry2x32")
 
 
 def uncommitted(array: jax.Array) -> jax.Array:

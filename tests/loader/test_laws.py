@@ -16,6 +16,7 @@ from jaxiter.loader.internal import spec_of
 
 from ..data import AUGMENT, assert_trees_close, assert_trees_equal, by_label, loader, pictures
 
+
 def epoch_of(loader, key, epoch=0):
     return by_label(loader.epoch(key, epoch))
 
