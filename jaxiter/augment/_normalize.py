@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import jax
@@ -149,7 +150,7 @@ def _root(variance: Array) -> Array:
     return jnp.where(is_zero, jnp.zeros_like(variance), jnp.sqrt(jnp.where(is_zero, jnp.ones_like(variance), variance)))
 
 
-def mean_of(image: Values, xp: Any = jnp) -> Any:
+def mean_of(image: Values, xp: ModuleType = jnp) -> Any:
     """The mean of a float image; for a constant image of whole numbers exactly that number, if the sum is exact."""
     # The divisor depends on the image: XLA would multiply by the reciprocal of a constant, which is not exact. A
     # constant image minus such a mean, divided by a deviation as small, would be an image of ones.

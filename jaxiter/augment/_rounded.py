@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial, reduce
 from operator import mul
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -52,7 +53,7 @@ def sine_cosine_on_host(theta: np.float32) -> tuple[np.ndarray, np.ndarray]:
     return _sine_cosine(np, theta, np.round(theta * np.float32(2 / np.pi)), mul)
 
 
-def _sine_cosine(xp: Any, theta: Any, quarters: Any, times: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
+def _sine_cosine(xp: ModuleType, theta: Any, quarters: Any, times: Callable[[Any, Any], Any]) -> tuple[Any, Any]:
     def polynomial(constants: tuple[float, ...], x: Any) -> Any:
         first, *others = map(np.float32, constants)
         return reduce(lambda value, constant: times(value, x) + constant, others, xp.full_like(x, first))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,14 @@ def check_channels(count: int) -> None:
 
 
 def blend(
-    xp: Any, image: Any, factor: Any, extremes: tuple[Any, Any], *, scale: bool, channel_axis: int, resampled: bool
+    xp: ModuleType,
+    image: Any,
+    factor: Any,
+    extremes: tuple[Any, Any],
+    *,
+    scale: bool,
+    channel_axis: int,
+    resampled: bool,
 ) -> Blend:
     """Pillow's blend of `image`, from its least to its greatest value, with black; alpha is kept.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import mul
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -170,7 +171,7 @@ class KerasTransform(Transform):
         assert self.ranges is not None
         return self.params(np, draw_transform(BlockNumbers(np, block), self.shift_kinds, self.ranges), image_shape)
 
-    def params(self, xp: Any, drawn: Mapping[str, Any], image_shape: tuple[int, ...]) -> KerasParams:
+    def params(self, xp: ModuleType, drawn: Mapping[str, Any], image_shape: tuple[int, ...]) -> KerasParams:
         """The parameters as `apply` takes them: of one image, or with NumPy of many."""
         rows, cols = image_shape[self.row_axis], image_shape[self.row_axis + 1]
         upper = affine_matrix(xp, drawn, rows, cols)
@@ -198,7 +199,7 @@ class KerasTransform(Transform):
         with np.errstate(all="ignore"):
             return np.asarray(self._applied(np, params, image))
 
-    def _applied(self, xp: Any, params: KerasParams, image: Values) -> Values:
+    def _applied(self, xp: ModuleType, params: KerasParams, image: Values) -> Values:
         barrier = fusion_barrier if xp is jnp else _at_once
         if not self.affine:
             image = self._finished(xp, params, self._mirrored(xp, params, image) if self.flips else image)
@@ -213,7 +214,7 @@ class KerasTransform(Transform):
             image = xp.matmul(flat, self.whitening, **precision).reshape(image.shape)
         return _saturated(np.asarray(image), self.dtype) if xp is np else image.astype(self.dtype)
 
-    def _resampled(self, xp: Any, params: KerasParams, image: Values) -> Values:
+    def _resampled(self, xp: ModuleType, params: KerasParams, image: Values) -> Values:
         """One affine map, the flips in it: what lies between, a channel shift, is the same on either side of a flip."""
         image = xp.moveaxis(image, 0, -1) if self.channels_first else image
         # Order 1 casts inside the resampling, order 0 must not round cval to the dtype of the source.
@@ -225,18 +226,18 @@ class KerasTransform(Transform):
         image = round_to(self.dtype, image, xp).astype(self.arithmetic, copy=False)
         return xp.moveaxis(image, -1, 0) if self.channels_first else image
 
-    def _mirrored(self, xp: Any, params: KerasParams, image: Values) -> Values:
+    def _mirrored(self, xp: ModuleType, params: KerasParams, image: Values) -> Values:
         for axis, flip in ((self.row_axis + 1, params.flip_horizontal), (self.row_axis, params.flip_vertical)):
             image = xp.where(flip > 0, xp.flip(image, axis), image)
         return image
 
-    def _finished(self, xp: Any, params: KerasParams, image: Values) -> Values:
+    def _finished(self, xp: ModuleType, params: KerasParams, image: Values) -> Values:
         image = image.astype(self.arithmetic, copy=False)
         if self.channel_shift or self.brightness_axis is not None:
             image = self._shifted_and_brightened(xp, params, image)
         return self._standardized(xp, image)
 
-    def _shifted_and_brightened(self, xp: Any, params: KerasParams, image: Values) -> Values:
+    def _shifted_and_brightened(self, xp: ModuleType, params: KerasParams, image: Values) -> Values:
         """After channel shift and brightness; the flips are done already, which change neither."""
 
         barrier = fusion_barrier if xp is jnp else _at_once
@@ -259,7 +260,7 @@ class KerasTransform(Transform):
         bright = xp.where(result.stretched, levels / 255 * (high - low) + low, levels)
         return xp.where(xp.isnan(factor), image, bright) if self.given else bright
 
-    def _standardized(self, xp: Any, image: Values) -> Values:
+    def _standardized(self, xp: ModuleType, image: Values) -> Values:
         """After the steps of standardize but the last, whitening."""
         scale: Any = self.rescale
         if self.samplewise_center or self.samplewise_std:
@@ -276,7 +277,9 @@ class KerasTransform(Transform):
         return image if self.scale is None else image / self.scale
 
 
-def affine_matrix(xp: Any, drawn: Mapping[str, Any], rows: int, cols: int, *, exchanged: bool = True) -> MatrixRows:
+def affine_matrix(
+    xp: ModuleType, drawn: Mapping[str, Any], rows: int, cols: int, *, exchanged: bool = True
+) -> MatrixRows:
     """The upper two rows of the 3x3 matrix, output to source in (row, col, 1); `xp` is NumPy or jax.numpy.
 
     Rotation, shift, shear and zoom act about (rows / 2 - 0.5, cols / 2 - 0.5). Where `exchanged`, as in both of Keras'
@@ -327,7 +330,9 @@ def _rounded_product(a: jax.Array, b: jax.Array | float) -> jax.Array:
     return rounded(a * b)
 
 
-def flipped(xp: Any, row: tuple[Any, Any, Any], drawn: Mapping[str, Any], rows: int, cols: int) -> tuple[Any, Any, Any]:
+def flipped(
+    xp: ModuleType, row: tuple[Any, Any, Any], drawn: Mapping[str, Any], rows: int, cols: int
+) -> tuple[Any, Any, Any]:
     """One row of the matrix, of a picture that is mirrored after the map where the flips, 0 or 1, say so."""
     along_rows, along_cols, offset = row
     horizontal, vertical = drawn["flip_horizontal"], drawn["flip_vertical"]

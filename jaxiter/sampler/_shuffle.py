@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
@@ -141,7 +142,7 @@ def _num_rounds(size: int) -> int:
     return 4 * (size - 1).bit_length() + 16
 
 
-def _swap_or_not(xp: Any, x: Word, constant: Word, mask: Word, size: Word) -> Any:
+def _swap_or_not(xp: ModuleType, x: Word, constant: Word, mask: Word, size: Word) -> Any:
     """One round: x or its partner (constant - x) mod size; both ask the same hash bit, so the map is a bijection."""
     partner = constant - x
     partner = xp.where(constant < x, partner + size, partner)
