@@ -43,10 +43,11 @@ def check_int(
     Raises:
         TypeError: For bool, floats and anything else. ValueError: For an integer out of range.
     """
-    if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and jnp.issubdtype(value.dtype, np.integer):
-        value = int(on_host(value))
-    if not is_integer(value):
-        raise TypeError(f"{name} is {shown(value)}; expected {kind}.")
+    if type(value) is not int:  # as most are
+        if isinstance(value, (np.ndarray, jax.Array)) and value.shape == () and jnp.issubdtype(value.dtype, np.integer):
+            value = int(on_host(value))
+        if not is_integer(value):
+            raise TypeError(f"{name} is {shown(value)}; expected {kind}.")
     if value < low or (high is not None and value >= high):
         bounds = f"{low} or more" if high is None else f"an integer in [{low}, {high})"
         raise ValueError(f"{name} is {value}; expected {expected or bounds}.")

@@ -260,7 +260,7 @@ def _inputs(dtype: np.dtype, images: np.ndarray, length: int) -> np.ndarray:
     # Integers are resampled in their own dtype, which decides how they are rounded.
     if not exact or (dtype.kind in "iu" and images.dtype != dtype):
         images = images.astype(dtype)
-    return _filled_up(images, length)
+    return images if len(images) == length else _filled_up(images, length)
 
 
 def _filled_up(values: np.ndarray, length: int) -> np.ndarray:

@@ -162,7 +162,7 @@ class Iterator(MaybeDataset):
 
     @has_context
     def __getitem__(self, idx: int) -> Any:
-        idx = _batch_number(idx)
+        idx = idx if type(idx) is int else _batch_number(idx)
         if idx >= len(self):
             raise ValueError(f"Asked for batch {idx} of an iterator of length {len(self)}; expected at most the last.")
         with self.lock:

@@ -144,7 +144,7 @@ def following(array: Any, devices: set[jax.Device] | None, mesh: AbstractMesh | 
     Args:
         mesh: That of the program, if its arrays are on one.
     """
-    if not isinstance(array, jax.Array) or is_traced(array) or not array.committed:
+    if not isinstance(array, jax.Array) or isinstance(array, jax.core.Tracer) or not array.committed:
         return array
     on_same = mesh is None or mesh_of([array], None) in (None, mesh)
     if (array.sharding.device_set == devices and on_same) or not array.is_fully_addressable:
