@@ -105,7 +105,7 @@ class Map(Transform):
     """`function(image)`, any function of one example that JAX can trace. Takes leaves of any rank.
 
     It is static by identity: use a function of a module, not a lambda made anew each time, which would compile
-    anew each time.
+    anew each time. It may not draw random numbers of NumPy or Python, see `Transform`.
 
     Args:
         function: Takes and returns one array, of any shape.

@@ -1,6 +1,7 @@
 """Random numbers of NumPy and Python in functions that JAX traces, where they would be drawn once and for all."""
 
 import random
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import Chain, Loader, Map
+from jaxiter import Chain, Loader, Map, Transform, deterministic
 
 SHAPE = (4, 6, 1)
 BYTES = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
@@ -26,7 +27,9 @@ def own(sample=lambda key, shape: (), apply=lambda params, image: image):
     return Own()
 
 
-GENERATOR = np.random.default_rng(0)
+GENERATOR, LEGACY, PYTHON = np.random.default_rng(0), np.random.RandomState(0), random.Random(0)
+SECOND = np.random.default_rng(1)
+draw = GENERATOR.normal
 
 
 def one_way_or_the_other(image):
@@ -36,6 +39,38 @@ def one_way_or_the_other(image):
 @jax.jit
 def jitted(key):
     return jax.random.uniform(key) * np.float32(np.random.uniform())
+
+
+def by_default(image, generator=SECOND):
+    return image * np.float32(generator.uniform())
+
+
+def helper():
+    return np.float32(GENERATOR.uniform())
+
+
+def new():
+    return np.random.default_rng()
+
+
+class Owner:
+    """Draws from its own, by any way to call it."""
+
+    def __init__(self):
+        self.generators = {"all": [random.Random(1)]}
+
+    def scale(self, image):
+        return image * np.float32(self.generators["all"][0].gauss(0, 1))
+
+    __call__ = scale
+
+
+@dataclass(frozen=True, eq=False)
+class OwnedStep(Transform):
+    generator: np.random.Generator
+
+    def apply(self, params, image):
+        return image + jnp.asarray(self.generator.normal(size=image.shape), np.float32)
 
 
 FROZEN = {
@@ -56,6 +91,19 @@ FROZEN = {
     ),
     "inside a Map": Map(lambda image: image * np.float32(np.random.uniform())),
     "a branch in a Map": Map(one_way_or_the_other),
+    "a generator in a Map": Map(lambda image: image * np.float32(GENERATOR.uniform())),
+    "a legacy one in a Map": Map(lambda image: image[::-1] if LEGACY.rand() < 0.5 else image),
+    "one of Python in a Map": Map(jax.jit(lambda image: image * np.float32(PYTHON.random()))),
+    "one in a helper of a Map": Map(lambda image: image * helper()),
+    "one by default in a Map": Map(by_default),
+    "one of a partial Map": Map(partial(by_default, generator=np.random.default_rng(2))),
+    "one of a bound method in a Map": Map(Owner().scale),
+    "one of an object in a Map": Map(Owner()),
+    "its own method in a Map": Map(lambda image: image * np.float32(draw())),
+    "a new one in a Map": Map(lambda image: image * np.float32(new().uniform())),
+    "the system's in a Map": Map(lambda image: image * np.float32(random.SystemRandom().random())),
+    "one of its own, inside apply": OwnedStep(np.random.default_rng(3)),
+    "in evaluation, inside apply": deterministic(own(apply=lambda params, image: image * helper())),
 }
 
 
@@ -63,7 +111,9 @@ FROZEN = {
 def test_random_numbers_that_would_freeze_are_refused(name):
     images = np.stack([BYTES.astype(np.float32 if "Map" in name or "apply" in name else np.uint8)] * 2)
     loader = Loader(images, batch_size=2, augment=Chain(FROZEN[name]))
-    with pytest.raises(TypeError, match=r"(Own|Map).* is another program each time it is traced.*Draw from `key`"):
+    with pytest.raises(
+        TypeError, match=r"(Own|OwnedStep|Map).* is another program each time it is traced.*Draw from `key`"
+    ):
         loader.batch(KEY, 0, 0)
 
 
@@ -81,6 +131,17 @@ def test_what_draws_from_its_key_passes_and_is_looked_at_once():
     assert len(traces) == 2 + 3
     jax.eval_shape(jax.vmap(partial(chain.sample, image_shape=SHAPE)), jax.random.split(KEY))
     assert len(traces) == 2 + 3 + 1
+
+
+def test_a_generator_that_decides_nothing_passes():
+    """Also one that another thread, or something that is only logged, draws from; and a fixed table of numbers."""
+
+    def apply(params, image):
+        GENERATOR.uniform(), LEGACY.rand(), random.random()
+        return image.astype(np.float32) * np.float32(np.random.default_rng(0).uniform())
+
+    expected = BYTES * np.float32(np.random.default_rng(0).uniform())
+    np.testing.assert_array_equal(Chain(own(apply=apply)).sample_and_apply(KEY, BYTES), expected)
 
 
 def test_apply_is_traced_once_as_ever():
