@@ -122,6 +122,14 @@ def sharding_of_data(leaves: Iterable[Source], batch_size: int) -> Sharding | No
     return None
 
 
+def unsharded(array: jax.Array) -> jax.Array:
+    """A traced array without a layout of explicit axes, along which JAX neither sorts nor looks up."""
+    sharding = jax.typeof(array).sharding
+    if not explicit_axes(sharding) or not any(sharding.spec):
+        return array
+    return jax.sharding.reshard(array, NamedSharding(sharding.mesh, PartitionSpec()))
+
+
 def is_traced(leaf: object) -> bool:
     return isinstance(leaf, jax.core.Tracer)
 
