@@ -74,7 +74,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     num_examples = spec.leaves[0].shape[0]
     if row >= num_examples:
         raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
-    spec.check_fits()
+    spec.check_arrays()
     key = following(key, spec.devices, spec.program.mesh)
     place = np.array([row], np.uint32), np.array([showing], np.uint32)
     with on_mesh(spec.program.mesh):

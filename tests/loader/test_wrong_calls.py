@@ -3,9 +3,10 @@
 import inspect
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxiter import (
@@ -20,7 +21,7 @@ from jaxiter import (
     train_validation_split,
 )
 
-from ..data import pictures
+from ..data import assert_trees_equal, pictures
 
 IMAGES, LABELS = pictures(size=12)
 
@@ -109,3 +110,34 @@ def test_a_start_beyond_the_end_is_refused_and_the_end_is_not(key):
             stream(data, key, start=start, num_epochs=2)
     assert list(stream(data, key, start=(2, 0), num_epochs=2)) == []
     assert stream(data, key, start=(1, 3), num_epochs=2).position == (2, 0)
+
+
+def test_arrays_on_different_devices_are_refused_by_path_where_they_have_to_meet(key):
+    devices = jax.devices()
+    backwards = NamedSharding(Mesh(np.array(devices[3::-1]), ("d",)), P("d"))
+    forwards = NamedSharding(Mesh(np.array(devices[:4]), ("d",)), P("d"))
+    x, z = (
+        NamedSharding(jax.make_mesh((4,), (axis,), axis_types=(AxisType.Explicit,), devices=devices[:4]), P(axis))
+        for axis in "xz"
+    )
+    for there, elsewhere, words in [
+        (devices[0], devices[1], r"data\['image'\] is on device 0, and data\['label'\] on device 1; "),
+        (forwards, devices[0], "on devices 0, 1, 2, 3, .* on device 0; "),
+        (forwards, backwards, "on devices 0, 1, 2, 3, .* on devices 3, 2, 1, 0; "),
+        (x, z, r"on a mesh of the axes \(\('x', 4\),\), and .*'z'"),
+    ]:
+        loader = Loader(
+            {"image": jax.device_put(IMAGES, there), "label": jax.device_put(LABELS, elsewhere), "id": jnp.arange(12)},
+            batch_size=4,
+        )
+        for use in (
+            lambda loader=loader: loader.batch(key, 0, 0),
+            lambda loader=loader: next(stream(loader, key)),
+            lambda loader=loader: scan_epoch(STEP, 0, loader, key, 0),
+            lambda loader=loader: explain(loader, key, 0, 3),
+        ):
+            with pytest.raises(ValueError, match=rf"{words}.*loader\.to_device\(.*sharding="):
+                use()
+    expected = Loader({"image": IMAGES, "label": LABELS, "id": np.arange(12)}, batch_size=4).batch(key, 0, 0)
+    for found in (loader.to_device(devices[2]).batch(key, 0, 0), loader.batch(key, 0, 0, sharding=forwards)):
+        assert_trees_equal(found, expected)
