@@ -84,7 +84,13 @@ class Cast(Transform):
         dtype = jnp.dtype(self.dtype)
         if jax.dtypes.canonicalize_dtype(dtype) != dtype:
             raise ValueError(f"Cast({dtype.name!r}) needs 64 bits; set jax_enable_x64, or cast to 32 bits.")
-        return round_to(dtype, transfers(jnp.asarray)(image))
+        image = transfers(jnp.asarray)(image)
+        if jnp.issubdtype(image.dtype, np.complexfloating):
+            raise TypeError(
+                f"Cast({dtype.name!r}) is given {image.dtype}; expected real numbers. Take a real part first, for "
+                "example Map(jnp.real)."
+            )
+        return round_to(dtype, image)
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,6 +82,17 @@ class Unknown(Torch):
     shape, dtype = (None, 3), "float32"
 
 
+class Endless:
+    """One example after the other, by number."""
+
+    def __getitem__(self, index):
+        return np.zeros(3)
+
+
+class Shapeless(Endless):
+    dtype = np.dtype(np.float32)
+
+
 class Frame:
     """A file of several arrays."""
 
@@ -121,6 +132,8 @@ LEAVES = {
     "a shape alone": (jax.ShapeDtypeStruct((12,), np.float32), TypeError, r" is a jax ShapeDtypeStruct, .* no rows"),
     "a tensor": (Torch(), TypeError, r" is a tests Torch of dtype .*none of NumPy's.*np\.asarray"),
     "a shape that is not known": (Unknown(), TypeError, r" is a tests Unknown of shape \(None, 3\)"),
+    "a source without a shape": (Shapeless(), TypeError, r" is a Shapeless; it has no shape: expected an array"),
+    "a source without a length": (Endless(), TypeError, " is an Endless; it has no shape .* nor a length: .*len"),
     "what only iterates": (Iterable(), TypeError, " is an Iterable; it gives its examples one after the other"),
     "a number": (3.5, TypeError, r" is 3\.5; expected .*np\.full"),
     "a scalar": (np.float32(3), ValueError, " is a scalar"),
