@@ -127,24 +127,24 @@ def ways(load: Load, mesh: Any) -> dict[str, Callable[..., Any]]:
         """What a stream starts, with the memory of the batch before."""
         spec = spec_of(load.loader(images))
         donated = jnp.zeros((load.batch_size, *images.shape[1:]), load.dtype)
-        counters = _program.stack_counters(epoch, step)
-        return _program.resident_batch(spec.program, spec.leaves, spec.chain_leaves, None, key, counters, donated)
+        counters = _program.stack_counters(epoch, step, spec.size)
+        return _program.resident_batch(spec.program, spec.arrays, spec.chain_leaves, None, key, counters, donated)
 
     def host(images: Any, key: Any, epoch: Any, step: Any) -> Any:
         """A batch whose rows the host has read: the first ones here."""
         spec = spec_of(load.loader(np.broadcast_to(np.uint8(0), images.shape)))
         rows = jnp.arange(load.batch_size, dtype=np.int32)
-        return _program.host_batch(spec.program, [images[: load.batch_size]], spec.chain_leaves, key, epoch, rows)
+        return _program.host_batch(spec.program, [images[: load.batch_size]], spec.chain_leaves, key, epoch, rows, None)
 
     def sharded(images: Any, key: Any, epoch: Any, step: Any) -> Any:
         """A stream's batch over several cards, the data on each of them."""
         spec = spec_of(load.loader(images))
-        layout = NamedSharding(mesh, PartitionSpec("cards"))
+        own, layout = spec.program, NamedSharding(mesh, PartitionSpec("cards"))
         program = _program.Program(
-            spec.program.data, jax.tree.structure(spec.chains), spec.program.index, spec.reads, layout
+            own.data, own.chains, own.index, own.reads, own.sources, layout, layout.mesh.abstract_mesh
         )
-        counters = _program.stack_counters(epoch, step)
-        return _program.resident_batch(program, spec.leaves, spec.chain_leaves, None, key, counters)
+        counters = _program.stack_counters(epoch, step, spec.size)
+        return _program.resident_batch(program, spec.arrays, spec.chain_leaves, None, key, counters)
 
     return {"batch": batch, "scan": scan, "stream": stream, "host": host, "sharded": sharded}
 
