@@ -123,7 +123,7 @@ def test_whole_numbers_beyond_float_are_kept_or_refused():
         ("int32", 2**32 - 1, r'which int32 cannot hold.*Cast\("uint32"\)'),
         ("int32", 2**40 + 1, r"to 2147483647\.$"),
         ("bool", 0.5, "from 0 to 1\\.$"),
-        ("float16", 2049, r'of which float16 makes 2048; .*Cast\("int32"\)'),
+        ("float16", 2049, r'of which float16 makes 2048; .*Cast\("float32"\)'),
     ],
 )
 def test_only_a_dtype_that_holds_it_is_named(dtype, cval, words):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -55,7 +55,9 @@ def _held(number: float, dtype: DTypeLike, given: float, largest_label: float = 
         value = _as_float(number, dtype)
         is_label = abs(number) <= largest_label and number == int(number)
         if not np.isfinite(float(value)) or (is_label and float(value) != number):
-            remedy = _remedy(number) if dtype.itemsize < 4 else " With order=0 integers keep their dtype."
+            remedy = " With order=0 integers keep their dtype."
+            if dtype.itemsize < 4:  # of images of this dtype, which integers would round
+                remedy = _remedy(number, among=("float32",))
             raise ValueError(
                 f"cval is {shown_number(given)}, of which {dtype.name} makes {float(value):.17g}; expected a number "
                 f"that it holds.{remedy}"
@@ -75,15 +77,14 @@ def _as_float(number: float, dtype: DTypeLike) -> np.ndarray:
         return np.asarray(float(number)).astype(dtype)[()]
 
 
-def _remedy(number: float) -> str:
-    """A dtype of 32 bits, which every setting has, that holds the number, if one does."""
-    is_whole = number == int(number)
-    if is_whole and -(2**31) <= number < 2**31:
-        holding = "int32"
-    elif is_whole and 0 <= number < 2**32:
-        holding = "uint32"
-    elif not is_whole or float(_as_float(number, np.float32)) == number:
-        holding = "float32"
-    else:
-        return ""
-    return f' For another one bring the images to a dtype that holds it: Cast("{holding}").'
+def _remedy(number: float, among: Sequence[str] = ("int32", "uint32", "float32")) -> str:
+    """The first dtype, of 32 bits as every setting has them, that holds the number; fractions float32 rounds."""
+    for name in among:
+        dtype = np.dtype(name)
+        if dtype.kind == "f":
+            holds = number != int(number) or float(_as_float(number, dtype)) == number
+        else:
+            holds = number == int(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+        if holds:
+            return f' For another one bring the images to a dtype that holds it: Cast("{name}").'
+    return ""
