@@ -43,7 +43,7 @@ PROGRAMS = [
     f"{size}:batch" for size in ("W2:256", "W2:32", "W1:1024", "W1:128", "W3:128", "W4s:128", "W4l:256", "W4l:32")
 ]
 PROGRAMS += [f"{size}:{way}" for way in ("scan", "sharded") for size in ("W2:256", "W1:128", "W4l:256")]
-PROGRAMS += ["W1:128:stream", "W4l:256:stream", "W1:128:host"]
+PROGRAMS += ["W1:128:stream", "W4l:256:stream", "W1:128:host", "W3c:32:batch"]
 
 
 # The compiler: JAX's CUDA plugin, without CUDA
@@ -98,16 +98,25 @@ def prepare(dump: str) -> None:
 
 def loads() -> dict[str, Load]:
     """Those of bench/_loads.py, at sizes that suit a GPU."""
-    from _loads import W1, W2, W3, W4L, W4S
+    from _loads import W1, W2, W3, W4L, W4S, Load
 
-    return {
-        load.name: load._replace(num_examples=2048 if load.side > 100 else 10_000) for load in (W1, W2, W3, W4S, W4L)
-    }
+    from jaxiter import Brightness, Chain, ChannelShift, Normalize
+
+    class Coloured(Load):
+        """W3 with steps whose draws act on every pixel."""
+
+        @property
+        def augment(self) -> Chain:
+            means = Normalize((125.0, 120.0, 110.0), (60.0, 61.0, 62.0))
+            return Chain(*super().augment.transforms[:1], Brightness((0.8, 1.2)), ChannelShift(20.0), means)
+
+    coloured = Coloured(*W3)._replace(name="W3c")
+    known = (W1, W2, W3, W4S, W4L, coloured)
+    return {load.name: load._replace(num_examples=2048 if load.side > 100 else 10_000) for load in known}
 
 
 def ways(load: Load, mesh: Any) -> dict[str, Callable[..., Any]]:
     """The programs of one load, by name."""
-    import jax
     import jax.numpy as jnp
     import numpy as np
     from _loads import add_sum
@@ -127,24 +136,24 @@ def ways(load: Load, mesh: Any) -> dict[str, Callable[..., Any]]:
         """What a stream starts, with the memory of the batch before."""
         spec = spec_of(load.loader(images))
         donated = jnp.zeros((load.batch_size, *images.shape[1:]), load.dtype)
-        counters = _program.stack_counters(epoch, step)
-        return _program.resident_batch(spec.program, spec.leaves, spec.chain_leaves, None, key, counters, donated)
+        counters = _program.stack_counters(epoch, step, spec.size)
+        return _program.resident_batch(spec.program, spec.arrays, spec.chain_leaves, None, key, counters, donated)
 
     def host(images: Any, key: Any, epoch: Any, step: Any) -> Any:
         """A batch whose rows the host has read: the first ones here."""
         spec = spec_of(load.loader(np.broadcast_to(np.uint8(0), images.shape)))
         rows = jnp.arange(load.batch_size, dtype=np.int32)
-        return _program.host_batch(spec.program, [images[: load.batch_size]], spec.chain_leaves, key, epoch, rows)
+        return _program.host_batch(spec.program, [images[: load.batch_size]], spec.chain_leaves, key, epoch, rows, None)
 
     def sharded(images: Any, key: Any, epoch: Any, step: Any) -> Any:
         """A stream's batch over several cards, the data on each of them."""
         spec = spec_of(load.loader(images))
-        layout = NamedSharding(mesh, PartitionSpec("cards"))
+        own, layout = spec.program, NamedSharding(mesh, PartitionSpec("cards"))
         program = _program.Program(
-            spec.program.data, jax.tree.structure(spec.chains), spec.program.index, spec.reads, layout
+            own.data, own.chains, own.index, own.reads, own.sources, layout, layout.mesh.abstract_mesh
         )
-        counters = _program.stack_counters(epoch, step)
-        return _program.resident_batch(program, spec.leaves, spec.chain_leaves, None, key, counters)
+        counters = _program.stack_counters(epoch, step, spec.size)
+        return _program.resident_batch(program, spec.arrays, spec.chain_leaves, None, key, counters)
 
     return {"batch": batch, "scan": scan, "stream": stream, "host": host, "sharded": sharded}
 

@@ -141,9 +141,17 @@ def _remedy(value: object) -> str:
             f"{_ARRAY}, or a source with len() and [i] through from_records(source); list(...) makes one of it."
         )
     return (
-        f"expected {_ARRAY}. Make one with np.asarray(...), or pass a source that gives one example at a time through "
-        "from_records(source)."
+        f"expected {_ARRAY}{_lacking(value)}. Make one with np.asarray(...), or pass a source that gives one example "
+        "at a time, with len() and [i], through from_records(source)."
     )
+
+
+def _lacking(value: object) -> str:
+    """Of what is indexed: what an array or a source of examples has beside that."""
+    if not hasattr(value, "__getitem__") or hasattr(value, "__len__"):
+        return ""
+    missing = [name for name in ("shape", "dtype") if getattr(value, name, None) is None]
+    return f"; it has no {missing[0]}" if len(missing) == 1 else "; it has neither shape and dtype nor a length"
 
 
 def _check_dtype(name: str, value: object, given: object) -> None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._describe import described, shown
+from ._describe import a_type, described, shown
 from ._transfers import on_host
 
 
@@ -99,19 +99,40 @@ def is_array(value: object) -> TypeGuard[np.ndarray | jax.Array]:
 
 
 def check_finite(name: str, value: object) -> None:
-    """Accepts real numbers, tuples of them and arrays, without NaN or infinity; a tracer passes."""
+    """Accepts real numbers, tuples of them and arrays, none of them empty, without NaN or infinity; a tracer passes."""
     if isinstance(value, tuple):
+        if not value:
+            raise ValueError(f"{name} is (), which holds no numbers; expected at least one.")
         for item in value:
             check_finite(name, item)
+        if len({len(item) if isinstance(item, tuple) else None for item in value}) > 1:
+            raise ValueError(f"{name} is {shown(value)}; expected numbers, or tuples of one length.")
     elif is_array(value):
-        if not jnp.issubdtype(value.dtype, np.number) or jnp.issubdtype(value.dtype, np.complexfloating):
-            raise TypeError(f"{name} is an array of {value.dtype}; expected real numbers.")
-        if not isinstance(value, jax.core.Tracer) and not np.all(np.isfinite(np.asarray(on_host(value), np.float64))):
-            raise ValueError(f"{name} holds NaN or infinity: {value!r}; expected finite numbers.")
+        _check_finite_array(name, value)
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} is {shown(value)}; expected a number, a tuple of numbers or an array.")
+        is_other_array = hasattr(value, "dtype") or hasattr(value, "__array__")
+        found = f"{a_type(value)}, which is no array of NumPy or JAX" if is_other_array else shown(value)
+        remedy = " Make one with np.asarray(...)." if is_other_array else ""
+        remedy = " Complex numbers are refused." if isinstance(value, complex) else remedy
+        raise TypeError(f"{name} is {found}; expected a number, a tuple of numbers or an array.{remedy}")
     elif not abs(value) <= sys.float_info.max:  # NaN, infinity, and integers that no float holds
         raise ValueError(f"{name} is {value!r}; expected a finite number.")
+
+
+def _check_finite_array(name: str, value: np.ndarray | jax.Array) -> None:
+    check_not_masked(name, value)
+    if not jnp.issubdtype(value.dtype, np.number) or jnp.issubdtype(value.dtype, np.complexfloating):
+        raise TypeError(f"{name} is an array of {value.dtype}; expected real numbers.")
+    if value.size == 0:
+        raise ValueError(f"{name} has shape {value.shape} and holds no numbers; expected at least one.")
+    if isinstance(value, jax.core.Tracer):
+        return
+    numbers = np.asarray(on_host(value), np.float64)
+    places = np.argwhere(~np.isfinite(numbers))
+    if len(places):
+        first = tuple(places[0].tolist())
+        where = f", first {numbers[first]} at {first}" if first else f": {numbers}"
+        raise ValueError(f"{name} holds NaN or infinity{where}; expected finite numbers.")
 
 
 def check_flag(name: str, value: object, *, expected: str = "True or False") -> bool:

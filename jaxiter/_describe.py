@@ -33,7 +33,24 @@ def shown(value: object) -> str:
     if hasattr(value, "__next__") or any(hasattr(leaf, "shape") for leaf in jax.tree.leaves(value)):
         return described(value)
     text = repr(value)
-    return text if len(text) <= _SHORT else described(value)
+    return text if len(text) <= _SHORT and not _is_address(value) else described(value)
+
+
+def _is_address(value: object) -> bool:
+    """Whether its text is no more than where it is in memory."""
+    return type(value).__repr__ is object.__repr__
+
+
+def shown_number(number: float) -> str:
+    """A number in as few digits as its own float type needs: 0.1 for np.float32(0.1), of which Python makes more."""
+    with np.errstate(over="ignore"):
+        single = np.float32(number)
+    return str(single) if isinstance(number, float) and float(single) == number else repr(number)
+
+
+def a_type(value: object) -> str:
+    """Its type, with an article."""
+    return _article(type(value).__name__)
 
 
 def different_lengths(lengths: dict[str, int]) -> str:

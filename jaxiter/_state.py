@@ -6,7 +6,12 @@ from collections.abc import Collection, Mapping
 
 
 def check_state(
-    state: object, expected: Mapping[str, object], needed: Collection[str], *, remedy: str
+    state: object,
+    expected: Mapping[str, object],
+    needed: Collection[str],
+    *,
+    remedy: str,
+    digests: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """`state`, if it fits the iterator that it is to be restored to.
 
@@ -15,6 +20,7 @@ def check_state(
         expected: Fields whose values must be equal, with the values of this iterator.
         needed: Names of further fields, whose values the caller checks.
         remedy: Last sentence of the error about values that differ.
+        digests: Of what is too large for a state; states of earlier versions have none.
 
     Raises:
         TypeError: If state is no dict.
@@ -28,6 +34,11 @@ def check_state(
         f"{name} is {state[name]!r}, here {value!r}"
         for name, value in expected.items()
         if name in state and state[name] != value
+    ]
+    wrong += [
+        f"{name} is not the same (digest {state[name]!r}, here {value!r})"
+        for name, value in (digests or {}).items()
+        if state.get(name, value) != value
     ]
     if wrong:
         raise ValueError(f"state was taken from another iterator: {'; '.join(lacks + wrong)}. {remedy}")

@@ -21,6 +21,7 @@ BOUNDS = {
     "W1:128:stream": 107,
     "W1:128:scan": 115,
     "W3:128:batch": 72,
+    "W3c:32:batch": 164,
     "W4s:128:batch": 20,
     "W1:128:sharded": 163,
     "W4l:256:batch": 25,

@@ -84,7 +84,13 @@ class Cast(Transform):
         dtype = jnp.dtype(self.dtype)
         if jax.dtypes.canonicalize_dtype(dtype) != dtype:
             raise ValueError(f"Cast({dtype.name!r}) needs 64 bits; set jax_enable_x64, or cast to 32 bits.")
-        return round_to(dtype, transfers(jnp.asarray)(image))
+        image = transfers(jnp.asarray)(image)
+        if jnp.issubdtype(image.dtype, np.complexfloating):
+            raise TypeError(
+                f"Cast({dtype.name!r}) is given {image.dtype}; expected real numbers. Take a real part first, for "
+                "example Map(jnp.real)."
+            )
+        return round_to(dtype, image)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +111,7 @@ class Map(Transform):
     """`function(image)`, any function of one example that JAX can trace. Takes leaves of any rank.
 
     It is static by identity: use a function of a module, not a lambda made anew each time, which would compile
-    anew each time.
+    anew each time. It may not draw random numbers of NumPy or Python, see `Transform`.
 
     Args:
         function: Takes and returns one array, of any shape.

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_not_forked
+from .._checks import check_not_forked, check_not_masked
 from .._describe import described
 from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
@@ -166,6 +166,7 @@ class Chain(Transform):
         Returns the params and the image shape that each step was given, and the image after the last.
         """
         check_not_forked()
+        check_not_masked("image", image)
         current = transfers(jnp.asarray)(image)
         keys = [] if key is None else self._keys(key)
         used: list[Params] = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import jax.numpy as jnp
 
+from .._fusion_barrier import computed_once
 from .._keys import Key, uniforms
 from .._transfers import transfers
 from ._cast import AsFloat
@@ -53,7 +54,7 @@ class ChannelShift(Transform):
 
     @transfers
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
-        return between(checked(self.range), uniforms(key, _NUM_SLOTS)[0])
+        return computed_once(between(checked(self.range), uniforms(key, _NUM_SLOTS)[0]))
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
         return in_arithmetic(image, jnp.add, params)
@@ -98,7 +99,7 @@ class Brightness(Transform):
 
     @transfers
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
-        return between(checked(self.range), uniforms(key, _NUM_SLOTS)[0], centre=1.0)
+        return computed_once(between(checked(self.range), uniforms(key, _NUM_SLOTS)[0], centre=1.0))
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
         return in_arithmetic(image, jnp.multiply, params)

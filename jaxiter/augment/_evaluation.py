@@ -15,6 +15,7 @@ from jax.extend.core import Literal
 
 from ._cast import round_to
 from ._duck_typed import DuckTyped, as_transform, is_transform, user_object
+from ._frozen_draws import checked_apply, checked_sample
 from ._transform import Params, PixelMap, Transform, speaks_for
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class LeftOut(Transform):
     def apply(self, params: Params, image: ArrayLike) -> jax.Array:
         image = jnp.asarray(image)
         if not _uses_its_key(self.step, image.shape):
-            return self.step.apply(self.step.sample(_a_key(), image.shape), image)
+            return checked_apply(self.step, checked_sample(self.step, _a_key(), image.shape), image)
         result = jax.eval_shape(lambda: jnp.asarray(self.step.apply(self.step.sample(_a_key(), image.shape), image)))
         if result.shape != image.shape:
             name = type(user_object(self.step)).__qualname__

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import random
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import Any
@@ -15,9 +13,10 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ._cast import Map
 from ._duck_typed import user_object
+from ._generators import Generators, makes_generators
 from ._transform import Params, Transform
 
-_MORE_TRACES = 8  # where a global generator was used: a branch on one of its bits goes the same way twice half the time
+_MORE_TRACES = 8  # where a generator was used: a branch on one of its bits goes the same way twice half the time
 
 
 def checked_sample(step: Transform, key: jax.Array, image_shape: tuple[int, ...]) -> Params:
@@ -28,7 +27,7 @@ def checked_sample(step: Transform, key: jax.Array, image_shape: tuple[int, ...]
 
     checked = step._structure.checked
     if _is_users(step, "sample") and ("sample", image_shape) not in checked:
-        before = _global_generators()
+        before = Generators()
         if not _traces_are_equal(sample, 2) or _differs_where_it_drew(before, sample):
             raise _frozen(f"{type(user_object(step)).__qualname__}.sample")
         checked.add(("sample", image_shape))
@@ -36,7 +35,7 @@ def checked_sample(step: Transform, key: jax.Array, image_shape: tuple[int, ...]
 
 
 def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Array:
-    """`step.apply`; a user's is traced again where it drew from NumPy's or Python's own generator."""
+    """`step.apply`; a user's is traced again where it drew from a generator of NumPy or Python, or may make one."""
 
     def apply() -> jax.Array:
         return step.apply(params, image)
@@ -44,9 +43,9 @@ def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Arra
     what = ("apply", image.shape, image.dtype)
     if not _is_users(step, "apply") or what in step._structure.checked:
         return apply()
-    before = _global_generators()
+    before = Generators()
     result = apply()
-    if _differs_where_it_drew(before, apply):
+    if _differs_where_it_drew(before, apply, makes_generators(_users_function(step, "apply"), type(user_object(step)))):
         if isinstance(step, Map):
             raise _frozen(f"{step.function!r} in a Map")
         raise _frozen(f"{type(user_object(step)).__qualname__}.apply")
@@ -56,14 +55,17 @@ def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Arra
 
 def _is_users(step: Transform, method: str) -> bool:
     """Whether the method was written outside of this package; `Map` calls a user's function."""
-    function = step.function if isinstance(step, Map) else getattr(type(user_object(step)), method, None)
-    module = getattr(function, "__module__", None) or ""
+    module = getattr(_users_function(step, method), "__module__", None) or ""
     return module.partition(".")[0] != __name__.partition(".")[0]
 
 
-def _differs_where_it_drew(before: bytes, function: Callable[[], Any]) -> bool:
-    """Whether a function that drew from a global generator since `before` is another program when traced again."""
-    if _global_generators() == before:
+def _users_function(step: Transform, method: str) -> object:
+    return step.function if isinstance(step, Map) else getattr(type(user_object(step)), method, None)
+
+
+def _differs_where_it_drew(before: Generators, function: Callable[[], Any], makes_others: bool = False) -> bool:
+    """Whether a function that drew from a generator since `before` is another program when traced again."""
+    if not makes_others and not before.were_used():
         return False
     if not _traces_are_equal(function, _MORE_TRACES):
         return True
@@ -86,10 +88,6 @@ def _traces_are_equal(function: Callable[[], Any], count: int) -> bool:
     except Exception:
         return True
     return all(_are_equal(a, b) for other in others for a, b in zip_longest(first, other))
-
-
-def _global_generators() -> bytes:
-    return pickle.dumps((np.random.get_state(legacy=False), random.getstate()))
 
 
 def _constants(function: Callable[[], Any]) -> list[Any]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite, check_flag, is_array
+from .._describe import a_type
 from ._transform import Params, Transform, in_arithmetic
 from ._types import Values
 
@@ -92,8 +93,9 @@ class Normalize(Transform):
         super().__post_init__()
         for name in ("mean", "std"):
             check_finite(name, getattr(self, name))
-        if not isinstance(self.std, jax.core.Tracer) and np.min(np.asarray(self.std)) <= 0:
-            raise ValueError(f"std is {self.std!r}; expected numbers above 0. For constant channels use std + 1e-6.")
+        if not isinstance(self.std, jax.core.Tracer) and (least := np.min(np.asarray(self.std))) <= 0:
+            found = f"of shape {np.shape(self.std)} and reaches {least}" if is_array(self.std) else repr(self.std)
+            raise ValueError(f"std is {found}; expected numbers above 0. For constant channels use std + 1e-6.")
 
     def apply(self, params: Params, image: Num[Array, ...]) -> Float[Array, ...]:
         _check_keeps_shape("mean", self.mean, image)
@@ -185,6 +187,10 @@ class Whiten(Transform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.matrix is not None and not is_array(self.matrix):
+            raise TypeError(
+                f"matrix is {a_type(self.matrix)}; expected a square array of NumPy or JAX: np.asarray(...)."
+            )
         if not is_array(self.matrix) or self.matrix.ndim != 2 or self.matrix.shape[0] != self.matrix.shape[1]:
             raise ValueError(f"matrix has shape {np.shape(self.matrix)}; expected a square array.")
         check_finite("matrix", self.matrix)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._array_checks import check_parameter
-from .._checks import check_not_forked, is_array
+from .._checks import check_not_forked, check_not_masked, is_array
 from .._keys import tag
 from .._transfers import transfers
 
@@ -256,6 +256,7 @@ def in_arithmetic(
 ) -> jax.Array:
     """`function(image, *parameters)` by the dtype rules; parameters are brought to the image's arithmetic and rank."""
     check_not_forked()
+    check_not_masked("image", image)
     image = jnp.asarray(image)
     dtype = arithmetic_dtype(image.dtype)
 

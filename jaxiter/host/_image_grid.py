@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from .._checks import check_int
+from .._checks import check_int, check_not_masked
+from .._describe import described, shown
 from .._transfers import on_host
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def image_grid(
         A Pillow image, mode "RGB".
 
     Raises:
-        ValueError: If the arrays are no images, differ in number, height or width, or range is empty.
+        ValueError, TypeError: If the arrays are no images, are masked or complex, differ in number, height or width, or
+            range is no pair or is empty.
 
     Example:
         >>> import numpy as np
@@ -51,19 +53,19 @@ def image_grid(
         (56, 38)
     """
     is_list = isinstance(images, (list, tuple))
-    rows = [_with_channels(np.asarray(on_host(row))) for row in (images if is_list else [images])]
+    named = [(f"images[{place}]", row) for place, row in enumerate(images)] if is_list else [("images", images)]
+    rows = [_with_channels(_array_of(name, row)) for name, row in named]
     shapes = sorted({row.shape[:3] for row in rows})
     if len(shapes) != 1 or 0 in shapes[0]:
         raise ValueError(f"images has (n, height, width) {shapes}; expected at least one image, and rows of one shape.")
-    if range is not None and not range[0] < range[1]:
-        raise ValueError(f"range is {range}; expected (low, high) with low < high.")
+    bounds = None if range is None else _checked_range(range)
     count, height, width = shapes[0]
     scale = max(1, round(_SIDE / max(height, width))) if scale is None else check_int("scale", scale, 1)
     if columns is None:
         columns = count if is_list else _COLUMNS
     columns = min(check_int("columns", columns, 1), count)
     drawn = [
-        _in_colours(row) if range is None and _is_mask(row) else _in_rgb(row, *(range or _range_of(row, rows)))
+        _in_colours(row) if bounds is None and _is_mask(row) else _in_rgb(row, *(bounds or _range_of(row, rows)))
         for row in rows
     ]
     lines = [row[start : start + columns] for start in np.arange(0, count, columns) for row in drawn]
@@ -79,6 +81,34 @@ def _pasted(lines: list[np.ndarray], columns: int, scale: int) -> np.ndarray:
             top, left = _GAP + row * height, _GAP + column * width
             grid[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return grid
+
+
+def _checked_range(range: object) -> tuple[float, float]:
+    try:
+        low, high = (float(bound) for bound in range)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise TypeError(f"range is {shown(range)}; expected two numbers (low, high), for example (0, 255).") from None
+    if not low < high:
+        raise ValueError(f"range is {shown(range)}; expected (low, high) with low < high.")
+    return low, high
+
+
+def _array_of(name: str, row: object) -> np.ndarray:
+    """A batch as NumPy's, of real numbers."""
+    for part in row if isinstance(row, (list, tuple)) else [row]:
+        check_not_masked(name, part)
+    try:
+        array = np.asarray(on_host(row))
+    except ValueError:  # of lists of several shapes
+        raise ValueError(
+            f"{name} is {described(row)}, and others have another shape; expected (n, height, width, channels). Bring "
+            "the pictures to one shape first, np.stack(pictures)."
+        ) from None
+    if array.dtype == object or (array.ndim < 3 and not hasattr(row, "shape")):
+        raise TypeError(f"{name} is {described(row)}; expected an array (n, height, width, channels).")
+    if array.dtype.kind in "cmM" or not (jnp.issubdtype(array.dtype, np.number) or array.dtype == np.bool_):
+        raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers or bool.")
+    return array
 
 
 def _with_channels(row: np.ndarray) -> np.ndarray:

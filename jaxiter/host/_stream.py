@@ -8,14 +8,19 @@ import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
+from hashlib import blake2s
 from typing import Self, TypedDict
 
+import jax
+import numpy as np
 from jax.sharding import Sharding
 
 from .._checks import check_flag, check_int, check_process
 from .._describe import shown
 from .._keys import STREAM_VERSION, Key, as_key, uncommitted
 from .._state import check_state
+from .._transfers import on_host
 from ..loader import Loader
 from ..loader.internal import PyTree, check_loader, check_streaming, spec_of
 from ._prefetch import Pending, Position, Prefetcher, StreamArguments, finish_in_order
@@ -96,7 +101,10 @@ def stream(
 
 
 class StreamState(TypedDict):
-    """What `Stream.get_state` returns: `epoch` and `step` of the next batch, and what these depend on."""
+    """What `Stream.get_state` returns: `epoch` and `step` of the next batch, and what these depend on.
+
+    `key` and `rows` are digests, `rows` "all" where every row is visited once.
+    """
 
     epoch: int
     step: int
@@ -105,6 +113,12 @@ class StreamState(TypedDict):
     shuffle: bool
     remainder: str
     stream_version: int
+    key: str
+    rows: str
+
+
+def _digest(numbers: np.ndarray) -> str:
+    return blake2s(numbers.astype("<u4").tobytes(), digest_size=8).hexdigest()
 
 
 class Stream(Iterator[PyTree]):
@@ -148,26 +162,39 @@ class Stream(Iterator[PyTree]):
             "shuffle": spec.shuffle,
             "remainder": spec.remainder,
             "stream_version": STREAM_VERSION,
+            "key": self._digests["key"],
+            "rows": self._digests["rows"],
         }
 
     def set_state(self, state: Mapping[str, object]) -> None:
         """Continue where `get_state` was called; with several processes all of them do, together.
 
         Raises:
-            ValueError: If a field is missing, or differs from this stream's; nothing is changed then.
+            ValueError: If a field is missing, or differs from this stream's; nothing is changed then. Older
+                states, without `key` and `rows`, are taken without them.
         """
         self._check_open()
         remedy = (
-            "Make the loader as it was then; to go on with another batch_size, stream(..., start=(epoch, "
-            "loader.step_after(examples seen in it)))."
+            "Make the loader as it was then, and the stream with the same key; to go on with another batch_size, "
+            "stream(..., start=(epoch, loader.step_after(examples seen in it)))."
         )
-        expected = {name: value for name, value in self.get_state().items() if name not in ("epoch", "step")}
-        check_state(state, expected, ("epoch", "step"), remedy=remedy)
+        apart = ("epoch", "step", *self._digests)
+        expected = {name: value for name, value in self.get_state().items() if name not in apart}
+        check_state(state, expected, ("epoch", "step"), remedy=remedy, digests=self._digests)
         position = self._check_position("state", (state["epoch"], state["step"]))
         self._check_agreement(position)
         with self._lock:
             self._cancel_pending()
             self._position = position
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Of what else decides which examples are shown, and has no place in a small state."""
+        visited, rows = self._spec.visited, "all"
+        if visited is not None:
+            numbers = np.asarray(on_host(visited.rows))[: self._spec.size]
+            rows = rows if np.array_equal(numbers, np.arange(self._spec.size)) else _digest(numbers)
+        return {"key": _digest(np.asarray(on_host(jax.random.key_data(self._arguments.key)))), "rows": rows}
 
     def close(self) -> None:
         """Ends the threads, if there are any, with the reads that are under way; may be called again.

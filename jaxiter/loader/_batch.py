@@ -26,7 +26,7 @@ def compute_batch(
         rows: Those of `read_batch`; None where nothing has to be read.
         donated: A batch of the same shapes whose memory the new one takes.
     """
-    spec.check_fits()
+    spec.check_arrays()
     program = spec.program_at(step)
     with on_mesh(program.mesh):
         if rows is None:

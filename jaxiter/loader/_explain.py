@@ -48,7 +48,8 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         loader: Its augmentation and data; batch size and order do not matter.
         key, epoch: As for `Loader.batch`.
         row: A row of the data (also where the loader has `rows`), not traced.
-        showing: Where `rows` holds it several times, the number of its places before the one asked for.
+        showing: Where `rows` of the loader holds it several times, the number of its places before the one asked for:
+            0 is the first, and the only one of most rows.
 
     Raises:
         ValueError: If row is no row of the data, or not shown that often. TypeError: If it is traced, as under vmap.
@@ -74,7 +75,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     num_examples = spec.leaves[0].shape[0]
     if row >= num_examples:
         raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
-    spec.check_fits()
+    spec.check_arrays()
     key = following(key, spec.devices, spec.program.mesh)
     place = np.array([row], np.uint32), np.array([showing], np.uint32)
     with on_mesh(spec.program.mesh):

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from .._array_checks import check_array, is_sparse, is_table, without_table
 from .._checks import check_not_masked
-from .._describe import described
+from .._describe import a_type, described
 from .._list_checks import list_error
 from ..augment.internal import is_transform
 from ._data import PyTree, leaf_name
@@ -56,7 +56,13 @@ def from_records(source: Records) -> PyTree:
     """
     is_text = isinstance(source, (str, bytes))
     if is_text or not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
-        raise TypeError(f"source is a {type(source).__name__}; expected len(source) examples, source[i] for an int i.")
+        parts = {"__len__": "len()", "__getitem__": "[i]"}
+        missing = [what for name, what in parts.items() if not hasattr(source, name)]
+        has_not = "" if is_text else f", which has no {' and no '.join(missing)}"
+        remedy = " list(source) makes such a one." if hasattr(source, "__iter__") and not is_text else ""
+        raise TypeError(
+            f"source is {a_type(source)}{has_not}; expected len(source) examples, source[i] for an int i.{remedy}"
+        )
     if len(source) == 0:
         raise ValueError("source is empty; expected at least one example.")
     try:

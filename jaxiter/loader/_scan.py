@@ -74,7 +74,7 @@ def scan_epoch(
                 f"{leaf_name(path)} is a {type(leaf).__name__}, which a compiled program would have to read whole. If "
                 "it fits on the device use loader.to_device(); else loop over stream(loader, key)."
             )
-    spec_of(loader).check_fits()
+    spec_of(loader).check_arrays()
     epoch = check_counter("epoch", epoch)
     leaves = jax.tree.leaves(loader.data)
     mesh = mesh_of(leaves, None)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec, Sharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from .._array_checks import check_memory
 from .._checks import check_fits
@@ -122,6 +122,14 @@ def sharding_of_data(leaves: Iterable[Source], batch_size: int) -> Sharding | No
     return None
 
 
+def unsharded(array: jax.Array) -> jax.Array:
+    """A traced array without a layout of explicit axes, along which JAX neither sorts nor looks up."""
+    sharding = jax.typeof(array).sharding
+    if not explicit_axes(sharding) or not any(sharding.spec):
+        return array
+    return jax.sharding.reshard(array, NamedSharding(sharding.mesh, PartitionSpec()))
+
+
 def is_traced(leaf: object) -> bool:
     return isinstance(leaf, jax.core.Tracer)
 
@@ -136,6 +144,33 @@ def devices_of(leaves: Iterable[Source], sharding: Sharding | None) -> set[jax.D
         return sharding.device_set
     committed = (leaf for leaf in leaves if isinstance(leaf, jax.Array) and not is_traced(leaf) and leaf.committed)
     return next((leaf.sharding.device_set for leaf in committed), None)
+
+
+def check_together(names: Iterable[str], leaves: Iterable[Source]) -> None:
+    """Raises, by path, for arrays that one program cannot take: on other devices, or typed by another mesh."""
+    devices: dict[tuple[jax.Device, ...], str] = {}
+    meshes: dict[Mesh | AbstractMesh, str] = {}
+    for name, leaf in zip(names, leaves, strict=True):
+        if not isinstance(leaf, jax.Array):
+            continue
+        if explicit_axes(sharding := jax.typeof(leaf).sharding):
+            meshes.setdefault(sharding.mesh, name)
+        if not is_traced(leaf) and leaf.committed:
+            devices.setdefault(tuple(leaf.sharding.devices_indices_map(leaf.shape)), name)  # in their order
+    if len(devices) > 1:
+        found = {
+            name: f"device{'s' * (len(on) > 1)} {', '.join(str(d.id) for d in on)}" for on, name in devices.items()
+        }
+    elif len(meshes) > 1:
+        found = {name: f"a mesh of the axes {mesh.shape_tuple}" for mesh, name in meshes.items()}
+    else:
+        return
+    (first, there), (other, elsewhere), *_ = found.items()
+    raise ValueError(
+        f"{first} is on {there}, and {other} on {elsewhere}; expected all arrays of the data on one device, or on the "
+        "same ones in the same order. Put them there with loader.to_device(device_or_sharding), or say where the "
+        "batches go, sharding=..."
+    )
 
 
 def following(array: Any, devices: set[jax.Device] | None, mesh: AbstractMesh | None = None) -> Any:

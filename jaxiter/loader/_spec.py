@@ -15,7 +15,17 @@ from ..augment import Chain
 from ._data import PyTree, Source, is_resident, leaf_name
 from ._program import IndexSpec, Program
 from ._records import Column
-from ._sharding import Share, devices_of, following, is_traced, lies_on, mesh_of, sharding_of_data, share_of
+from ._sharding import (
+    Share,
+    check_together,
+    devices_of,
+    following,
+    is_traced,
+    lies_on,
+    mesh_of,
+    sharding_of_data,
+    share_of,
+)
 from ._visited import VisitedRows
 
 
@@ -54,8 +64,19 @@ class BatchSpec:
         named = zip(self.names, self.leaves, strict=True)
         return {name: leaf for name, leaf in named if is_resident(leaf) and leaf.dtype.itemsize > 4}
 
-    def check_fits(self) -> None:
-        """Raises for values beyond 32 bits where the loader was made with jax_enable_x64 and is used without."""
+    @cached_property
+    def _lie_together(self) -> bool:
+        """Whether one program can take all leaves; without a sharding they are not moved."""
+        if self.sharding is None:
+            check_together(self.names, self.leaves)
+        return True
+
+    def check_arrays(self) -> None:
+        """Raises for arrays on different devices, which no batch can be made of where they are.
+
+        And for values beyond 32 bits where the loader was made with jax_enable_x64 and is used without.
+        """
+        assert self._lie_together
         if self._unchecked and jax.dtypes.canonicalize_dtype(np.int64) == np.int32:
             for name, leaf in self._unchecked.items():
                 check_array(name, leaf)

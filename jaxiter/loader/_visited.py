@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike as RowNumbers
 from .._array_checks import check_parameter
 from .._checks import check_rows
 from .._keys import places_before
+from ._sharding import unsharded
 
 _SHORTEST = 1024
 
@@ -31,7 +32,7 @@ class VisitedRows(NamedTuple):
         """The rows at some places, and their showings, within a program."""
 
         def taken(values: np.ndarray | jax.Array) -> jax.Array:
-            return jnp.asarray(values).at[places].get(mode="promise_in_bounds")
+            return unsharded(jnp.asarray(values)).at[places].get(mode="promise_in_bounds")
 
         return taken(self.rows), None if self.showings is None else taken(self.showings)
 
@@ -39,7 +40,7 @@ class VisitedRows(NamedTuple):
 def visited_rows(rows: RowNumbers, num_examples: int) -> tuple[VisitedRows, int]:
     """The checked rows, and how many they are; traced ones are taken as they are."""
     if isinstance(rows, jax.core.Tracer):
-        rows = rows.astype(np.int32)
+        rows = unsharded(rows).astype(np.int32)
         return VisitedRows(rows, _traced_showings(rows)), rows.shape[0]
     if isinstance(rows, jax.Array):
         check_parameter("rows", rows)

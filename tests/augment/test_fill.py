@@ -102,6 +102,49 @@ def test_in_double_precision_cval_is_not_rounded_to_single():
         assert warped("int64", 2**53 + 1).item() == 2**53 + 1
 
 
+def test_whole_numbers_beyond_float_are_kept_or_refused():
+    """Order 1 computes in float32; a traced value keeps the digits of its own dtype."""
+    wide = 2**53 + 1
+    with jax.enable_x64(True):
+        for order in (1, 3):
+            with pytest.raises(ValueError, match=f"cval is {wide}, of which float32 makes .* order=0"):
+                warped("int64", wide, order=order)
+        assert warped("int64", 2**40, order=1).item() == 2**40
+        traced = jax.jit(lambda first, second: (warped("int32", first), warped("int64", second)))
+        assert [int(x) for x in traced(jnp.int64(2**24 + 1), jnp.float64(2**40 + 1))] == [2**24 + 1, 2**40 + 1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "cval", "words"),
+    [
+        ("uint8", np.float32(0.1), r'cval is 0\.1, which .*Cast\("float32"\)'),
+        ("uint8", 0.1 + 0.2, r'cval is 0\.30000000000000004, which .*Cast\("float32"\)'),
+        ("uint8", 300, r'cval is 300, which .*Cast\("int32"\)'),
+        ("int32", 2**32 - 1, r'which int32 cannot hold.*Cast\("uint32"\)'),
+        ("int32", 2**40 + 1, r"to 2147483647\.$"),
+        ("bool", 0.5, "from 0 to 1\\.$"),
+        ("float16", 2049, r'of which float16 makes 2048; .*Cast\("float32"\)'),
+    ],
+)
+def test_only_a_dtype_that_holds_it_is_named(dtype, cval, words):
+    with pytest.raises(ValueError, match=words):
+        warped(dtype, cval)
+
+
+def test_masked_values_are_refused_in_words():
+    image = np.ones((2, 2, 1), np.uint8)
+    masked = np.ma.masked_equal(image, 1)
+    for call, name in [
+        (lambda: affine_warp(masked, np.eye(3)), "image"),
+        (lambda: affine_warp(image, np.ma.masked_equal(np.eye(3), 0)), "matrix"),
+        (lambda: affine_warp(image, np.eye(3), fill_mode="constant", cval=np.ma.masked), "cval"),
+        (lambda: Chain(Rescale(2.0)).sample_and_apply(KEY, masked), "image"),
+        (lambda: Rescale(2.0).apply((), masked), "image"),
+    ]:
+        with pytest.raises(TypeError, match=f"{name} is a masked array, .*filled"):
+            call()
+
+
 def test_other_fill_modes_have_no_cval():
     image = jnp.ones((2, 2, 1), np.uint8)
     assert affine_warp(image, shift_matrix(1, 0), cval=-1, order=0).dtype == np.uint8

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import Normalize, Rescale, SamplewiseNormalize, Whiten
+from jaxiter import Cast, Normalize, Rescale, SamplewiseNormalize, Whiten
 
 RANDOM = np.random.default_rng(0)
 BYTES = RANDOM.integers(0, 256, (6, 5, 3)).astype(np.uint8)
@@ -83,6 +83,12 @@ def test_whitening_takes_the_image_as_a_row_to_the_left_of_the_matrix():
     assert Whiten(matrix).apply((), jnp.array([[[3.0], [5.0]]])).ravel().tolist() == [0.0, 3.0]
 
 
+class Stored:
+    """An array of another package, as TensorStore's."""
+
+    shape, dtype = (3,), np.dtype(np.float32)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -97,6 +103,16 @@ def test_whitening_takes_the_image_as_a_row_to_the_left_of_the_matrix():
         (lambda: Normalize(None), TypeError, "mean is None; expected a number"),
         (lambda: SamplewiseNormalize(epsilon=0), ValueError, "epsilon is 0; expected a number above 0"),
         (lambda: SamplewiseNormalize(epsilon=float("inf")), ValueError, "epsilon is inf; expected a finite number"),
+        (lambda: Normalize(np.array([[1, 2], [3, np.nan]])), ValueError, r"mean holds .*, first nan at \(1, 1\)"),
+        (lambda: Normalize(0.5, np.zeros((40, 40, 3))), ValueError, r"std is of shape \(40, 40, 3\) and reaches 0\.0;"),
+        (lambda: Normalize(()), ValueError, r"mean is \(\), which holds no numbers"),
+        (lambda: Normalize(0.5, np.zeros(0)), ValueError, r"std has shape \(0,\) and holds no numbers"),
+        (lambda: Normalize(((1, 2), (3,))), ValueError, r"mean is \(\(1, 2\), \(3,\)\); expected .*of one length"),
+        (lambda: Normalize(Stored()), TypeError, r"mean is a Stored, which is no array .*np\.asarray"),
+        (lambda: Normalize(object()), TypeError, "mean is an object; expected a number"),
+        (lambda: Normalize(1j), TypeError, "mean is 1j; expected a number.*Complex"),
+        (lambda: Whiten(Stored()), TypeError, r"matrix is a Stored; expected a square array.*np\.asarray"),
+        (lambda: Cast("uint8").apply((), np.ones((1, 1, 1), complex)), TypeError, "is given complex.*expected real"),
         (lambda: Whiten(np.zeros((2, 3))), ValueError, r"matrix has shape \(2, 3\); expected a square array"),
         (lambda: Whiten(np.full((2, 2), np.nan)), ValueError, "matrix holds NaN or infinity"),
         (lambda: Whiten(None), ValueError, r"matrix has shape \(\); expected a square array"),

@@ -93,6 +93,30 @@ def test_masks_are_drawn_in_colours():
     assert one_pixel(16, np.uint8, range=(0, 16)) == [255, 255, 255]
 
 
+MASKED = np.ma.masked_equal(np.zeros((1, 2, 2, 1)), 0)
+TWO_SHAPES = [np.zeros((2, 2, 1)), np.zeros((3, 2, 1))]
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "error", "words"),
+    [
+        (MASKED, {}, TypeError, "images is a masked array, with 4 values masked.*filled"),
+        ([np.zeros((1, 2, 2, 1)), MASKED], {}, TypeError, r"images\[1\] is a masked array"),
+        ([[MASKED[0]]], {}, TypeError, r"images\[0\] is a masked array"),
+        (np.zeros((1, 2, 2, 1), complex), {}, TypeError, "images has dtype complex128; expected real numbers"),
+        (np.zeros((1, 2, 2, 1), [("x", int)]), {}, TypeError, "images has dtype .*x.*; expected real numbers"),
+        ([TWO_SHAPES], {}, ValueError, r"images\[0\] is a list of 2, .*another shape; .*np\.stack"),
+        ({"image": BATCH}, {}, TypeError, "images is a dict; expected an array"),
+        (BATCH, {"range": 255}, TypeError, r"range is 255; expected two numbers \(low, high\)"),
+        (BATCH, {"range": (0, 1, 2)}, TypeError, r"range is \(0, 1, 2\); expected two numbers"),
+        (BATCH, {"range": (0, np.nan)}, ValueError, "low < high"),
+    ],
+)
+def test_what_holds_no_plain_numbers_is_refused_in_words(images, options, error, words):
+    with pytest.raises(error, match=words):
+        image_grid(images, **options)
+
+
 def test_what_is_no_image_is_refused():
     with pytest.raises(ValueError, match=r"images has shape \(1, 2, 2, 2\)"):
         image_grid(np.zeros((1, 2, 2, 2)))

@@ -100,6 +100,26 @@ def test_a_state_of_another_stream_is_refused_by_field_and_changes_nothing(key):
         assert batches.position == (0, 1)
 
 
+def test_a_state_of_another_key_or_of_other_rows_is_refused_and_one_without_them_is_not(key):
+    """Both spellings of a key are one, and all rows in a row are all of them."""
+    rows = np.arange(22)
+
+    def made(rows=None, key=key):
+        return stream(loader(rows=rows) if rows is not None else loader(), key, start=(1, 2))
+
+    state = made(rows[::-1]).get_state()
+    again = made(jnp.asarray(rows[::-1]), jax.random.key_data(key))
+    again.set_state({**state, "step": 4})
+    assert again.position == (1, 4)
+    with pytest.raises(ValueError, match=r"iterator: rows is not the same \(digest '[0-9a-f]{16}', here 'all'\)\."):
+        made(rows).set_state(state)
+    with pytest.raises(ValueError, match=r"key is not the same \(digest .* with the same key"):
+        made(rows[::-1], jax.random.key(8)).set_state(state)
+    assert made(np.arange(23)).get_state() == made().get_state()
+    older = {name: value for name, value in state.items() if name not in ("key", "rows")}
+    made(rows, jax.random.key(8)).set_state(older)
+
+
 def test_with_mask_comes_beside_the_batch(key):
     data = loader(remainder="pad")
     pairs = list(stream(data, key, num_epochs=1, with_mask=True))

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 import scipy.sparse
 from jax.experimental import sparse
-from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import SingleDeviceSharding
 
 from jaxiter import (
     Affine,
     Loader,
     Normalize,
-    deterministic,
     explain,
     fit_statistics,
     from_records,
@@ -84,6 +82,17 @@ class Unknown(Torch):
     shape, dtype = (None, 3), "float32"
 
 
+class Endless:
+    """One example after the other, by number."""
+
+    def __getitem__(self, index):
+        return np.zeros(3)
+
+
+class Shapeless(Endless):
+    dtype = np.dtype(np.float32)
+
+
 class Frame:
     """A file of several arrays."""
 
@@ -123,6 +132,12 @@ LEAVES = {
     "a shape alone": (jax.ShapeDtypeStruct((12,), np.float32), TypeError, r" is a jax ShapeDtypeStruct, .* no rows"),
     "a tensor": (Torch(), TypeError, r" is a tests Torch of dtype .*none of NumPy's.*np\.asarray"),
     "a shape that is not known": (Unknown(), TypeError, r" is a tests Unknown of shape \(None, 3\)"),
+    "a source without a shape": (Shapeless(), TypeError, r" is a Shapeless; expected an array .*; it has no shape\."),
+    "a source without a length": (
+        Endless(),
+        TypeError,
+        r" is an Endless; .*; it has neither shape .* nor a length\..*len\(\)",
+    ),
     "what only iterates": (Iterable(), TypeError, " is an Iterable; it gives its examples one after the other"),
     "a number": (3.5, TypeError, r" is 3\.5; expected .*np\.full"),
     "a scalar": (np.float32(3), ValueError, " is a scalar"),
@@ -169,6 +184,10 @@ LEAVES = {
         r" is a list of 9 arrays of different shapes",
     ),
 }
+
+
+def STEP(carry, batch):
+    return carry, None
 
 
 def made(leaf):
@@ -351,89 +370,3 @@ def test_columns_of_tables_are_their_numbers(key):
 def test_no_package_is_imported_for_the_checks():
     with mock.patch.dict("sys.modules", {"pandas": None, "pyarrow": None, "polars": None, "torch": None}):
         Loader({"x": IMAGES, "y": LABELS}, batch_size=4)
-
-
-def test_what_is_called_wrongly_says_how_it_is_called(key):
-    """Swapped or missing arguments, without the contents of an array in the message."""
-    data = Loader((IMAGES, LABELS), batch_size=4)
-    calls = [
-        (
-            lambda: Loader(IMAGES, LABELS),
-            r"Loader got 2 .*int32\[12\]\); .*Loader\(\(images, labels\), batch_size=32\)",
-        ),
-        (lambda: Loader(IMAGES, LABELS, batch_size=4), r"Loader\(\(images, labels\), batch_size=32\)"),
-        (lambda: deterministic(data), r"transform is a Loader; .*loader\.replace\(augment=deterministic"),
-        (lambda: deterministic((IMAGES,)), r"an array uint8\[12, 6, 5, 3\] is no transform"),
-        (lambda: explain(key, data, 0, 3), r"loader is an array key<fry>\[\]; .*explain\(loader, key, epoch, row\)"),
-        (lambda: explain((data, data), key, 0, 3), "loader is a tuple of 2, .* into one Loader"),
-        (lambda: stream((data, data), key), "loader is a tuple of 2, .* into one Loader"),
-        (lambda: scan_epoch(STEP, 0, (data, data), key, 0), "loader is a tuple of 2, .* into one Loader"),
-        (lambda: scan_epoch(data, 0, STEP, key, 0), r"loader is a function; .*scan_epoch\(step_fn, carry, loader"),
-        (lambda: scan_epoch(0, STEP, data, key, 0), r"step_fn is 0; expected a function"),
-        (
-            lambda: scan_epoch(lambda c, b: c, 0, data, key, 0),
-            r"step_fn returned an array int32\[\]; expected \(carry, out\)",
-        ),
-        (
-            lambda: scan_epoch(lambda c, b: c, (0, 1), data, key, 0),
-            r"a carry of the structure PyTreeDef\(\*\); expected",
-        ),
-        (lambda: data.batch(data, 0, 0), "key is a Loader; expected a PRNG key"),
-        (lambda: Loader(IMAGES, batch_size=LABELS), r"batch_size is an array int32\[12\]; expected an integer"),
-        (lambda: train_validation_split(LABELS, key, 0.2), r"labels is an array key<fry>\[\]"),
-        (lambda: train_validation_split(key, [[1], [2, 3]], 0.2), "labels is a list of 2"),
-        (lambda: fit_statistics((IMAGES, LABELS)), r"images is a tuple of 2, .*without labels"),
-        (lambda: from_records("files"), "source is a str; expected"),
-    ]
-    for call, words in calls:
-        with pytest.raises(TypeError, match=words) as raised:
-            call()
-        assert len(str(raised.value).partition("-----")[0]) < 500
-    with pytest.raises(ValueError, match=r"remainder is an array int32\[12\]; expected one of 'drop'"):
-        Loader(IMAGES, batch_size=4, remainder=LABELS)
-    with pytest.raises(ValueError, match=r"labels is array\(12\); .*np\.arange\(size\)"):
-        train_validation_split(key, len(LABELS), 0.2)
-    assert "Loader(data" in f"Loader{inspect.signature(Loader)}"
-
-
-def STEP(carry, batch):
-    return carry, None
-
-
-@pytest.mark.parametrize(
-    ("data", "words", "absent"),
-    [
-        (LABELS, "None of them can hold images", "augment={"),
-        ({"x": LABELS, "z": IMAGES[..., 0] * 1j}, "None of them can hold images", "'x': transform"),
-        (
-            {"x": LABELS, "z": IMAGES[..., 0]},
-            r"augment={'x': None, 'z': transform}; .*x\[..., None\]",
-            "'x': transform",
-        ),
-    ],
-)
-def test_only_a_leaf_that_can_hold_images_is_suggested(data, words, absent):
-    with pytest.raises(ValueError, match=words) as raised:
-        Loader(data, batch_size=2, augment=Affine(rotation=3))
-    assert absent not in str(raised.value)
-
-
-def test_shardings_of_more_axes_or_of_another_memory_are_refused_in_words(key):
-    data = Loader((IMAGES, LABELS), batch_size=4)
-    mesh = Mesh(np.array(jax.devices()[:4]), ("d",))
-    of_images = NamedSharding(mesh, P("d", None, None, None))
-    on_host = NamedSharding(mesh, P("d"), memory_kind="pinned_host")
-    for ask in (lambda sharding: stream(data, key, sharding=sharding), data.to_device):
-        with pytest.raises(ValueError, match=r"for arrays of rank 4.* leading axis"):
-            ask(of_images)
-        with pytest.raises(ValueError, match=r"sharding is in the memory 'pinned_host'.*with_memory_kind\('device'\)"):
-            ask(on_host)
-
-
-def test_a_start_beyond_the_end_is_refused_and_the_end_is_not(key):
-    data = Loader(LABELS, batch_size=4)
-    for start in [(3, 0), (2, 1)]:
-        with pytest.raises(ValueError, match=r"beyond the end of num_epochs=2.*up to \(2, 0\)"):
-            stream(data, key, start=start, num_epochs=2)
-    assert list(stream(data, key, start=(2, 0), num_epochs=2)) == []
-    assert stream(data, key, start=(1, 3), num_epochs=2).position == (2, 0)

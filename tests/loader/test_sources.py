@@ -218,7 +218,7 @@ def test_records_beside_arrays_and_two_sources_at_once(key):
 
 
 def test_sources_that_are_none_are_refused():
-    with pytest.raises(TypeError, match="source is a int"):
+    with pytest.raises(TypeError, match="source is an int, which has no len"):
         from_records(3)
     with pytest.raises(ValueError, match="source is empty"):
         from_records([])

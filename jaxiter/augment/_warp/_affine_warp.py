@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._checks import check_finite, check_fits, check_int, check_not_forked, is_integer
+from ..._checks import check_finite, check_fits, check_int, check_not_forked, check_not_masked, is_integer
 from ..._fusion_barrier import computed_once
 from ..._transfers import transfers
 from .._cast import round_to
@@ -81,11 +81,12 @@ def affine_warp(
     cval = frozen_value(cval)
     check_sampling(fill_mode, order, cval)
     check_image(image)
+    check_not_masked("image", image)
     _check_matrix(matrix)
     size = None if size is None else check_image_size("size", size)
     if isinstance(image, np.ndarray):
         check_fits("image", image)
-    value = cval if fill_mode != "constant" else _fill_of_warp(cval, image.dtype, order)
+    value = 0.0 if fill_mode != "constant" else _fill_of_warp(cval, image.dtype, order)
     return compiled_warp(image, matrix, value, fill_mode=fill_mode, order=order, size=size)
 
 
@@ -125,6 +126,8 @@ def check_image(image: Values) -> None:
     check_image_shape("image", getattr(image, "shape", None))
     if jnp.issubdtype(image.dtype, np.complexfloating):
         raise TypeError(f"image has dtype {image.dtype}; expected real numbers. Warp image.real and image.imag apart.")
+    if not (jnp.issubdtype(image.dtype, np.number) or image.dtype == np.bool_) or image.dtype.kind in "mM":
+        raise TypeError(f"image has dtype {image.dtype}; expected real numbers or bool.")
 
 
 def check_image_shape(name: str, shape: Sequence[int] | None) -> None:
@@ -302,8 +305,13 @@ def _filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval
             f"cval has shape {np.shape(cval)}; expected a number, or one for each of {result.shape[-1]} channels."
         )
     is_exact = getattr(cval, "dtype", None) == result.dtype
-    value = xp.asarray(cval) if is_exact else round_to(result.dtype, xp.asarray(cval, np.float32), xp)
+    value = xp.asarray(cval) if is_exact else round_to(result.dtype, xp.asarray(cval, _dtype_of(cval)), xp)
     return xp.where(inside, result, value)
+
+
+def _dtype_of(cval: ArrayLike) -> DTypeLike:
+    """Its own, of which float32 would lose digits, or float32 for a plain number."""
+    return getattr(cval, "dtype", np.dtype(np.float32))
 
 
 def is_bounded(image: Values, order: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike, DTypeLike
 
 from ..._checks import is_array
+from ..._describe import shown_number
 
 # A larger whole number is no label but a size, which a float may round.
 _LARGEST_LABEL = 2**32
@@ -21,18 +22,20 @@ def fill_value(cval: ArrayLike, dtype: DTypeLike, *, rounded_to: DTypeLike | Non
     """`cval` as `dtype`; a tracer is returned as it is.
 
     Args:
-        rounded_to: A dtype to which the result is rounded afterwards, and which has to hold it too.
+        rounded_to: A dtype to which the result is rounded afterwards, and which has to hold it too; `dtype` has to
+            hold what an integer one is rounded from without loss.
 
     Raises:
         ValueError: If a dtype cannot hold it: an integer a fraction or what lies beyond its range, a float a whole
-            number up to 2**32 that it would change, or infinity.
+            number that it would change, above 2**32 only of an integer result, or infinity.
     """
     if isinstance(cval, jax.core.Tracer):
         return cval
     numbers = np.asarray(cval).tolist() if is_array(cval) else cval
     if rounded_to is not None:
         _each(numbers, lambda number: _held(_rounded(number, rounded_to), rounded_to, number))
-    return np.asarray(_each(numbers, lambda number: _held(number, dtype, number)), dtype)
+    largest = _LARGEST_LABEL if rounded_to is None or jnp.issubdtype(rounded_to, np.floating) else math.inf
+    return np.asarray(_each(numbers, lambda number: _held(number, dtype, number, largest)), dtype)
 
 
 def _each(numbers: Any, function: Callable[[float], object]) -> object:
@@ -45,26 +48,43 @@ def _rounded(number: float, dtype: DTypeLike) -> float:
     return number if is_float else math.trunc(number) + round(math.copysign(abs(math.fmod(number, 1)) >= 0.5, number))
 
 
-def _held(number: float, dtype: DTypeLike, given: float) -> object:
-    """The number as a NumPy scalar of `dtype`."""
+def _held(number: float, dtype: DTypeLike, given: float, largest_label: float = _LARGEST_LABEL) -> object:
+    """The number as a NumPy scalar of `dtype`, whole numbers up to `largest_label` as they are."""
     dtype = jnp.dtype(dtype)
     if jnp.issubdtype(dtype, np.floating):
-        with np.errstate(over="ignore"):
-            value = np.asarray(float(number)).astype(dtype)[()]
-        is_label = abs(number) <= _LARGEST_LABEL and number == int(number)
+        value = _as_float(number, dtype)
+        is_label = abs(number) <= largest_label and number == int(number)
         if not np.isfinite(float(value)) or (is_label and float(value) != number):
+            remedy = " With order=0 integers keep their dtype."
+            if dtype.itemsize < 4:  # of images of this dtype, which integers would round
+                remedy = _remedy(number, among=("float32",))
             raise ValueError(
-                f"cval is {given!r}, of which {dtype.name} makes {float(value):.17g}; expected a number that it holds. "
-                "With order=0 integers keep their dtype."
+                f"cval is {shown_number(given)}, of which {dtype.name} makes {float(value):.17g}; expected a number "
+                f"that it holds.{remedy}"
             )
         return value
     bounds = (0, 1) if dtype == np.bool_ else (int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max))
     if number != int(number) or not bounds[0] <= number <= bounds[1]:
-        remedy = (
-            "" if dtype == np.bool_ else ' For another one bring the images to a dtype that holds it: Cast("int32").'
-        )
         raise ValueError(
-            f"cval is {given!r}, which {dtype.name} cannot hold; expected a whole number from {bounds[0]} to "
-            f"{bounds[1]}.{remedy}"
+            f"cval is {shown_number(given)}, which {dtype.name} cannot hold; expected a whole number from {bounds[0]} "
+            f"to {bounds[1]}.{'' if dtype == np.bool_ else _remedy(number)}"
         )
     return dtype.type(int(number))
+
+
+def _as_float(number: float, dtype: DTypeLike) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.asarray(float(number)).astype(dtype)[()]
+
+
+def _remedy(number: float, among: Sequence[str] = ("int32", "uint32", "float32")) -> str:
+    """The first dtype, of 32 bits as every setting has them, that holds the number; fractions float32 rounds."""
+    for name in among:
+        dtype = np.dtype(name)
+        if dtype.kind == "f":
+            holds = number != int(number) or float(_as_float(number, dtype)) == number
+        else:
+            holds = number == int(number) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+        if holds:
+            return f' For another one bring the images to a dtype that holds it: Cast("{name}").'
+    return ""
