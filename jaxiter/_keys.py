@@ -178,7 +178,13 @@ def tag(text: str) -> int:
 @transfers
 def words(key: Key, count: int) -> UInt32[Array, " count"]:
     """`count` raw 32-bit words of a threefry key; `count` is even."""
-    data, counters = _key_data(key), jnp.arange(count, dtype=np.uint32)
+    return _words(_key_data(key), count)
+
+
+# Traced once for each count, and no program of its own inside of others.
+@partial(jax.jit, static_argnums=1, inline=True)
+def _words(data: UInt32[Array, 2], count: int) -> UInt32[Array, " count"]:
+    counters = jnp.arange(count, dtype=np.uint32)
     return jnp.concatenate(threefry((data[0], data[1]), counters[: count // 2], counters[count // 2 :]))
 
 

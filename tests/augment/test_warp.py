@@ -10,6 +10,7 @@ import scipy
 from scipy import ndimage
 
 from jaxiter import about_centre, affine_warp, compose, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
+from jaxiter.augment._warp._affine_warp import resample_on_host
 
 from ..data import each_once, pairwise
 
@@ -72,12 +73,12 @@ def near_a_jump(matrix, shape, fill_mode, order, within, source=None):
 # Against SciPy.
 
 
-@pytest.mark.parametrize(*pairwise(shape=SHAPES, fill_mode=FILL_MODES, order=ORDERS))
-def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order):
+def check_against_scipy(warp, shape, fill_mode, order):
+    """`warp` gives all results for an image and matrices."""
     image = random_image(shape)
     matrices = [make(*shape[:2]) for make in MATRICES.values()]
     sampling = {"fill_mode": fill_mode, "cval": 0.25, "order": order}
-    found = jax.vmap(lambda matrix: affine_warp(image, matrix, **sampling))(jnp.stack(matrices))
+    found = warp(image, np.stack(matrices), **sampling)
     for name, matrix, result in zip(MATRICES, matrices, found, strict=True):
         tolerance = 2e-4 if name == "far away" else 1e-4  # 10,000 pixels away a coordinate is known to 2**-14
         smooth = ~near_a_jump(matrix, shape, fill_mode, order, tolerance)
@@ -86,6 +87,24 @@ def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order)
         if SCIPY_IS_NEWER and fill_mode == "reflect" and order > 1 and min(shape[:2]) < 10:
             tolerance = 0.02
         assert difference.max(initial=0) <= tolerance, name
+
+
+@pytest.mark.parametrize(*each_once(shape=SHAPES, fill_mode=FILL_MODES, order=ORDERS))
+def test_it_agrees_with_scipy_for_mild_and_extreme_maps(shape, fill_mode, order):
+    def warp(image, matrices, **sampling):
+        return jax.vmap(lambda matrix: affine_warp(image, matrix, **sampling))(matrices)
+
+    check_against_scipy(warp, shape, fill_mode, order)
+
+
+@pytest.mark.parametrize(*pairwise(shape=SHAPES, fill_mode=FILL_MODES, order=ORDERS))
+def test_the_same_steps_in_numpy_agree_with_scipy(shape, fill_mode, order):
+    """Nothing is compiled, so that every pair is tried; test_resample.py compares NumPy's pixels and JAX's."""
+
+    def warp(image, matrices, **sampling):
+        return [resample_on_host(image, matrix, **sampling) for matrix in matrices]
+
+    check_against_scipy(warp, shape, fill_mode, order)
 
 
 @pytest.mark.parametrize(*each_once(fill_mode=FILL_MODES, order=[0, 1, 3, 4]))
