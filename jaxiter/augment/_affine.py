@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
@@ -176,8 +176,7 @@ class Affine(Transform):
 
     def without_randomness(self) -> Transform:
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""
-        fixed = replace(
-            self,
+        fixed = self._with(
             rotation=self.rotation if is_point(checked(self.rotation)) else 0.0,
             shift=tuple(part if is_point(part) else 0.0 for part in _both_shifts(self.shift)),
             shear=self.shear if is_point(checked(self.shear)) else 0.0,

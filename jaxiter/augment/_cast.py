@@ -26,9 +26,15 @@ def round_to(dtype: np.dtype, x: jax.Array, xp: ModuleType = ...) -> jax.Array: 
 def round_to(dtype: np.dtype, x: Values, xp: ModuleType = ...) -> Values: ...
 @transfers
 def round_to(dtype: np.dtype, x: Values, xp: ModuleType = jnp) -> Values:
-    """`x` as `dtype`: integers by rounding half away from zero and clipping, floats by a cast; `xp`: the namespace."""
+    """`x` as `dtype`: integers by rounding half away from zero and clipping, bool from one half on, floats by a cast.
+
+    Args:
+        xp: The namespace, NumPy or jax.numpy.
+    """
     if x.dtype == dtype:
         return x
+    if dtype == np.bool_ and jnp.issubdtype(x.dtype, np.floating):
+        return xp.abs(x) >= x.dtype.type(0.5)  # a cast would grow a mask by every pixel that it touches
     if not jnp.issubdtype(dtype, np.integer) or x.dtype == np.bool_:
         return x.astype(dtype)
     bounds = np.iinfo(dtype)

@@ -237,8 +237,8 @@ def deterministic(transform: Any) -> Any:
     """The same transform without its random steps, for evaluation.
 
     A range that is a single point is not random and stays: `Affine(zoom=(1.2, 1.2), rotation=10)` still magnifies
-    and no longer turns. Where a random step changed the dtype the step in its place changes it too, so that training
-    and evaluation see one dtype.
+    and no longer turns. A range that is an array counts as random, whatever it holds. Where a random step changed the
+    dtype the step in its place changes it too, so that training and evaluation see one dtype.
 
     A transform of your own is random if its `sample` uses the key. What takes its place its method
     `without_randomness` returns; without one it is left out.

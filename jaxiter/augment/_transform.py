@@ -120,6 +120,15 @@ class Transform:
         """The method `matrix`, or that of the identity if no pixel moves; None where the geometry is not known."""
         return own_matrix(self) if self.moves_pixels else _identity
 
+    def _with(self, **fields: object) -> Self:
+        """A copy with other fields, of a class with an `__init__` of its own, too."""
+        made = object.__new__(type(self))
+        for name, value in (vars(self) | fields).items():
+            if name != "_kept_structure":
+                object.__setattr__(made, name, value)
+        made.__post_init__()
+        return made
+
     def draws_tag(self, occurrence: int) -> int:
         """The 32 bits that set this step's draws apart; `occurrence` counts its kind within the chain of a leaf."""
         return tag(f"kind/{self.kind}/{occurrence}" if self.draws is None else f"stream/{self.draws}")
@@ -222,7 +231,10 @@ def _is_leaf(value: object) -> bool:
 
 
 def frozen_value(value: Any) -> Any:
-    """A field as it is kept: sequences as tuples, NumPy scalars as Python numbers, arrays as read-only copies."""
+    """A field as it is kept: sequences as tuples, NumPy scalars as Python numbers, arrays as read-only copies.
+
+    Dicts and sets are copied too: as parts of a program's static argument they may not change.
+    """
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -234,7 +246,9 @@ def frozen_value(value: Any) -> Any:
         return jnp.array(value)  # the caller may donate the original
     if type(value) in (list, tuple):
         return tuple(frozen_value(item) for item in value)
-    return value
+    if type(value) is dict:
+        return {name: frozen_value(item) for name, item in value.items()}
+    return set(value) if type(value) is set else value
 
 
 # The dtype rules, see docs/conventions.md.

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from .._checks import check_finite
-from ..augment.internal import resample_on_host, round_to
+from ..augment.internal import resample_on_host
 from ._brightness import blend, check_channels
 from ._draw import random_state
 from ._forked import takes_jax_arrays
 from ._parameters import check_parameters
 from ._settings import checked_sampling
-from ._transform import affine_matrix
+from ._transform import affine_matrix, cast_as_scipy
 
 
 @takes_jax_arrays
@@ -76,8 +76,7 @@ def apply_affine_transform(
     image: Any = _resampled_as(np.transpose(np.asarray(x), axes))
     with np.errstate(all="ignore"):
         warped: Any = resample_on_host(image, matrix, fill_mode=fill_mode, cval=cval, order=order)
-        # SciPy rounds integers half away from zero, but cuts the fraction of a bool off.
-        warped = round_to(dtype, np.trunc(warped) if dtype == np.bool_ else warped, np)
+        warped = cast_as_scipy(dtype, warped, np)
     return np.ascontiguousarray(np.transpose(warped, np.argsort(axes)))
 
 

@@ -223,7 +223,7 @@ class KerasTransform(Transform):
         bounds = None if self.given else self.bounds
         along: Any = resample if xp is jnp else resample_on_host
         image = along(image, params.matrix, fill_mode=self.fill_mode, cval=self.cval, order=self.order, bounds=bounds)
-        image = round_to(self.dtype, image, xp).astype(self.arithmetic, copy=False)
+        image = cast_as_scipy(self.dtype, image, xp).astype(self.arithmetic, copy=False)
         return xp.moveaxis(image, -1, 0) if self.channels_first else image
 
     def _mirrored(self, xp: ModuleType, params: KerasParams, image: Values) -> Values:
@@ -275,6 +275,11 @@ class KerasTransform(Transform):
         if self.mean is not None:
             image = image - self.mean
         return image if self.scale is None else image / self.scale
+
+
+def cast_as_scipy(dtype: np.dtype, warped: Values, xp: ModuleType) -> Values:
+    """Integers are rounded half away from zero; of a bool the fraction is cut off."""
+    return round_to(dtype, xp.trunc(warped) if dtype == np.bool_ else warped, xp)
 
 
 def affine_matrix(

@@ -95,9 +95,10 @@ def _check_showing(spec: BatchSpec, row: int, showing: int) -> None:
     visited = spec.visited
     count = 1 if visited is None or is_traced(visited.rows) else int((visited.rows[: spec.size] == row).sum())
     if showing >= count:
+        times = "every row is visited once" if visited is None else f"rows holds row {row} {count} times"
         raise ValueError(
-            f"showing is {showing}; expected less than {max(count, 1)}: rows holds row {row} {count} times, and its "
-            "k-th place is showing k, counted from 0."
+            f"showing is {showing}; expected less than {max(count, 1)}: {times}, and the k-th time is showing k, "
+            "counted from 0."
         )
 
 

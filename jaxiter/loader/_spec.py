@@ -35,7 +35,7 @@ class BatchSpec:
 
     leaves: tuple[Source, ...]  # of the data
     names: tuple[str, ...]  # "data['image']", one for each leaf
-    distinct: tuple[int, ...]  # the leaves without those that are an array that stands before
+    distinct: tuple[int, ...]  # the index of each distinct leaf
     chains: tuple[Chain | None, ...]  # one for each leaf
     chain_leaves: tuple[jax.Array, ...]  # the arrays inside the chains
     visited: VisitedRows | None  # the rows of the data to visit, or None for all of them
@@ -66,7 +66,7 @@ class BatchSpec:
 
     @cached_property
     def _lie_together(self) -> bool:
-        """Whether one program can take all leaves; without a sharding they are not moved."""
+        """True; raises where no program can take all leaves, which without a sharding are not moved."""
         if self.sharding is None:
             check_together(self.names, self.leaves)
         return True
@@ -76,7 +76,7 @@ class BatchSpec:
 
         And for values beyond 32 bits where the loader was made with jax_enable_x64 and is used without.
         """
-        assert self._lie_together
+        _ = self._lie_together
         if self._unchecked and jax.dtypes.canonicalize_dtype(np.int64) == np.int32:
             for name, leaf in self._unchecked.items():
                 check_array(name, leaf)

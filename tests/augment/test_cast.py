@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import Cast, Loader, Map
+from jaxiter import Affine, Cast, Chain, Loader, Map
 
 OPTIMIZED = True  # roundings are compared; see ../conftest.py
 
@@ -119,3 +119,12 @@ def test_a_function_of_numpy_in_a_map_is_refused_with_the_ways_out():
         loader.batch(jax.random.key(0), 0, 0)
     assert "jax.numpy" in caught.value.__notes__[0]
     assert "preprocessing_function" in caught.value.__notes__[0]
+
+
+def test_a_mask_cast_to_bool_again_neither_grows_nor_shrinks():
+    mask = np.zeros((9, 9, 1), bool)
+    mask[3:6, 3:6] = True
+    turned = Chain(Affine(rotation=(20, 20)), Cast("bool"))
+    found = turned.apply(turned.sample(jax.random.key(0), mask.shape), mask)
+    assert found.dtype == np.bool_
+    assert found.sum() == 9

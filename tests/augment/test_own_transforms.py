@@ -368,3 +368,31 @@ def test_an_error_of_sample_names_the_step_too():
         Chain(Rescale(1.0), Own()).sample(KEY, SHAPE)
     (note,) = caught.value.__notes__
     assert re.fullmatch(r"Raised by step 1 of a Chain, .*Own, given an image of shape \(4, 6, 1\)\.", note)
+
+
+@dataclass(frozen=True, eq=False)
+class Filled(Transform):
+    options: dict
+
+    def apply(self, params, image):
+        return image * 0 + self.options["value"]
+
+
+def test_a_dict_that_is_changed_later_changes_no_transform_that_was_made_of_it():
+    options, images = {}, np.ones((2, 3, 3, 1), np.float32)
+    for value in (1, 2, 3):
+        options["value"] = value
+        batch = Loader(images, batch_size=2, augment=Filled(options)).batch(jax.random.key(0), 0, 0)
+        assert np.unique(batch).tolist() == [value]
+
+
+@dataclass(frozen=True, eq=False)
+class Gentle(Affine):
+    def __init__(self, strength):
+        super().__init__(rotation=strength, zoom=(1.5, 1.5))
+
+
+def test_a_subclass_with_an_init_of_its_own_has_an_evaluation():
+    evaluated = deterministic(Gentle(7.0))
+    assert (evaluated.rotation, evaluated.zoom) == ((0.0, 0.0), (1.5, 1.5))
+    assert Gentle(7.0).rotation == (-7.0, 7.0)

@@ -106,9 +106,7 @@ def compiled_warp(
     size: tuple[int, int] | None = None,
 ) -> Num[Array, "height width channels"]:
     """Unchecked version of `affine_warp`."""
-    result = resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, size=size)
-    # A cast to bool would grow a mask by every pixel that it touches.
-    return result >= np.float32(0.5) if image.dtype == np.bool_ and order else round_to(image.dtype, result)
+    return round_to(image.dtype, resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, size=size))
 
 
 def check_sampling(fill_mode: str, order: int, cval: object) -> None:
