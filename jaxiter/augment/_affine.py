@@ -19,10 +19,10 @@ from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_
 from ._ranges import (
     Bounds,
     Range,
+    as_bounds,
     between,
     centred_range,
     check_fraction,
-    checked,
     is_point,
     probability,
     shift_ranges,
@@ -134,12 +134,12 @@ class Affine(Transform):
         drawn = uniforms(key, _NUM_SLOTS)
         shift_rows, shift_cols = _both_shifts(self.shift)
         shift = jnp.stack([between(shift_rows, drawn[1], scale=height), between(shift_cols, drawn[2], scale=width)])
-        zoom_rows = between(checked(self.zoom), drawn[4], centre=1.0)
-        zoom_cols = zoom_rows if self.keep_aspect else between(checked(self.zoom), drawn[5], centre=1.0)
+        zoom_rows = between(as_bounds(self.zoom), drawn[4], centre=1.0)
+        zoom_cols = zoom_rows if self.keep_aspect else between(as_bounds(self.zoom), drawn[5], centre=1.0)
         return AffineParams(
-            rotation=between(checked(self.rotation), drawn[0], scale=np.pi / 180),
+            rotation=between(as_bounds(self.rotation), drawn[0], scale=np.pi / 180),
             shift=jnp.round(shift) if self.whole_pixels else shift,
-            shear=between(checked(self.shear), drawn[3], scale=np.pi / 180),
+            shear=between(as_bounds(self.shear), drawn[3], scale=np.pi / 180),
             zoom=jnp.stack([zoom_rows, zoom_cols]),
             horizontal_flip=drawn[6] < jnp.asarray(self.horizontal_flip, np.float32),
             vertical_flip=drawn[7] < jnp.asarray(self.vertical_flip, np.float32),
@@ -177,10 +177,10 @@ class Affine(Transform):
     def without_randomness(self) -> Transform:
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""
         fixed = self._with(
-            rotation=self.rotation if is_point(checked(self.rotation)) else 0.0,
+            rotation=self.rotation if is_point(as_bounds(self.rotation)) else 0.0,
             shift=tuple(part if is_point(part) else 0.0 for part in _both_shifts(self.shift)),
-            shear=self.shear if is_point(checked(self.shear)) else 0.0,
-            zoom=self.zoom if is_point(checked(self.zoom)) else (1.0, 1.0),
+            shear=self.shear if is_point(as_bounds(self.shear)) else 0.0,
+            zoom=self.zoom if is_point(as_bounds(self.zoom)) else (1.0, 1.0),
             horizontal_flip=self.horizontal_flip if _equals(self.horizontal_flip, 1.0) else False,
             vertical_flip=self.vertical_flip if _equals(self.vertical_flip, 1.0) else False,
         )
@@ -253,9 +253,9 @@ class Affine(Transform):
         """Bounds on every map that may be drawn for images of this shape; None where they are unknown."""
         if not self._draws_from_its_ranges or any(map(is_array, (self.rotation, self.shear, self.zoom))):
             return None
-        sine = np.sin(np.deg2rad(min(90.0, _farthest_from_0(checked(self.rotation)))))
-        zoomed = np.eye(2) / checked(self.zoom)[0]
-        sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_farthest_from_0(checked(self.shear)))), 1.0]])
+        sine = np.sin(np.deg2rad(min(90.0, _farthest_from_0(as_bounds(self.rotation)))))
+        zoomed = np.eye(2) / as_bounds(self.zoom)[0]
+        sheared = np.array([[1.0, 0.0], [np.tan(np.deg2rad(_farthest_from_0(as_bounds(self.shear)))), 1.0]])
         rotated = np.array([[1.0, sine], [sine, 1.0]])
         linear = zoomed @ sheared @ rotated
         shift = np.full(2, np.inf)

@@ -11,7 +11,7 @@ from .._fusion_barrier import computed_once
 from .._keys import Key, uniforms
 from .._transfers import transfers
 from ._cast import AsFloat
-from ._ranges import Range, between, centred_range, checked, is_point, symmetric_range
+from ._ranges import Range, as_bounds, between, centred_range, is_point, symmetric_range
 from ._transform import Transform, in_arithmetic
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ class ChannelShift(Transform):
 
     @transfers
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
-        return computed_once(between(checked(self.range), uniforms(key, _NUM_SLOTS)[0]))
+        return computed_once(between(as_bounds(self.range), uniforms(key, _NUM_SLOTS)[0]))
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
         return in_arithmetic(image, jnp.add, params)
 
     def without_randomness(self) -> Transform:
-        return self if is_point(checked(self.range)) and type(self).sample is ChannelShift.sample else AsFloat()
+        return self if is_point(as_bounds(self.range)) and type(self).sample is ChannelShift.sample else AsFloat()
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +99,10 @@ class Brightness(Transform):
 
     @transfers
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> Float[Array, ""]:
-        return computed_once(between(checked(self.range), uniforms(key, _NUM_SLOTS)[0], centre=1.0))
+        return computed_once(between(as_bounds(self.range), uniforms(key, _NUM_SLOTS)[0], centre=1.0))
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
         return in_arithmetic(image, jnp.multiply, params)
 
     def without_randomness(self) -> Transform:
-        return self if is_point(checked(self.range)) and type(self).sample is Brightness.sample else AsFloat()
+        return self if is_point(as_bounds(self.range)) and type(self).sample is Brightness.sample else AsFloat()

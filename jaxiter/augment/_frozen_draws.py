@@ -13,7 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ._cast import Map
 from ._duck_typed import user_object
-from ._generators import Generators
+from ._generators import Generators, makes_generators
 from ._transform import Params, Transform
 
 _MORE_TRACES = 8  # where a generator was used: a branch on one of its bits goes the same way twice half the time
@@ -35,7 +35,7 @@ def checked_sample(step: Transform, key: jax.Array, image_shape: tuple[int, ...]
 
 
 def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Array:
-    """`step.apply`; a user's is traced again the first time, and more often where it drew from a generator."""
+    """`step.apply`; a user's is traced again where it drew from a generator of NumPy or Python, or may make one."""
 
     def apply() -> jax.Array:
         return step.apply(params, image)
@@ -45,7 +45,7 @@ def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Arra
         return apply()
     before = Generators()
     result = apply()
-    if not _traces_are_equal(apply, 2) or _differs_where_it_drew(before, apply):
+    if _differs_where_it_drew(before, apply, makes_generators(_users_function(step, "apply"), type(user_object(step)))):
         if isinstance(step, Map):
             raise _frozen(f"{step.function!r} in a Map")
         raise _frozen(f"{type(user_object(step)).__qualname__}.apply")
@@ -63,9 +63,9 @@ def _users_function(step: Transform, method: str) -> object:
     return step.function if isinstance(step, Map) else getattr(type(user_object(step)), method, None)
 
 
-def _differs_where_it_drew(before: Generators, function: Callable[[], Any]) -> bool:
+def _differs_where_it_drew(before: Generators, function: Callable[[], Any], makes_others: bool = False) -> bool:
     """Whether a function that drew from a generator since `before` is another program when traced again."""
-    if not before.were_used():
+    if not makes_others and not before.were_used():
         return False
     if not _traces_are_equal(function, _MORE_TRACES):
         return True

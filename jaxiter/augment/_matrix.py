@@ -67,13 +67,27 @@ def _exact_zero(x: jax.Array) -> jax.Array:
 
 @transfers
 def shear_matrix(shear: Scalar) -> Float[Array, "3 3"]:
-    """Leans upright lines by `shear` radians: what lies above (0, 0) moves right, what lies below moves left."""
+    """Leans upright lines by `shear` radians: what lies above (0, 0) moves right, what lies below moves left.
+
+    Raises:
+        TypeError, ValueError: For what is no number, as in the other functions of this kind.
+
+    Example:
+        >>> import math
+        >>> shear_matrix(math.atan(0.5)).tolist()
+        [[1.0, 0.0, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     return _matrix([[1.0, 0.0, 0.0], [tangent(_scalar("shear", shear)), 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 @transfers
 def zoom_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
-    """Magnifies about (0, 0): 2 makes the picture twice as tall (`rows`) or wide (`cols`)."""
+    """Magnifies about (0, 0): 2 makes the picture twice as tall (`rows`) or wide (`cols`).
+
+    Example:
+        >>> zoom_matrix(2, 1).tolist()
+        [[0.5, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     one = jnp.float32(1.0)
     rows, cols = _scalar("rows", rows), _scalar("cols", cols)
     return _matrix([[one / rows, 0.0, 0.0], [0.0, one / cols, 0.0], [0.0, 0.0, 1.0]])
@@ -81,14 +95,24 @@ def zoom_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
 
 @transfers
 def shift_matrix(rows: Scalar, cols: Scalar) -> Float[Array, "3 3"]:
-    """Moves the picture down by `rows` pixels and right by `cols`."""
+    """Moves the picture down by `rows` pixels and right by `cols`.
+
+    Example:
+        >>> shift_matrix(2, 0.5).tolist()
+        [[1.0, 0.0, -2.0], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]]
+    """
     rows, cols = _scalar("rows", rows), _scalar("cols", cols)
     return _matrix([[1.0, 0.0, -rows], [0.0, 1.0, -cols], [0.0, 0.0, 1.0]])
 
 
 @transfers
 def flip_matrix(horizontal: ArrayLike, vertical: ArrayLike) -> Float[Array, "3 3"]:
-    """Mirrors about (0, 0): left and right if `horizontal`, top and bottom if `vertical`."""
+    """Mirrors about (0, 0): left and right if `horizontal`, top and bottom if `vertical`; bools, or arrays of shape ().
+
+    Example:
+        >>> flip_matrix(True, False).tolist()
+        [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     check_not_forked()
     one, minus = np.float32(1.0), np.float32(-1.0)
     for name, flip in (("horizontal", horizontal), ("vertical", vertical)):
@@ -103,6 +127,10 @@ def about_centre(matrix: Float[Values, "3 3"], height: int, width: int) -> Float
     """The same map with the image centre in the place of (0, 0).
 
     Pixel centres sit at integers, so the centre of `height` rows is `(height - 1) / 2`.
+
+    Example:
+        >>> about_centre(flip_matrix(False, True), 4, 6).tolist()
+        [[-1.0, 0.0, 3.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     matrix = check_matrix("matrix", matrix)
     rows, cols = (height - 1) / 2, (width - 1) / 2

@@ -19,7 +19,7 @@ from .._transfers import on_host, transfers
 from ._rounded import rounded
 from ._transform import frozen_value
 
-# A number r, a pair (low, high), or an array of shape () or (2,). A field of this type holds it checked, see `checked`.
+# A number r, a pair (low, high), or an array of shape () or (2,). A field holds it checked, as `as_bounds` says.
 Range: TypeAlias = ArrayLike | Sequence[ArrayLike]
 Bounds: TypeAlias = tuple[float, float] | np.ndarray | jax.Array  # checked
 _Frozen: TypeAlias = float | tuple[float, ...] | np.ndarray | jax.Array  # not checked yet
@@ -27,7 +27,7 @@ _Frozen: TypeAlias = float | tuple[float, ...] | np.ndarray | jax.Array  # not c
 _PAIR = " A number r means [1 - r, 1 + r]; for other factors pass a pair (low, high)."
 
 
-def checked(field: Range) -> Bounds:
+def as_bounds(field: Range) -> Bounds:
     """A field of a transform, whose type is what users may give, as what it holds."""
     return cast("Bounds", field)
 

@@ -117,7 +117,7 @@ class StreamState(TypedDict):
     rows: str
 
 
-def _digest(numbers: np.ndarray) -> str:
+def _short_digest(numbers: np.ndarray) -> str:
     return blake2s(numbers.astype("<u4").tobytes(), digest_size=8).hexdigest()
 
 
@@ -193,8 +193,8 @@ class Stream(Iterator[PyTree]):
         visited, rows = self._spec.visited, "all"
         if visited is not None:
             numbers = np.asarray(on_host(visited.rows))[: self._spec.size]
-            rows = rows if np.array_equal(numbers, np.arange(self._spec.size)) else _digest(numbers)
-        return {"key": _digest(np.asarray(on_host(jax.random.key_data(self._arguments.key)))), "rows": rows}
+            rows = rows if np.array_equal(numbers, np.arange(self._spec.size)) else _short_digest(numbers)
+        return {"key": _short_digest(np.asarray(on_host(jax.random.key_data(self._arguments.key)))), "rows": rows}
 
     def close(self) -> None:
         """Ends the threads, if there are any, with the reads that are under way; may be called again.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 
 T = TypeVar("T")
-Values = tuple[Any, ...]  # one for each setting
+SettingValues = tuple[Any, ...]  # one for each setting
 
 # It names the thread that may start programs of several processes, which is the caller's and not ours.
 _OF_ONE_THREAD = ("jax_thread_guard",)
@@ -44,20 +44,20 @@ class _Registered:
         others = [value for value in found.values() if isinstance(value, kind) and not isinstance(value, config.State)]
         self._settings: tuple[Any, ...] = (*states, *others)
         self._local, self._unset, self._meshes = kind.get_local, config.config_ext.unset, mesh.thread_resources
-        self._none_set: Values = (self._unset,) * len(self._settings)
+        self._none_set: SettingValues = (self._unset,) * len(self._settings)
         self._run(self.values(), lambda: None)
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         """Those of this thread; the last is the stack of meshes that were entered as `with mesh:`."""
         return (*map(self._local, self._settings), self._meshes.env)
 
-    def run(self, values: Values, function: Callable[[], T]) -> T:
+    def run(self, values: SettingValues, function: Callable[[], T]) -> T:
         """In a thread that has changed no setting itself."""
         if values[:-1] == self._none_set and values[-1] is self._meshes.env:  # as nearly always
             return function()
         return self._run(values, function)
 
-    def _run(self, values: Values, function: Callable[[], T]) -> T:
+    def _run(self, values: SettingValues, function: Callable[[], T]) -> T:
         kept, stack = self.values(), self._meshes.stack
         try:
             self._set(values)
@@ -67,7 +67,7 @@ class _Registered:
             self._set(kept)
             self._meshes.stack = stack
 
-    def _set(self, values: Values) -> None:
+    def _set(self, values: SettingValues) -> None:
         for setting, value in zip(self._settings, values, strict=False):
             if setting.get_local() is value:
                 continue
@@ -81,11 +81,11 @@ class _Registered:
 class _Public:
     """The settings with a public context manager, by their names."""
 
-    def values(self) -> Values:
+    def values(self) -> SettingValues:
         values = [getattr(jax.config, f"jax_{name}", None) for name in _names()]
         return (*values, jax.sharding.get_mesh())
 
-    def run(self, values: Values, function: Callable[[], T]) -> T:
+    def run(self, values: SettingValues, function: Callable[[], T]) -> T:
         own = self.values()
         if own == values:
             return function()
@@ -115,7 +115,7 @@ _settings = _known()
 class ThreadSettings(NamedTuple):
     """JAX's settings in one thread, and the context variables of Python and NumPy there."""
 
-    values: Values
+    values: SettingValues
     context: Context
 
     @classmethod

@@ -40,7 +40,8 @@ class NumpyArrayIterator(Iterator):
 
     The array stays as it is (uint8, a memmap); rows are cast when a batch is made. What becomes of an image depends
     on the seed, the epoch, its row in the array and how often this row was taken before in the epoch, so that every
-    look is another picture; it does not depend on the batch size, the order or the subset.
+    look is another picture; it does not depend on the batch size, the order or the subset. (Batches of one picture are
+    computed in NumPy, which rounds otherwise than XLA in the last place, and where a value is a tie.)
 
     Args:
         x: Images of rank 4, or (images, others): another array or a list of arrays that are cut into batches too.

@@ -19,6 +19,7 @@ from ..augment import Transform
 from ..augment.internal import (
     FixedPoint,
     MatrixBounds,
+    Values,
     matrix_bounds,
     mean_of,
     resample,
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
 _RADIANS = float(np.pi) / 180  # in a degree
-Values = jax.Array | np.ndarray
 MatrixRows = tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]
 
 

@@ -205,7 +205,14 @@ class Loader:
         )
 
     def index(self, key: Key, epoch: Counter, step: Counter) -> Int32[Array, " batch"]:
-        """The rows of the data that make up a batch; arguments and errors as for `batch`."""
+        """The rows of the data that make up a batch; arguments and errors as for `batch`.
+
+        Example:
+            >>> import jax, numpy as np
+            >>> from jaxiter import Loader
+            >>> Loader(np.arange(5), batch_size=2, shuffle=False).index(jax.random.key(0), 0, 1).tolist()
+            [2, 3]
+        """
         epoch, step = check_counter("epoch", epoch), self._check_step(step)
         spec = self._spec
         arrays = jax.tree.leaves(spec.visited)
@@ -250,8 +257,17 @@ class Loader:
         return compute_batch(spec, key, epoch, step, rows)
 
     def epoch(self, key: Key, epoch: Counter) -> Iterator[PyTree]:
-        """The batches of one epoch, in order."""
-        as_key(key), check_counter("epoch", epoch)
+        """The batches of one epoch, in order; arguments and errors as for `batch`.
+
+        Example:
+            >>> import jax, numpy as np
+            >>> from jaxiter import Loader
+            >>> loader = Loader(np.arange(5), batch_size=2, shuffle=False)
+            >>> [batch.tolist() for batch in loader.epoch(jax.random.key(0), 0)]
+            [[0, 1], [2, 3]]
+        """
+        as_key(key)  # bad arguments are refused here, and not at the first batch
+        check_counter("epoch", epoch)
         return (self.batch(key, epoch, step) for step in range(self.num_steps))
 
     def step_key(self, key: Key, epoch: Counter, step: Counter) -> jax.Array:
