@@ -6,6 +6,7 @@ is left; the passes of XLA before them, fusion among them, are the same). Slow t
 COMPILE_FULLY=1 in its environment, are compiled as users compile them; .ci/run has those of the pixels so once more.
 """
 
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +56,7 @@ def programs_of_one_test_file(request):
     jax.config.update("jax_disable_most_optimizations", not is_optimized)
     yield
     jax.clear_caches()
+    gc.collect()  # programs hold on to each other
 
 
 collect_ignore = ["host/process.py"]  # a program of its own, not a module with doctests

@@ -37,7 +37,7 @@ def test_pixels_do_not_depend_on_the_batch(key, order, ranges):
     chain = Chain(affine, Rescale(1 / 255))
     loader = Loader(jnp.asarray(IMAGES), batch_size=SIZE, augment=chain)
     (expected,) = in_batches(loader, key)
-    for batch_size in (1, 2, 3, 5):
+    for batch_size in (1, 3):
         loader = Loader(jnp.asarray(IMAGES), batch_size=batch_size, augment=chain, remainder="pad")
         (found,) = in_batches(loader, key)
         np.testing.assert_array_equal(found, expected, err_msg=f"batches of {batch_size}")

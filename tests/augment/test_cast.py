@@ -125,6 +125,6 @@ def test_a_mask_cast_to_bool_again_neither_grows_nor_shrinks():
     mask = np.zeros((9, 9, 1), bool)
     mask[3:6, 3:6] = True
     turned = Chain(Affine(rotation=(20, 20)), Cast("bool"))
-    found = turned.apply(turned.sample(jax.random.key(0), mask.shape), mask)
+    found = jax.jit(turned.sample_and_apply)(jax.random.key(0), mask)
     assert found.dtype == np.bool_
     assert found.sum() == 9

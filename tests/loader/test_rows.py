@@ -13,10 +13,16 @@ from jaxiter import Affine, Brightness, Loader, explain, scan_epoch, shuffled, s
 from jaxiter.loader import _batch as batch_module
 from jaxiter.sampler.internal import shuffle_positions
 
-from ..data import AUGMENT, assert_trees_equal, compilations, loader, pictures
+from .. import data as shared
+from ..data import assert_trees_equal, compilations, pictures
 
+VALUES = Brightness(0.2)  # showings are numbered before anything is drawn: a warp would only take longer to compile
 ROWS = np.array([5, 5, 0, 5, 7, 0, 22, 3, 5, 9])
 SHOWINGS = [0, 1, 0, 2, 0, 1, 0, 0, 3, 0]
+
+
+def loader(**options):
+    return shared.loader(**{"augment": VALUES, **options})
 
 
 def repeated(batch_size=4, remainder="pad", **options):
@@ -110,7 +116,7 @@ def test_the_rows_stay_what_they_were(key):
 
 @pytest.mark.parametrize("repeats", [False, True])
 def test_another_number_of_rows_compiles_nothing(key, repeats):
-    data = Loader(pictures(), batch_size=4, augment=(AUGMENT, None)).to_device()
+    data = Loader(pictures(), batch_size=4, augment=(VALUES, None)).to_device()
 
     def rows(count):
         return np.arange(count) % (7 if repeats else 23)
@@ -140,7 +146,7 @@ class Logged:
 def test_an_array_at_two_places_is_read_and_uploaded_once_and_each_place_has_its_transform(key):
     images, labels = pictures()
     views = {"draws": "second", "rotation": 30.0}
-    augment = {"a": AUGMENT, "b": Affine(**views), "label": None}
+    augment = {"a": VALUES, "b": Affine(**views), "label": None}
     logged = Logged(images)
     data = Loader({"a": logged, "b": logged, "label": labels}, batch_size=4, augment=augment)
     batch = data.batch(key, 0, 1)
@@ -168,7 +174,7 @@ def test_showings_share_no_draws_with_each_other_or_with_other_rows_and_epochs(k
 
 def test_a_loader_that_a_program_captures_has_its_showings(key):
     data = repeated().to_device()
-    for one in (data, Loader(data.data, batch_size=4, augment=(AUGMENT, None), rows=ROWS)):
+    for one in (data, Loader(data.data, batch_size=4, augment=(VALUES, None), rows=ROWS)):
         captured = jax.jit(lambda step, one=one: one.batch(key, 0, step))(1)
         assert_trees_equal(captured, data.batch(key, 0, 1))
         assert_trees_equal(one.batch(key, 0, 1), data.batch(key, 0, 1))  # nothing of the traced program is left
