@@ -6,6 +6,7 @@ is left; the passes of XLA before them, fusion among them, are the same). Slow t
 COMPILE_FULLY=1 in its environment, are compiled as users compile them; .ci/run has those of the pixels so once more.
 """
 
+import ctypes
 import gc
 import os
 from importlib.metadata import version
@@ -57,6 +58,8 @@ def programs_of_one_test_file(request):
     yield
     jax.clear_caches()
     gc.collect()  # programs hold on to each other
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # glibc keeps what is free, 1 GB and more in each worker
 
 
 collect_ignore = ["host/process.py"]  # a program of its own, not a module with doctests
