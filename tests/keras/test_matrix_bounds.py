@@ -7,7 +7,7 @@ from jaxiter.keras import ImageDataGenerator
 from jaxiter.keras._draw import BlockNumbers, draw_transform
 from jaxiter.keras._transform import KerasTransform, bounds_of
 
-from ..augment.test_reach import assert_within
+from ..augment.test_matrix_bounds import assert_within
 
 OPTIONS = {
     "rotation": {"rotation_range": 40},
@@ -21,7 +21,7 @@ OPTIONS = {
 
 @pytest.mark.parametrize("shape", [(20, 20, 1), (9, 70, 1), (60, 7, 3)], ids=str)
 @pytest.mark.parametrize("name", OPTIONS)
-def test_no_draw_lies_beyond_the_reach(name, shape):
+def test_no_draw_lies_beyond_the_bounds(name, shape):
     generator = ImageDataGenerator(horizontal_flip=True, vertical_flip=True, **OPTIONS[name])
     transform = KerasTransform.of(generator, shape, np.float32, standardize=False)
     numbers = BlockNumbers(np, np.random.default_rng(0).random((12, 300), np.float32))
@@ -39,6 +39,6 @@ class OwnParameters(ImageDataGenerator):
 def test_parameters_of_ones_own_may_lie_beyond_the_ranges():
     images = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 1)).astype(np.float32)
     generator = OwnParameters(rotation_range=1, fill_mode="reflect")
-    # Ten periods of 18 pixels; the plan of these ranges has no room for them.
+    # Ten periods of 18 pixels; the bounds of these ranges have no room for them.
     np.testing.assert_allclose(next(generator.flow(images, shuffle=False)), images, atol=1e-3)
     np.testing.assert_allclose(generator.apply_transform(images[0], {"tx": 180}), images[0], atol=1e-3)

@@ -1,4 +1,4 @@
-"""Maps whose reach is known take a shorter way, by what their config asks for: it must not show in the pixels."""
+"""Where bounds on the matrix are known a faster program warps: it must not show in the pixels."""
 
 import re
 from dataclasses import replace
@@ -27,22 +27,22 @@ CONFIGS = {
 SHAPES = [(8, 8, 3), (7, 12, 1), (11, 5, 4), (1, 6, 2), (6, 1, 1), (70, 66, 3)]
 
 
-def both_ways(key, affine, shape, dtype=np.uint8, count=12):
-    """Drawn and applied in one pass, which is planned; and along the same matrices in NumPy, for which none is."""
+def bounded_and_general(key, affine, shape, dtype=np.uint8, count=12):
+    """Drawn and applied in one pass, with bounds; and along the same matrices in NumPy, without."""
     images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(dtype)
     keys, chain = jax.random.split(key, count), Chain(affine)
-    planned = jax.jit(jax.vmap(chain.sample_and_apply))(keys, images)
+    bounded = jax.jit(jax.vmap(chain.sample_and_apply))(keys, images)
     matrices = jax.jit(jax.vmap(lambda key: affine.matrix(chain.sample(key, shape)[0], shape)))(keys)
     order = 0 if affine.whole_pixels else affine.order
     sampling = {"fill_mode": affine.fill_mode, "cval": affine.cval, "order": order}
     general = [resample_on_host(*pair, **sampling) for pair in zip(images, np.asarray(matrices), strict=True)]
-    return np.asarray(planned, np.float64), np.asarray(general, np.float64)
+    return np.asarray(bounded, np.float64), np.asarray(general, np.float64)
 
 
 @pytest.mark.parametrize(*each_once(name=CONFIGS, fill_mode=FILL_MODES, shape=SHAPES))
-def test_the_planned_way_gives_the_pixels_of_the_general_one(key, name, fill_mode, shape):
-    planned, general = both_ways(key, replace(CONFIGS[name], fill_mode=fill_mode, cval=7.0), shape)
-    np.testing.assert_allclose(planned, general, rtol=0, atol=TOLERANCE["uint8"])
+def test_the_bounded_warp_gives_the_pixels_of_the_general_one(key, name, fill_mode, shape):
+    bounded, general = bounded_and_general(key, replace(CONFIGS[name], fill_mode=fill_mode, cval=7.0), shape)
+    np.testing.assert_allclose(bounded, general, rtol=0, atol=TOLERANCE["uint8"])
 
 
 SHIFTS = {
@@ -61,35 +61,35 @@ SHIFTS = {
 )
 def test_rows_read_as_stretches_are_those_read_pixel_by_pixel(key, name, fill_mode, dtype, shape):
     transform = replace(SHIFTS[name], fill_mode=fill_mode, cval=7.0)
-    planned, general = both_ways(key, transform, shape, dtype)
-    np.testing.assert_allclose(planned, general, rtol=0, atol=TOLERANCE[str(np.dtype(dtype))])
+    bounded, general = bounded_and_general(key, transform, shape, dtype)
+    np.testing.assert_allclose(bounded, general, rtol=0, atol=TOLERANCE[str(np.dtype(dtype))])
 
 
 def test_two_shifts_in_a_row_reach_as_far_as_both(key):
     twice = Chain(Affine(shift=((0, 0), (0.2, 0.2))), Affine(shift=((0, 0), (0.25, 0.25)), horizontal_flip=True))
     images = np.random.default_rng(0).integers(0, 256, (12, 5, 40, 3), np.uint8)
     keys = jax.random.split(key, 12)
-    planned = jax.jit(jax.vmap(twice.sample_and_apply))(keys, images)
+    bounded = jax.jit(jax.vmap(twice.sample_and_apply))(keys, images)
     general = jax.jit(jax.vmap(lambda key, image: twice.apply(twice.sample(key, image.shape), image)))(keys, images)
-    np.testing.assert_allclose(planned, general, rtol=0, atol=TOLERANCE["uint8"])
+    np.testing.assert_allclose(bounded, general, rtol=0, atol=TOLERANCE["uint8"])
 
 
 def test_gradients_go_through_stretches(key):
     chain = Chain(Affine(shift=0.2, horizontal_flip=True, fill_mode="reflect"))
     image = np.random.default_rng(0).random((6, 30, 3), np.float32)
-    planned = jax.grad(lambda image: (chain.sample_and_apply(key, image) ** 2).sum())(image)
+    bounded = jax.grad(lambda image: (chain.sample_and_apply(key, image) ** 2).sum())(image)
     general = jax.grad(lambda image: (chain.apply(chain.sample(key, image.shape), image) ** 2).sum())(image)
-    np.testing.assert_allclose(planned, general, atol=1e-5)
+    np.testing.assert_allclose(bounded, general, atol=1e-5)
 
 
 @pytest.mark.parametrize("fill_mode", first(2, ["reflect", "constant", "nearest", "wrap"]))
 def test_at_order_0_the_same_pixels_are_taken_but_for_ties(key, fill_mode):
-    planned, general = both_ways(key, replace(CONFIGS["far"], fill_mode=fill_mode, order=0), (30, 21, 3))
-    assert (planned != general).mean() < 1e-3
+    bounded, general = bounded_and_general(key, replace(CONFIGS["far"], fill_mode=fill_mode, order=0), (30, 21, 3))
+    assert (bounded != general).mean() < 1e-3
 
 
 def test_params_of_ones_own_may_lie_beyond_the_ranges(key):
-    """The plan of these ranges has no room for such a shift: along it, the picture would be another one."""
+    """The bounds of these ranges have no room for such a shift: within them the picture would be another one."""
     affine = Affine(rotation=1.0, shift=1.0, fill_mode="reflect")
     image = np.random.default_rng(0).integers(0, 256, (9, 9, 1), np.uint8)
     params = affine.sample(key, image.shape)
@@ -114,9 +114,9 @@ class Turned(Affine):
         fill_mode=FILL_MODES,
     )
 )
-def test_a_subclass_that_draws_otherwise_is_not_planned_by_its_ranges(key, transform, fill_mode):
-    planned, general = both_ways(key, replace(transform, fill_mode=fill_mode), (6, 7, 3))
-    np.testing.assert_allclose(planned, general, rtol=0, atol=TOLERANCE["uint8"])
+def test_a_subclass_that_draws_otherwise_is_not_bounded_by_its_ranges(key, transform, fill_mode):
+    bounded, general = bounded_and_general(key, replace(transform, fill_mode=fill_mode), (6, 7, 3))
+    np.testing.assert_allclose(bounded, general, rtol=0, atol=TOLERANCE["uint8"])
 
 
 def test_the_way_is_chosen_by_the_config(key, monkeypatch):

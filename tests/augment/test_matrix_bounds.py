@@ -1,4 +1,4 @@
-"""What a config may draw lies within the reach that its pictures are planned by, and within the bits of the plan."""
+"""What a config may draw lies within the bounds on its matrix, and these within the bits of fixed-point coordinates."""
 
 import jax
 import numpy as np
@@ -44,20 +44,20 @@ def assert_within(bounds, matrices, shape):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", CONFIGS)
-def test_no_draw_lies_beyond_the_reach(key, name, shape):
+def test_no_draw_lies_beyond_the_bounds(key, name, shape):
     affine = CONFIGS[name]
     assert_within(affine.bounds(shape), drawn_matrices(key, affine, shape), shape)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_no_draw_of_two_in_a_row_lies_beyond_the_reach_of_both(key, shape):
+def test_no_draw_of_two_in_a_row_lies_beyond_the_bounds_of_both(key, shape):
     first, second = CONFIGS["all"], CONFIGS["corner"]
     matrices = drawn_matrices(key, first, shape), drawn_matrices(key, second, shape)
     both = np.asarray(jax.vmap(compose)(*(m.astype(np.float32) for m in matrices)), np.float64)
     assert_within(first.bounds(shape).then(second.bounds(shape)), both, shape)
 
 
-def test_a_reach_is_not_wider_than_it_has_to_be():
+def test_bounds_are_not_wider_than_they_have_to_be():
     """A bit of the coordinates goes with every doubling."""
     usual = Affine(rotation=15, shift=0.1, shear=10, zoom=0.1, horizontal_flip=True)
     assert [usual.bounds(shape).fixed_point(shape).bits for shape in ((32, 32), (224, 224))] == [24, 22]
@@ -65,7 +65,7 @@ def test_a_reach_is_not_wider_than_it_has_to_be():
     assert not CONFIGS["corner"].bounds((32, 32)).fixed_point((32, 32)).folds_once
 
 
-def test_an_image_too_large_for_the_bits_has_no_plan():
+def test_an_image_too_large_for_the_bits_has_no_bounds():
     assert CONFIGS["corner"].bounds((9000, 9000)).fixed_point((9000, 9000)) is None
     assert Affine(shear=89.999, shift=1.0).bounds((3000, 3000)).fixed_point((3000, 3000)) is None
 
