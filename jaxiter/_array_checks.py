@@ -21,6 +21,7 @@ from ._list_checks import list_error
 _ARRAY = "an array (NumPy, JAX, memmap, or anything with shape, dtype and indexing by an integer array)"
 _TABLES = {"pandas", "pyarrow", "polars"}
 _TENSORS = {"torch", "tensorflow", "cupy", "mlx"}
+_PATH = "Files are not opened: read it first, np.load(path)."
 _TEXT = "For text labels use np.unique(labels, return_inverse=True)[1]; jaxiter.keras passes them through."
 _REMEDIES = {
     "m": "Make numbers of durations: x / np.timedelta64(1, 's').",
@@ -121,7 +122,8 @@ def _remedy(value: object) -> str:
     if "jaxiter" in _packages(value) and hasattr(value, "batch_size"):
         return "expected an array: of a Loader give its .data, or a part of them."
     if isinstance(value, (str, bytes)):
-        return f"expected an array of numbers. {_TEXT}"
+        is_path = bool({".", "/"} & set(str(value)))
+        return f"expected an array of numbers. {_PATH if is_path else _TEXT}"
     if isinstance(value, (bool, int, float, complex)):
         return "expected an array with one entry for each example, for example np.full(size, value)."
     if callable(value) and not hasattr(value, "__len__"):

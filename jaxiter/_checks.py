@@ -156,13 +156,12 @@ def check_rows(rows: ArrayLike, count: int, *, owner: str) -> np.ndarray:
             f"rows is {described(rows)}; expected a one-dimensional integer array. Of a split use its .train or "
             ".validation."
         ) from None
-    if values.ndim != 1 or values.dtype.kind not in "iu":
-        raise TypeError(
-            f"rows is {values.dtype}{list(values.shape)}; expected a one-dimensional integer array. For a bool mask "
-            "use np.flatnonzero(mask)."
-        )
-    if values.size == 0:
+    if values.size == 0 and values.ndim == 1:
         raise ValueError("rows is empty; expected at least one row.")
+    if values.ndim != 1 or values.dtype.kind not in "iu":
+        remedy = "np.flatnonzero(mask) of a bool mask" if values.dtype == np.bool_ else "for example np.arange(100)"
+        found = f"{values.dtype}{list(values.shape)}" if values.ndim else described(rows)
+        raise TypeError(f"rows is {found}; expected a one-dimensional integer array, {remedy}.")
     if values.min() < 0 or values.max() >= count:
         raise ValueError(
             f"rows runs from {values.min()} to {values.max()}; expected [0, {count}), the rows of {owner}."

@@ -142,10 +142,13 @@ class Map(Transform):
 
     def apply(self, params: Params, image: jax.Array) -> jax.Array:
         try:
-            return self.function(image)
+            result = self.function(image)
         except jax.errors.TracerArrayConversionError as error:
             error.add_note(
                 f"{self.function!r} in a Map uses NumPy, which JAX cannot trace: write it with jax.numpy. As a "
                 "preprocessing_function of jaxiter.keras.ImageDataGenerator it works, image by image on the host."
             )
             raise
+        if result is None:
+            raise TypeError(f"{self.function!r} in a Map returned None; expected an image. Does it end with a return?")
+        return result

@@ -142,7 +142,7 @@ def checked_sampling(fill_mode: Any, cval: Any, order: Any) -> Sampling:
     try:
         check_sampling(fill_mode, order, 0.0)
     except ValueError as error:
-        raise SamplingError(*error.args) from None
+        raise SamplingError(str(error).replace("order is", "interpolation_order is")) from None
     if isinstance(cval, (str, bytes)) or cval is None or np.ndim(cval):
         raise TypeError(f"cval is {cval!r}; expected a number.")
     return Sampling(fill_mode, float(cval), order)

@@ -267,7 +267,7 @@ def test_a_source_that_returns_masked_rows_is_refused(key):
     [
         (np.arange(3).astype("m8[s]"), r"rows is timedelta64\[s\]\[3\]"),
         (([0, 1], [2]), r"rows is a tuple of 2, .*\.train"),
-        ("abc", "rows is <U3"),
+        ("abc", "rows is 'abc'"),
     ],
 )
 def test_rows_are_integers(rows, words):

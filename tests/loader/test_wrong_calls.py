@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 from jaxiter import (
     Affine,
     Loader,
+    Map,
     deterministic,
     explain,
     fit_statistics,
@@ -141,3 +142,18 @@ def test_arrays_on_different_devices_are_refused_by_path_where_they_have_to_meet
     expected = Loader({"image": IMAGES, "label": LABELS, "id": np.arange(12)}, batch_size=4).batch(key, 0, 0)
     for found in (loader.to_device(devices[2]).batch(key, 0, 0), loader.batch(key, 0, 0, sharding=forwards)):
         assert_trees_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Loader("images.npy", batch_size=2), r"data is 'images.npy'; expected an array.*np.load\(path\)"),
+        (lambda: Loader(np.zeros(9), batch_size=2, rows=slice(0, 3)), r"rows is .*slice.*np.arange\(100\)"),
+        (lambda: Loader(np.zeros(9), batch_size=2, rows=100), r"rows is .*100.*np.arange\(100\)"),
+        (lambda: Loader(np.zeros(9), batch_size=2, rows=np.ones(9, bool)), r"rows is bool\[9\].*np.flatnonzero"),
+        (lambda: Map(lambda image: None).apply((), np.zeros((2, 2, 1))), "in a Map returned None; expected an image"),
+    ],
+)
+def test_what_a_beginner_mistakes_is_named_with_the_remedy(call, words):
+    with pytest.raises(TypeError, match=words):
+        call()
