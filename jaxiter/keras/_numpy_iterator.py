@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from .._checks import check_not_forked
+from .._checks import check_not_forked, check_not_masked
 from .._host_rows import read_rows
 from .._transfers import transfers
 from ..host.internal import save_whole
@@ -197,7 +197,15 @@ def _positions(index_array: ArrayLike, count: int) -> np.ndarray:
     """Places among `count` images, which NumPy may count from the end too."""
     if isinstance(index_array, jax.Array):
         index_array = numpy_if_forked(index_array)
-    index = np.asarray(index_array).astype(np.intp)
+    if type(index_array) is not np.ndarray:  # as it nearly always is
+        check_not_masked("index_array", index_array)
+    given = np.asarray(index_array)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        mask = " Of a mask use np.flatnonzero(mask)." if given.dtype == np.bool_ else ""
+        raise IndexError(
+            f"index_array is {given.dtype}{list(given.shape)}; expected a one-dimensional array of integers.{mask}"
+        )
+    index = given.astype(np.intp)
     if index.size and not -count <= index.min() <= index.max() < count:
         raise IndexError(f"index_array holds {index.min()} to {index.max()}; expected places among {count} images.")
     return np.where(index < 0, index + count, index)

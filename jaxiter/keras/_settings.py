@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from .._checks import is_forked
+from .._checks import check_not_masked, is_forked
 from .._describe import shown
 from .._warn import warn
 from ..augment.internal import check_sampling
@@ -190,6 +190,7 @@ def fitted_statistics(generator: GeneratorLike, shape: tuple[int, ...]) -> dict[
 
 
 def _real_array(name: str, value: Any) -> np.ndarray:
+    check_not_masked(name, value)
     try:
         array = np.asarray(value)
     except ValueError:  # lists of different length

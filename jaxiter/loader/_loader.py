@@ -183,7 +183,11 @@ class Loader:
         if self._visited is None:
             return None
         rows = self._visited.rows
-        return (rows if is_traced(rows) else np.asarray(rows))[: self._num_rows]
+        if is_traced(rows):
+            return rows[: self._num_rows]
+        shown = np.asarray(rows)[: self._num_rows]
+        shown.flags.writeable = False  # the showings were worked out for these
+        return shown
 
     @property
     def size(self) -> int:
@@ -325,7 +329,10 @@ class Loader:
         visited = jax.tree.map(lambda part: part if is_traced(part) else jax.device_put(on_host(part)), self._visited)
         arrays = upload_arrays(spec, sharding)
         leaves = [arrays[source] for source in spec.program.sources]
-        chains = jax.tree.map(partial(following, devices=devices_of(leaves, sharding)), self._chains)
+        devices = devices_of(leaves, sharding)
+        chains = jax.tree.map(partial(following, devices=devices), self._chains)
+        if devices is None or len(devices) == 1:  # on several each program lays them out
+            chains = jax.tree.map(lambda part: jax.device_put(part) if isinstance(part, np.ndarray) else part, chains)
         _, static = self.tree_flatten()
         return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), chains, visited))
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_int
+from .._checks import check_int, check_not_masked
 from .._keys import ORDER, Counter, Key, Word, as_key, check_counter, role_key, role_words, words, words_of
 from .._transfers import on_host, transfers
 
@@ -188,6 +188,7 @@ def check_size(size: int) -> int:
 
 
 def _check_position(position: ArrayLike, size: int) -> np.ndarray | jax.Array:
+    check_not_masked("position", position)
     if isinstance(position, jax.core.Tracer):
         if not jnp.issubdtype(position.dtype, np.integer):
             raise TypeError(f"position is a traced {position.dtype}; expected integers.")

@@ -142,3 +142,13 @@ def test_a_batch_stays_what_it_was_beside_other_draws_and_a_mixin_may_be_patched
         np.testing.assert_array_equal(next(own), next(plain))
     with mock.patch.object(Mixin, "__getitem__", lambda self, idx: idx, create=True):
         assert own[7] == 7
+
+
+@pytest.mark.parametrize(
+    "index_array",
+    [np.arange(8) == 3, [3.7, 2.2], ["3"], np.ma.masked_array([1, 2], [False, True]), np.zeros((2, 2), int)],
+)
+def test_index_arrays_that_are_no_integers_are_refused(index_array):
+    it = ImageDataGenerator().flow(np.zeros((8, 4, 4, 1)), np.arange(8), batch_size=4, seed=1)
+    with pytest.raises((IndexError, TypeError), match=r"index_array is .*expected"):
+        it._get_batches_of_transformed_samples(index_array)

@@ -13,6 +13,7 @@ from jaxiter import (
     Affine,
     Loader,
     Map,
+    Normalize,
     deterministic,
     explain,
     fit_statistics,
@@ -157,3 +158,20 @@ def test_arrays_on_different_devices_are_refused_by_path_where_they_have_to_meet
 def test_what_a_beginner_mistakes_is_named_with_the_remedy(call, words):
     with pytest.raises(TypeError, match=words):
         call()
+
+
+def test_the_rows_of_a_loader_cannot_be_edited():
+    """The showings were worked out for them."""
+    data = Loader(np.arange(8), batch_size=4, rows=np.array([1, 2, 3, 4]))
+    with pytest.raises(ValueError, match="read-only"):
+        data.rows[:] = 2
+
+
+def test_arrays_of_transforms_are_on_the_device_with_the_data():
+    data = Loader(np.zeros((4, 3, 3, 1), np.float32), batch_size=2, augment=Normalize(np.ones(1), np.ones(1)))
+    resident = data.to_device()
+    step = jax.jit(lambda loader, key: loader.batch(key, 0, 0))
+    key = jax.random.key(0)
+    with jax.transfer_guard("disallow"):
+        batch = step(resident, key)
+    np.testing.assert_array_equal(batch, data.batch(key, 0, 0))
