@@ -220,17 +220,17 @@ def check_memory(name: str, sharding: jax.sharding.Sharding, remedy: str) -> Non
         )
 
 
-def _num_missing(table: object) -> int:
+def _num_missing(table: Any) -> int:
     """Missing values of a pandas, Arrow or Polars column or table; NaN in plain NumPy columns of pandas is a number."""
     count = getattr(table, "null_count", None)
     if count is not None:  # an int of Arrow, a method of Polars
         return int(np.sum(np.asarray(count() if callable(count) else count)))
     is_pandas, columns = "pandas" in _packages(table), getattr(table, "columns", None)
     if columns is not None:
-        parts = [column for _, column in table.items()] if is_pandas else columns  # type: ignore[attr-defined]
+        parts = [column for _, column in table.items()] if is_pandas else columns
         return sum(map(_num_missing, parts))
     is_plain = isinstance(getattr(table, "dtype", None), np.dtype) or not hasattr(table, "isna")
-    return 0 if is_plain else int(np.sum(np.asarray(table.isna())))  # type: ignore[attr-defined]
+    return 0 if is_plain else int(np.sum(np.asarray(table.isna())))
 
 
 def _packages(value: object) -> set[str]:

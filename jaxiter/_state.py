@@ -41,7 +41,7 @@ def check_state(
         if state.get(name, value) != value
     ]
     if wrong:
-        raise ValueError(f"state was taken of another stream or iterator: {'; '.join(lacks + wrong)}. {remedy}")
+        raise ValueError(f"state was taken from another stream or iterator: {'; '.join(lacks + wrong)}. {remedy}")
     if missing:
         raise ValueError(f"{lacks[0]}; expected what get_state() gave.")
     return state

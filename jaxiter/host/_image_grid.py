@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -83,9 +84,9 @@ def _pasted(lines: list[np.ndarray], columns: int, scale: int) -> np.ndarray:
     return grid
 
 
-def _checked_range(range: object) -> tuple[float, float]:
+def _checked_range(range: Iterable[float]) -> tuple[float, float]:
     try:
-        low, high = (float(bound) for bound in range)  # type: ignore[attr-defined]
+        low, high = (float(bound) for bound in range)
     except (TypeError, ValueError):
         raise TypeError(f"range is {shown(range)}; expected two numbers (low, high), for example (0, 255).") from None
     if not low < high:

@@ -7,7 +7,7 @@ import operator
 import os
 import threading
 from collections.abc import Callable, Generator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, SupportsIndex
 
 import jax
 import numpy as np
@@ -346,10 +346,10 @@ def _batch_number(idx: Any) -> int:
         raise TypeError(f"An iterator has no batch {idx!r}; expected an integer below len(it).{several}") from None
 
 
-def _check_batch_size(batch_size: object, n: int) -> None:
+def _check_batch_size(batch_size: SupportsIndex, n: int) -> None:
     """Raises for what Keras fails on later, or makes batches without images of."""
     try:
-        size = operator.index(batch_size)  # type: ignore[arg-type]
+        size = operator.index(batch_size)
     except TypeError:
         raise TypeError(f"batch_size is {batch_size!r}; expected an integer of at least 1.") from None
     if size < 0 or (size == 0 and n):

@@ -140,9 +140,9 @@ def checked_sampling(fill_mode: Any, cval: Any, order: Any) -> Sampling:
     with suppress(TypeError):
         order = int(operator.index(order))
     try:
-        check_sampling(fill_mode, order, 0.0)
+        check_sampling(fill_mode, order, 0.0, order_name="interpolation_order")
     except ValueError as error:
-        raise SamplingError(str(error).replace("order is", "interpolation_order is")) from None
+        raise SamplingError(*error.args) from None
     if isinstance(cval, (str, bytes)) or cval is None or np.ndim(cval):
         raise TypeError(f"cval is {cval!r}; expected a number.")
     return Sampling(fill_mode, float(cval), order)

@@ -232,16 +232,6 @@ def test_the_worker_follows_the_callers_settings(key):
             assert_trees_equal(next(batches), expected)
 
 
-@pytest.mark.parametrize("resident", [True, False])
-def test_sharded_batches_equal_unsharded_ones(key, resident):
-    data = loader(batch_size=8, size=30)
-    data = data.to_device() if resident else data
-    sharding = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), P("data"))
-    sharded = list(stream(data, key, num_epochs=2, sharding=sharding))
-    assert all(leaf.sharding == sharding for leaf in jax.tree.leaves(sharded))
-    assert_trees_close(sharded, list(stream(data, key, num_epochs=2)), tolerance=2e-5)
-
-
 @pytest.mark.parametrize("options", [{"prefetch": 0}, {}, {"num_threads": 2}])
 def test_batches_are_made_on_the_default_device_wherever_their_rows_are_found(key, options, monkeypatch):
     """Rows are found on a CPU, so as not to wait for a GPU; here on the second of several CPU devices."""

@@ -12,7 +12,8 @@ MOVES = {"rotation_range": 40, "width_shift_range": 0.2, "height_shift_range": 0
 MOVES |= {"zoom_range": 0.3, "horizontal_flip": True, "vertical_flip": True}
 
 
-@pytest.mark.parametrize("order", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow  # many programs; test_batches.py holds the law closely, this one to the bit
+@pytest.mark.parametrize("order", [1, 3])
 def test_pixels_do_not_depend_on_the_batch_size(order):
     generator = ImageDataGenerator(**MOVES, interpolation_order=order)
     whole = next(generator.flow(IMAGES, batch_size=61, shuffle=False, seed=3))

@@ -13,7 +13,7 @@ from jaxiter import Affine, Brightness, Chain, Loader, Normalize, Rescale, expla
 from jaxiter.loader._program import host_batch, resident_batch
 from jaxiter.loader.internal import read_batch, spec_of
 
-from ..data import assert_trees_equal, compilations, each_once, pictures
+from ..data import assert_trees_equal, compilations, each_once, first, pictures
 from ..host.sources import wait_for
 
 IMAGES, LABELS = pictures(size=48, shape=(8, 8, 3))
@@ -307,3 +307,19 @@ def test_arrays_go_to_a_device_by_its_name():
     assert resident.data[0].devices() == {jax.devices()[3]}
     with pytest.raises(TypeError, match=r"sharding is .*; expected a jax.Device or a Sharding"):
         loader().to_device(P("data"))
+
+
+@pytest.mark.parametrize("layout", first(1, [P("data"), P()]))
+def test_data_on_one_mesh_are_read_while_a_mesh_of_another_kind_is_set(key, layout):
+    """Every way to ask: each traces a program of its own."""
+    data = Loader((IMAGES, LABELS), batch_size=16, shuffle=False).to_device(NamedSharding(mesh("auto"), layout))
+    legacy = np.asarray(jax.random.key_data(key))
+
+    def asked():
+        _, sums = scan_epoch(lambda carry, batch: (carry, batch[1].sum(dtype=np.int32)), 0, data, legacy, 0)
+        return data.batch(legacy, 0, 1), data.index(legacy, 0, 1), sums, explain(data, legacy, 0, 3).after
+
+    expected = asked()
+    with jax.set_mesh(mesh("explicit")):
+        found = jax.device_get(asked())
+    assert_trees_equal(found, expected)

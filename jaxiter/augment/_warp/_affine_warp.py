@@ -109,13 +109,13 @@ def compiled_warp(
     return round_to(image.dtype, resample(image, matrix, fill_mode=fill_mode, cval=cval, order=order, size=size))
 
 
-def check_sampling(fill_mode: str, order: int, cval: object) -> None:
+def check_sampling(fill_mode: str, order: int, cval: object, *, order_name: str = "order") -> None:
     if not isinstance(fill_mode, str) or fill_mode not in FILL_MODES:
         raise ValueError(f"fill_mode is {fill_mode!r}; expected one of {', '.join(map(repr, FILL_MODES))}.")
     if not is_integer(order) or order not in ORDERS:
         raise ValueError(
-            f"order is {order!r}; expected a spline order: 0 (nearest pixel), 1 (linear interpolation), 2, 3 (cubic), "
-            "4 or 5."
+            f"{order_name} is {order!r}; expected a spline order: 0 (nearest pixel), 1 (linear interpolation), 2, 3 "
+            "(cubic), 4 or 5."
         )
     check_finite("cval", cval)
 
