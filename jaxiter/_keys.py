@@ -76,9 +76,7 @@ def as_key(key: object) -> jax.Array:
 @transfers
 def wrapped(data: np.ndarray | jax.Array) -> jax.Array:
     """The typed threefry key of its two words, uint32[2]."""
-    # `jnp.asarray` would lay NumPy's out over the mesh that is set.
-    words = jax.device_put(data) if isinstance(data, np.ndarray) else data
-    return jax.random.wrap_key_data(words, impl="threefry2x32")
+    return jax.random.wrap_key_data(jnp.asarray(data), impl="threefry2x32")
 
 
 def uncommitted(array: jax.Array) -> jax.Array:
@@ -88,7 +86,8 @@ def uncommitted(array: jax.Array) -> jax.Array:
 
 @transfers
 def _moved(array: jax.Array) -> jax.Array:
-    with jax.ensure_compile_time_eval():  # also while a program is traced
+    # Also while a program is traced; `jnp.asarray` would lay the array out over the mesh that is set.
+    with jax.ensure_compile_time_eval():
         if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
             data = jax.device_put(np.asarray(jax.random.key_data(array)))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(array))

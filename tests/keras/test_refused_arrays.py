@@ -151,3 +151,12 @@ def test_what_is_put_into_x_or_standardized_is_refused_too():
     for rescale, error in ((np.nan, ValueError), (1j, TypeError)):
         with pytest.raises(error, match="rescale is"):
             next(ImageDataGenerator(rescale=rescale).flow(IMAGES))
+
+
+@pytest.mark.parametrize("name", ["mean", "std"])
+def test_masked_statistics_are_refused_by_name(name):
+    generator = ImageDataGenerator(featurewise_center=True, featurewise_std_normalization=True)
+    generator.mean = generator.std = np.ones(3)
+    setattr(generator, name, np.ma.masked_array([100.0, 1, 1], [True, False, False]))
+    with pytest.raises(TypeError, match=f"{name} is a masked array, with 1 values masked"):
+        next(generator.flow(np.zeros((2, 4, 4, 3))))

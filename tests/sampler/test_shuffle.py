@@ -395,3 +395,8 @@ def test_the_order_of_other_platforms_is_that_of_cpu(key, size, is_traced, monke
     else:
         found = jax.jit(lambda: shuffle_positions(key, 3, position, np.uint32(size)))()
     np.testing.assert_array_equal(found, expected)
+
+
+def test_masked_positions_are_refused(key):
+    with pytest.raises(TypeError, match="position is a masked array, with 1 values masked"):
+        shuffled(key, 0, np.ma.masked_array([1, 2], [False, True]), 9)
