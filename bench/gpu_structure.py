@@ -7,7 +7,7 @@ of the large ones does. JAX's CUDA plugin of jaxlib's release is fetched by pip 
 No driver is needed. `--write` puts the table into bench/RESULTS.md.
 
 - **kernels**: whatever the card is asked to do by itself, copies too; the body of a loop counts once.
-- **picture-sized**: a kernel with at least a thread for 32 pixels of the batch. Others make order, draws, matrices.
+- **picture-sized**: a kernel with at least a thread for 96 values of the batch. Others make order, draws, matrices.
 - **statements**: of the PTX of all picture-sized kernels, times threads, for each value of the batch.
 - **hashing**: picture-sized kernels of 16 or more exclusive ors in a thread. Resampling needs next to none, a round of
   the order two, a draw many: the order or the draws are made anew for every pixel.
@@ -37,13 +37,16 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent / ".gpu_structure"
 HASHING = 16  # exclusive ors of one thread
-PIXELS_A_THREAD = 32
+VALUES_A_THREAD = 96
 CARDS = 4  # of the mesh of a sharded batch; `batch_size` is that of all
 PROGRAMS = [
     f"{size}:batch" for size in ("W2:256", "W2:32", "W1:1024", "W1:128", "W3:128", "W4s:128", "W4l:256", "W4l:32")
 ]
 PROGRAMS += [f"{size}:{way}" for way in ("scan", "sharded") for size in ("W2:256", "W1:128", "W4l:256")]
-PROGRAMS += ["W1:128:stream", "W4l:256:stream", "W1:128:host", "W3c:32:batch"]
+PROGRAMS += ["W1:128:stream", "W4l:256:stream", "W1:128:host", "W2:256:host", "W3c:32:batch"]
+BORDERS = ("constant", "reflect", "mirror", "wrap", "grid-wrap")
+KINDS = ("grey", "rgba", "bfloat16", "uint8", "order0", *BORDERS)  # of W2 and W1: what a program may be otherwise
+PROGRAMS += [f"W2/{kind}:256:batch" for kind in KINDS]
 
 
 # The compiler: JAX's CUDA plugin, without CUDA
@@ -100,7 +103,7 @@ def loads() -> dict[str, Load]:
     """Those of bench/_loads.py, at sizes that suit a GPU."""
     from _loads import W1, W2, W3, W4L, W4S, Load
 
-    from jaxiter import Brightness, Chain, ChannelShift, Normalize
+    from jaxiter import Affine, Brightness, Cast, Chain, ChannelShift, Normalize, Rescale
 
     class Coloured(Load):
         """W3 with steps whose draws act on every pixel."""
@@ -110,8 +113,20 @@ def loads() -> dict[str, Load]:
             means = Normalize((125.0, 120.0, 110.0), (60.0, 61.0, 62.0))
             return Chain(*super().augment.transforms[:1], Brightness((0.8, 1.2)), ChannelShift(20.0), means)
 
+    class Kind(Load):
+        """A load with other channels, another result or another border, as its name says."""
+
+        @property
+        def augment(self) -> Chain:
+            kind = self.name.partition("/")[2]
+            sampling = {"fill_mode": kind} if kind in BORDERS else {"order": 0} if kind == "order0" else {}
+            scale = () if kind == "uint8" else (Rescale(1 / 255),)
+            cast = (Cast(kind),) if kind in ("bfloat16", "uint8") else ()
+            return Chain(Affine(**self.ranges or {}, **sampling), *scale, *cast)
+
     coloured = Coloured(*W3)._replace(name="W3c")
-    known = (W1, W2, W3, W4S, W4L, coloured)
+    kinds = [Kind(*load)._replace(name=f"{load.name}/{kind}") for load in (W1, W2) for kind in KINDS]
+    known = (W1, W2, W3, W4S, W4L, coloured, *kinds)
     return {load.name: load._replace(num_examples=2048 if load.side > 100 else 10_000) for load in known}
 
 
@@ -150,7 +165,7 @@ def ways(load: Load, mesh: Any) -> dict[str, Callable[..., Any]]:
         spec = spec_of(load.loader(images))
         own, layout = spec.program, NamedSharding(mesh, PartitionSpec("cards"))
         program = _program.Program(
-            own.data, own.chains, own.index, own.reads, own.sources, layout, layout.mesh.abstract_mesh
+            own.data, own.chains, own.index, own.reads, own.sources, layout, layout.mesh.abstract_mesh, own.whole
         )
         counters = _program.stack_counters(epoch, step, spec.size)
         return _program.resident_batch(program, spec.arrays, spec.chain_leaves, None, key, counters)
@@ -177,17 +192,18 @@ def compiled(load: Load, way: str, target: str, dump: Path) -> dict[str, Any]:
     def program(images: Any, key_data: Any, epoch: Any, step: Any) -> Any:
         return function(images, jax.random.wrap_key_data(key_data), epoch, step)
 
-    name = f"structure_{load.name}_{load.batch_size}_{way}"
+    name = re.sub(r"\W", "_", f"structure_{load.name}_{load.batch_size}_{way}")
+    channels = {"grey": 1, "rgba": 4}.get(load.name.partition("/")[2], 3)
     program.__name__ = name
     shapes = [
-        ((load.num_examples, load.side, load.side, 3), np.uint8),
+        ((load.num_examples, load.side, load.side, channels), np.uint8),
         ((2,), np.uint32),
         ((), np.uint32),
         ((), np.uint32),
     ]
     arguments = [jax.ShapeDtypeStruct(shape, dtype, sharding=layout) for shape, dtype in shapes]
     sizes = jax.jit(program).lower(*arguments).compile().memory_analysis()
-    values = load.batch_size // count * load.side**2 * 3
+    values = load.batch_size // count * load.side**2 * channels
     about = {"load": load.name, "batch": load.batch_size, "way": way, "temporaries": sizes.temp_size_in_bytes}
     return about | describe(dump, name, values)
 
@@ -205,7 +221,7 @@ def describe(dump: Path, name: str, values: int) -> dict[str, Any]:
     pictures = []
     for start in filter(None, starts):
         threads = math.prod(int(side) for sides in start.groups()[1:] for side in sides.split(","))
-        if threads * PIXELS_A_THREAD * 3 >= values:
+        if threads * VALUES_A_THREAD >= values:
             statements, xors = read_ptx(ptx[start[1]])
             pictures.append({"name": start[1], "statements": statements * threads / values, "xor": xors})
     alone = sum(bool(start) or "Copy" in kind or "Mem" in kind for (kind, _), start in zip(steps, starts, strict=True))
@@ -251,7 +267,9 @@ def table(found: list[dict[str, Any]], before: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--programs", nargs="+", default=PROGRAMS, help=f"load:batch size:way, of {', '.join(WAYS)}")
+    parser.add_argument(
+        "--programs", nargs="+", default=PROGRAMS, help=f"load[/kind]:batch size:way, of {', '.join(WAYS)}"
+    )
     parser.add_argument("--target", default="h200", help="h200, h100 or a file like bench/h200.txtpb")
     parser.add_argument("--dump", help="keep XLA's dumps in this folder")
     parser.add_argument("--json", action="store_true")

@@ -29,7 +29,16 @@ from ._ranges import (
     symmetric_range,
 )
 from ._transform import Transform, arithmetic_dtype, frozen_value, result_dtype
-from ._warp import MatrixBounds, check_image, check_image_shape, check_sampling, fill_value, matrix_bounds, resample
+from ._warp import (
+    MatrixBounds,
+    StoredImage,
+    check_image,
+    check_image_shape,
+    check_sampling,
+    fill_value,
+    matrix_bounds,
+    resample,
+)
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -269,12 +278,19 @@ class Affine(Transform):
 
 
 @transfers
-def apply_affines(steps: Sequence[tuple[Affine, AffineParams]], image: jax.Array, *, drawn: bool = False) -> jax.Array:
+def apply_affines(
+    steps: Sequence[tuple[Affine, AffineParams]],
+    image: jax.Array,
+    *,
+    drawn: bool = False,
+    stored: StoredImage | None = None,
+) -> jax.Array:
     """Several Affines of equal `sampling`, the first acting first, as one map and one resampling.
 
     Args:
         drawn: The params are as `sample` draws them, so that the map stays within the bounds of the ranges. Those
             of a caller may lie anywhere.
+        stored: Where `image` was copied from, if it is an image as it is stored.
     """
     check_image(image)
     steps = [(affine, params) for affine, params in steps if not affine.is_identity]
@@ -288,7 +304,8 @@ def apply_affines(steps: Sequence[tuple[Affine, AffineParams]], image: jax.Array
     order = order if _interpolate(affines) else 0
     if order and bounds is not None and bounds.is_whole:
         image = image.astype(arithmetic_dtype(image.dtype))  # pixels are only selected, and cval may be no integer
-    return resample(image, matrix, fill_mode=fill_mode, cval=fill, order=order, bounds=bounds).astype(dtype)
+    warped = resample(image, matrix, fill_mode=fill_mode, cval=fill, order=order, bounds=bounds, stored=stored)
+    return warped.astype(dtype)
 
 
 def dtype_and_fill(affines: Sequence[Affine], dtype: DTypeLike) -> tuple[np.dtype, ArrayLike]:

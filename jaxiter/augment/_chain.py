@@ -24,6 +24,7 @@ from ._evaluation import for_evaluation
 from ._frozen_draws import checked_apply, checked_sample
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, result_dtype
+from ._warp import StoredImage
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -99,9 +100,13 @@ class Chain(Transform):
         self._check_params(params)
         return self._run(image, params=params)[2]
 
-    def sample_and_apply(self, key: Key, image: ArrayLike) -> jax.Array:
-        """`apply(sample(key, image.shape), image)` in one pass; `apply` of a step is traced once."""
-        return self._run(image, key=as_key(key))[2]
+    def sample_and_apply(self, key: Key, image: ArrayLike, stored: StoredImage | None = None) -> jax.Array:
+        """`apply(sample(key, image.shape), image)` in one pass; `apply` of a step is traced once.
+
+        Args:
+            stored: Where `image` was copied from.
+        """
+        return self._run(image, key=as_key(key), stored=stored)[2]
 
     def trace(self, key: Key, image: ArrayLike) -> tuple[tuple[Params, ...], Float[Array, "3 3"] | None, jax.Array]:
         """As `sample_and_apply`; returns params, matrix and image."""
@@ -159,7 +164,12 @@ class Chain(Transform):
         return Chain(*(step for step in steps if step is not None))
 
     def _run(
-        self, image: ArrayLike, *, key: jax.Array | None = None, params: Sequence[Params] | None = None
+        self,
+        image: ArrayLike,
+        *,
+        key: jax.Array | None = None,
+        params: Sequence[Params] | None = None,
+        stored: StoredImage | None = None,
     ) -> tuple[list[Params], list[tuple[int, ...]], jax.Array]:
         """Applies the steps with `params`, or with what they draw from `key`.
 
@@ -181,9 +191,11 @@ class Chain(Transform):
             affines = [step for step in steps if _fuses(step)]
             with self._named_in_errors(group, shape, current.dtype):
                 if affines:
-                    current = apply_affines(list(zip(affines, drawn, strict=True)), current, drawn=params is None)
+                    together = list(zip(affines, drawn, strict=True))
+                    current = apply_affines(together, current, drawn=params is None, stored=stored)
                 else:
                     current = checked_apply(steps[0], drawn[0], current)
+            stored = None  # the image is another one now
             used += drawn
             shapes += [shape] * len(steps)
         return used, shapes, current

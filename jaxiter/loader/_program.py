@@ -17,6 +17,7 @@ from .._fusion_barrier import computed_once, fusion_barrier
 from .._keys import STEP, Counter, Key, example_keys, fold_in, role_key
 from .._transfers import transfers
 from ..augment import Chain
+from ..augment.internal import StoredImage
 from ..sampler.internal import shuffle_positions
 from ._data import PyTree, take_rows
 from ._sharding import laid_out
@@ -43,7 +44,7 @@ class Program:
     which took a sixth of a small batch's time; so the hash is computed once, and the same object compares at once.
     """
 
-    __slots__ = ("_hash", "chains", "data", "index", "mesh", "reads", "sharding", "sources")
+    __slots__ = ("_hash", "chains", "data", "index", "mesh", "reads", "sharding", "sources", "whole")
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Program:
         sources: tuple[int, ...],
         sharding: Sharding | None,
         mesh: AbstractMesh | None,
+        whole: tuple[bool, ...],
     ):
         self.data, self.chains = data, chains  # structures of the data and of the chains
         self.index = index
@@ -61,10 +63,11 @@ class Program:
         self.sources = sources  # and its place among the arrays that are passed in, one for leaves that are the same
         self.sharding = sharding  # of the batch, or None
         self.mesh = mesh  # of the batch or the data, or None
+        self.whole = whole  # for each leaf: whoever makes a part of the batch has all that is passed in
         self._hash = hash(self._fields())
 
     def _fields(self) -> tuple[object, ...]:
-        return self.index, self.reads, self.sources, self.sharding, self.mesh, self.data, self.chains
+        return self.index, self.reads, self.sources, self.sharding, self.mesh, self.whole, self.data, self.chains
 
     def __hash__(self) -> int:
         return self._hash
@@ -110,7 +113,10 @@ def resident_batch(
             index, showings = (place, None) if visited is None else visited.at(place)
             each = [leaves[source] for source in program.sources]
             gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, each, strict=True)]
-            return augment_rows(chains, key, epoch, index, gathered, showings)
+            stored = [
+                StoredImage(leaf, index) if whole else None for leaf, whole in zip(each, program.whole, strict=True)
+            ]
+            return augment_rows(chains, key, epoch, index, gathered, showings, stored)
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
 
@@ -149,7 +155,13 @@ def host_batch(
             jnp.asarray(leaf) if is_read else _gathered(chain, leaf, index)  # without jit they are NumPy's
             for chain, leaf, is_read in zip(chains, each, program.reads, strict=True)
         ]
-        return jax.tree.unflatten(program.data, augment_rows(chains, key, epoch, index, gathered, showings))
+        places = [jnp.arange(index.shape[0], dtype=np.int32) if is_read else index for is_read in program.reads]
+        stored = [
+            StoredImage(leaf, place) if whole else None
+            for leaf, place, whole in zip(each, places, program.whole, strict=True)
+        ]
+        batch = augment_rows(chains, key, epoch, index, gathered, showings, stored)
+        return jax.tree.unflatten(program.data, batch)
 
     return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index, showings)
 
@@ -230,16 +242,27 @@ def augment_rows(
     index: jax.Array,
     leaves: Sequence[jax.Array],
     showings: jax.Array | None = None,
+    stored: Sequence[StoredImage | None] = (),
 ) -> list[jax.Array]:
-    """Each leaf's rows after its chain; what an example draws follows from its row of the data, and its showing."""
+    """Each leaf's rows after its chain; what an example draws follows from its row of the data, and its showing.
+
+    Args:
+        stored: For each leaf the array that its rows were copied from, and where they are in it; or None.
+    """
     if all(chain is None for chain in chains):
         return list(leaves)
     keys = example_keys(key, epoch, index.astype(np.uint32), showings)
 
-    def augmented(chain: Chain | None, images: jax.Array) -> jax.Array:
-        return images if chain is None else jax.vmap(chain.sample_and_apply)(keys, images)
+    def augmented(chain: Chain | None, images: jax.Array, where: StoredImage | None) -> jax.Array:
+        if chain is None:
+            return images
+        if where is None:
+            return jax.vmap(chain.sample_and_apply)(keys, images)
+        each = partial(StoredImage, where.data)
+        return jax.vmap(lambda key, image, row: chain.sample_and_apply(key, image, each(row)))(keys, images, where.row)
 
-    return [augmented(chain, images) for chain, images in zip(chains, leaves, strict=True)]
+    each = zip(chains, leaves, stored or [None] * len(leaves), strict=True)
+    return [augmented(*one) for one in each]
 
 
 @transfers

@@ -134,6 +134,11 @@ def is_traced(leaf: object) -> bool:
     return isinstance(leaf, jax.core.Tracer)
 
 
+def is_whole(leaf: jax.Array) -> bool:
+    """Whether every device that a program runs on has all of the array; False where that is not known."""
+    return jax.device_count() == 1 if is_traced(leaf) else leaf.sharding.is_fully_replicated
+
+
 def spans_devices(leaf: object) -> bool:
     return isinstance(leaf, jax.Array) and not is_traced(leaf) and len(leaf.sharding.device_set) > 1
 

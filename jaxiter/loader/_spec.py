@@ -21,6 +21,7 @@ from ._sharding import (
     devices_of,
     following,
     is_traced,
+    is_whole,
     lies_on,
     mesh_of,
     sharding_of_data,
@@ -122,10 +123,11 @@ def make_spec(
     first_of = {id(leaf): place for place, leaf in reversed(list(enumerate(leaves)))}
     distinct = tuple(sorted(first_of.values()))
     sources = tuple(distinct.index(first_of[id(leaf)]) for leaf in leaves)
+    whole = tuple(layout is None if is_read else is_whole(leaf) for leaf, is_read in zip(leaves, reads, strict=True))
 
     def program(length: int) -> Program:
         batch = IndexSpec(batch_size, length, shuffle)
-        return Program(structure, chain_structure, batch, reads, sources, layout, mesh)
+        return Program(structure, chain_structure, batch, reads, sources, layout, mesh, whole)
 
     return BatchSpec(
         leaves=leaves,

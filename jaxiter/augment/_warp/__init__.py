@@ -11,3 +11,4 @@ from ._coordinates import FixedPoint as FixedPoint
 from ._coordinates import MatrixBounds as MatrixBounds
 from ._coordinates import matrix_bounds as matrix_bounds
 from ._fill import fill_value as fill_value
+from ._interpolate import StoredImage as StoredImage

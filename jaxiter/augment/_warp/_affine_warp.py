@@ -20,7 +20,7 @@ from .._types import Side, Values
 from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
 from ._fill import fill_value
-from ._interpolate import blending, interpolate, weight_bits
+from ._interpolate import StoredImage, blending, interpolate, weight_bits
 from ._row_shift import shift_rows, shifts_rows
 from ._spline import coefficients, compiled_coefficients
 from ._taps import bounded_taps, taps_at, whole_taps
@@ -173,6 +173,7 @@ def resample(
     bounds: MatrixBounds | FixedPoint | None = None,
     size: tuple[int, int] | None = None,
     source_size: tuple[Side, Side] | None = None,
+    stored: StoredImage | None = None,
 ) -> Num[Array, "height width channels"]:
     """`affine_warp` without checks and without its last cast: order 0 keeps the dtype, others return float32 or 64.
 
@@ -181,8 +182,9 @@ def resample(
         size: (height, width) of the result; by default that of `image`.
         source_size: (height, width), traced, of the picture in the upper left corner of `image`; the borders are the
             picture's, and what lies beyond is not read.
+        stored: Where `image` was copied from.
     """
-    return jnp.asarray(_resample(jnp, image, matrix, fill_mode, cval, order, bounds, size, source_size))
+    return jnp.asarray(_resample(jnp, image, matrix, fill_mode, cval, order, bounds, size, source_size, stored))
 
 
 def resample_on_host(
@@ -208,6 +210,7 @@ def _resample(
     bounds: MatrixBounds | FixedPoint | None,
     size: tuple[int, int] | None = None,
     source_size: tuple[Side, Side] | None = None,
+    stored: StoredImage | None = None,
 ) -> Values:
     check_image(image)
     image = xp.asarray(image)  # for JAX NumPy's own under disable_jit
@@ -224,9 +227,9 @@ def _resample(
         is_short = is_whole and image.shape[1] * image.shape[2] < _SHORT
         by_rows = size == own_size and point is not None and shifts_rows(point, fill_mode) and not is_short
         if by_rows and xp is jnp and point is not None:
-            return _by_rows_on_cpu(image, matrix, cval, fill_mode=fill_mode, order=order, point=point)
-        return _by_bounded_pixels(xp, image, matrix, cval, fill_mode, order, size, point, is_whole)
-    return general_warp(xp, image, matrix, fill_mode, cval, order, size, source_size)
+            return _by_rows_on_cpu(image, stored, matrix, cval, fill_mode=fill_mode, order=order, point=point)
+        return _by_bounded_pixels(xp, image, stored, matrix, cval, fill_mode, order, size, point, is_whole)
+    return general_warp(xp, image, matrix, fill_mode, cval, order, size, source_size, stored)
 
 
 def general_warp(
@@ -238,6 +241,7 @@ def general_warp(
     order: int,
     size: tuple[int, int],
     source_size: tuple[Side, Side] | None = None,
+    stored: StoredImage | None = None,
 ) -> Values:
     """For every order, border and matrix, in NumPy or JAX: `xp` is the namespace of both arrays."""
     bits, sides = weight_bits(image.dtype, order), source_size or _size_of(image)
@@ -248,8 +252,8 @@ def general_warp(
     if order > 1:
         image = image.astype(dtype)
         find = partial(coefficients, np) if xp is np else compiled_coefficients
-        values = find(image, order=order, fill_mode=fill_mode, size=source_size)
-    result = interpolate(xp, values, rows, cols, size, blend)
+        values, stored = find(image, order=order, fill_mode=fill_mode, size=source_size), None
+    result = interpolate(xp, values, rows, cols, size, blend, stored)
     return _filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 
@@ -257,7 +261,14 @@ def general_warp(
 # anew, and kept, at every call.
 @partial(jax.jit, static_argnames=("fill_mode", "order", "point"), inline=True)
 def _by_rows_on_cpu(
-    image: jax.Array, matrix: jax.Array, cval: ArrayLike, *, fill_mode: str, order: int, point: FixedPoint
+    image: jax.Array,
+    stored: StoredImage | None,
+    matrix: jax.Array,
+    cval: ArrayLike,
+    *,
+    fill_mode: str,
+    order: int,
+    point: FixedPoint,
 ) -> jax.Array:
     """By whole rows on CPU; elsewhere a pixel looked up is nothing slow."""
 
@@ -265,7 +276,8 @@ def _by_rows_on_cpu(
         return _filled(jnp, *shift_rows(image, matrix, fill_mode, order, point), fill_mode, cval)
 
     def by_pixels() -> Values:
-        return _by_bounded_pixels(jnp, image, matrix, cval, fill_mode, order, _size_of(image), point, point.is_whole)
+        size = _size_of(image)
+        return _by_bounded_pixels(jnp, image, stored, matrix, cval, fill_mode, order, size, point, point.is_whole)
 
     return jax.lax.platform_dependent(cpu=by_rows, default=by_pixels)
 
@@ -273,6 +285,7 @@ def _by_rows_on_cpu(
 def _by_bounded_pixels(
     xp: ModuleType,
     image: Values,
+    stored: StoredImage | None,
     matrix: Values,
     cval: ArrayLike,
     fill_mode: str,
@@ -290,7 +303,7 @@ def _by_bounded_pixels(
         coordinates = bounded_coordinates(xp, matrix, size, point)
         axes = zip(coordinates, sides, strict=True)
         rows, cols = (bounded_taps(xp, *axis, fill_mode, order, point, bits) for axis in axes)
-    result = interpolate(xp, image, rows, cols, size, blending(image.dtype, order))
+    result = interpolate(xp, image, rows, cols, size, blending(image.dtype, order), stored)
     return _filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 

@@ -1,0 +1,85 @@
+"""Where there is no CPU, pixels are read from the whole data, and not from copies of the rows: the same pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from jaxiter import Affine, Brightness, Chain, Loader, Rescale
+from jaxiter.augment._warp import _interpolate
+from jaxiter.loader._sharding import is_whole
+from jaxiter.loader.internal import spec_of
+
+from ..data import each_once, pictures
+
+MOVED = {"rotation": 40, "shift": 0.3, "zoom": 0.2}
+FLIPPED = {"horizontal_flip": True, "shift": 0.3}
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Programs as for other platforms, compiled for CPU."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *operands, cpu, default: default(*operands))
+
+
+@pytest.mark.parametrize(
+    *each_once(
+        fill_mode=["nearest", "constant", "reflect", "mirror", "wrap", "grid-wrap"],
+        order=[1, 0, 3],
+        channels=[3, 1, 4],
+        dtype=["uint8", "float32", "bool", "int32"],
+        ranges=[MOVED, FLIPPED, FLIPPED | {"whole_pixels": True}],
+        kept=["resident", "host"],
+    )
+)
+def test_pixels_are_those_of_copied_rows(fill_mode, order, channels, dtype, ranges, kept, key, request):
+    images = pictures(11, (10, 12, channels))[0].astype(dtype)
+    images = images if kept == "host" else jnp.asarray(images)
+    augment = Chain(Affine(**ranges, fill_mode=fill_mode, order=order), Rescale(0.5))
+    rows = [10, 0, 7, 7, 3, 9]
+    # What an example becomes does not depend on the batch size, which makes another program.
+    two = Loader(images, batch_size=3, augment=augment, rows=rows)
+    expected = np.concatenate([two.batch(key, 4, step) for step in range(2)])
+    request.getfixturevalue("elsewhere")
+    one = Loader(images, batch_size=6, augment=augment, rows=rows)
+    assert spec_of(one).program.whole == (True,)
+    # A compiler may round a sum and a product once or twice.
+    np.testing.assert_allclose(one.batch(key, 4, 0), expected, rtol=3e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("counted", [3 * 10 * 12 * 2, 10 * 12 * 2])
+def test_data_too_large_for_an_int32_are_counted_by_pixels_or_read_from_copies(counted, key, elsewhere, monkeypatch):
+    images = jnp.asarray(pictures(5, (10, 12, 3))[0])
+    augment = Affine(**MOVED)
+    expected = Loader(images, batch_size=5, augment=augment).batch(key, 0, 0)
+    monkeypatch.setattr(_interpolate, "_COUNTED", counted)
+    two = Loader(images, batch_size=2, augment=augment)
+    found = np.concatenate([two.batch(key, 0, step) for step in range(2)])
+    np.testing.assert_allclose(found, expected[:4], rtol=3e-7, atol=1e-5)
+
+
+def test_after_another_step_pixels_are_those_of_its_result(key, elsewhere):
+    """What stands in the data is then another image."""
+    images = jnp.asarray(pictures(6)[0])
+    darker, turned = Brightness((0.25, 0.25)), Affine(rotation=40)
+    found, expected = (
+        Loader(images, batch_size=6, augment=Chain(*steps)).batch(key, 0, 0)
+        for steps in ([darker, turned], [turned, darker])
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("spec", "expected"), [(P("rows"), False), (P(), True)])
+def test_arrays_that_are_divided_are_read_row_by_row(spec, expected):
+    mesh = jax.make_mesh((2,), ("rows",), devices=jax.devices()[:2])
+    images = jax.device_put(pictures(4)[0], NamedSharding(mesh, spec))
+    assert is_whole(images) is expected
+    assert spec_of(Loader(images, batch_size=2, augment=Affine(rotation=10))).program.whole == (expected,)
+
+
+def test_of_a_traced_array_it_is_not_known_where_it_lies():
+    found = []
+    jax.eval_shape(lambda images: found.append(is_whole(images)), jax.ShapeDtypeStruct((4, 8, 8, 3), np.uint8))
+    assert found == [jax.device_count() == 1]
