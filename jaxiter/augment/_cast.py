@@ -43,11 +43,16 @@ def round_to(dtype: np.dtype, x: Values, xp: ModuleType = jnp) -> Values:
         return xp.clip(x, max(bounds.min, own.min), min(bounds.max, own.max)).astype(dtype)
     if x.dtype.itemsize < 4:
         x = x.astype(np.float32)  # float16 ends at 65,504, short of the limits below
+    low, high, one = map(x.dtype.type, (bounds.min, bounds.max, 1))
+    fits = bounds.bits <= 16  # a float holds the limits
+    x = xp.clip(x, low, high) if fits else x
     rounded = xp.trunc(x)  # not floor(x + 0.5): for 0.49999997 that sum is 1
-    rounded = rounded + xp.where(xp.abs(x - rounded) >= x.dtype.type(0.5), xp.sign(x), x.dtype.type(0))
-    clipped = xp.clip(rounded, x.dtype.type(bounds.min), x.dtype.type(bounds.max)).astype(dtype)
+    away = one if fits and bounds.min == 0 else xp.sign(x)
+    rounded = rounded + xp.where(xp.abs(x - rounded) >= x.dtype.type(0.5), away, x.dtype.type(0))
+    if fits:
+        return rounded.astype(dtype)
     # float32 has no 2**31 - 1: the limit rounds up to 2**31, which does not fit, so the maximum is set separately.
-    return xp.where(rounded >= x.dtype.type(bounds.max), np.asarray(bounds.max, dtype), clipped)
+    return xp.where(rounded >= high, np.asarray(bounds.max, dtype), xp.clip(rounded, low, high).astype(dtype))
 
 
 @dataclass(frozen=True, eq=False)
