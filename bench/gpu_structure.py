@@ -6,7 +6,7 @@ Nothing runs, and nothing here says how fast it is. It says how many kernels a b
 of the large ones does. JAX's CUDA plugin of jaxlib's release is fetched by pip (180 MB, once, into .gpu_structure/).
 No driver is needed. `--write` puts the table into bench/RESULTS.md.
 
-- **kernels**: whatever the card is asked to do by itself, copies too; the body of a loop counts once.
+- **kernels**: whatever the card is asked to do by itself, copies too; of a scan only what it does in every step.
 - **picture-sized**: a kernel with at least a thread for 96 values of the batch. Others make order, draws, matrices.
 - **statements**: of the PTX of all picture-sized kernels, times threads, for each value of the batch.
 - **hashing**: picture-sized kernels of 16 or more exclusive ors in a thread. Resampling needs next to none, a round of
@@ -17,6 +17,7 @@ No driver is needed. `--write` puts the table into bench/RESULTS.md.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -216,7 +217,7 @@ def describe(dump: Path, name: str, values: int) -> dict[str, Any]:
     (order,) = dump.glob(f"*.jit_{name}.thunk_sequence.txt")
     texts = [path.read_text(errors="replace") for path in dump.glob(f"*.jit_{name}.*ptx")]
     ptx = dict(entry for text in texts for entry in entries(text))
-    steps = re.findall(r"^\s*\d+: (k\w+)(.*)", order.read_text(), re.M)
+    steps = re.findall(r"^\s*\d+: (k\w+)(.*)", one_step(order.read_text()), re.M)
     starts = [re.search(r"\] (\w+) grid: \[([\d, ]+)\] threads: \[([\d, ]+)\]", rest) for _, rest in steps]
     pictures = []
     for start in filter(None, starts):
@@ -232,6 +233,12 @@ def describe(dump: Path, name: str, values: int) -> dict[str, Any]:
         "statements": round(sum(kernel["statements"] for kernel in pictures), 1),
         "pictures": pictures,
     }
+
+
+def one_step(order: str) -> str:
+    """The part of a program that is done again for every batch: the body of its loop, where it has one."""
+    _, _, body = order.partition("\n  body:\n")
+    return "".join(itertools.takewhile(lambda line: line.startswith("   "), body.splitlines(keepends=True))) or order
 
 
 def entries(text: str) -> list[tuple[str, str]]:

@@ -116,15 +116,15 @@ def role_key(key: Key, epoch: Counter, role: int) -> jax.Array:
         return lambda data, path: jax.lax.scan(_fold_step, data, path, unroll=unroll)[0]
 
     # On CPU a scan compiles the rounds once instead of three times; a GPU would start kernels for every step of it.
-    folded = jax.lax.platform_dependent(_key_data(key), path, cpu=along_path(False), default=along_path(True))
-    return jax.random.wrap_key_data(folded, impl="threefry2x32")
+    folded = jax.lax.platform_dependent(key_data(key), path, cpu=along_path(False), default=along_path(True))
+    return wrap_key_data(folded)
 
 
 @transfers
 @jax.jit
 def fold_in(key: Key, word: Counter) -> jax.Array:
     """As `jax.random.fold_in`, for a uint32: JAX's own is a loop of many small steps on CPU, 80 us for a batch."""
-    return jax.random.wrap_key_data(_folded_in(_key_data(key), jnp.asarray(word, np.uint32)), impl="threefry2x32")
+    return wrap_key_data(_folded_in(key_data(key), jnp.asarray(word, np.uint32)))
 
 
 def example_keys(
@@ -177,7 +177,7 @@ def tag(text: str) -> int:
 @transfers
 def words(key: Key, count: int) -> UInt32[Array, " count"]:
     """`count` raw 32-bit words of a threefry key; `count` is even."""
-    return _words(_key_data(key), count)
+    return _words(key_data(key), count)
 
 
 # Traced once for each count, and no program of its own inside of others.
@@ -187,7 +187,11 @@ def _words(data: UInt32[Array, 2], count: int) -> UInt32[Array, " count"]:
     return jnp.concatenate(threefry((data[0], data[1]), counters[: count // 2], counters[count // 2 :]))
 
 
-def _key_data(key: Key) -> UInt32[Array, 2]:
+def wrap_key_data(data: UInt32[Array, 2]) -> jax.Array:
+    return jax.random.wrap_key_data(data, impl="threefry2x32")
+
+
+def key_data(key: Key) -> UInt32[Array, 2]:
     return jax.random.key_data(as_key(key))
 
 

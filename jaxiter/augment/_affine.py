@@ -293,12 +293,29 @@ def apply_affines(
         stored: Where `image` was copied from, if it is an image as it is stored.
     """
     check_image(image)
-    steps = [(affine, params) for affine, params in steps if not affine.is_identity]
-    if not steps:
-        return image
-    fill_mode, _, order = steps[0][0].sampling
-    matrix = compose(*(affine.matrix(params, image.shape) for affine, params in steps))
     affines = [affine for affine, _ in steps]
+    return warp_along(affines, matrix_of(steps, image.shape), image, drawn=drawn, stored=stored)
+
+
+def matrix_of(steps: Sequence[tuple[Affine, AffineParams]], image_shape: Sequence[int]) -> Float[Array, "3 3"] | None:
+    """The map of several Affines, the first acting first; None for the identity."""
+    matrices = [affine.matrix(params, image_shape) for affine, params in steps if not affine.is_identity]
+    return compose(*matrices) if matrices else None
+
+
+def warp_along(
+    affines: Sequence[Affine],
+    matrix: Float[Array, "3 3"] | None,
+    image: jax.Array,
+    *,
+    drawn: bool,
+    stored: StoredImage | None,
+) -> jax.Array:
+    """`apply_affines` from the map on that `matrix_of` made."""
+    affines = [affine for affine in affines if not affine.is_identity]
+    if matrix is None or not affines:
+        return image
+    fill_mode, _, order = affines[0].sampling
     dtype, fill = dtype_and_fill(affines, image.dtype)
     bounds = _bounds(affines, image.shape) if drawn else None
     order = order if _interpolate(affines) else 0

@@ -17,7 +17,7 @@ from .._checks import check_not_forked, check_not_masked
 from .._describe import described
 from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
-from ._affine import Affine, apply_affines, dtype_and_fill
+from ._affine import Affine, apply_affines, dtype_and_fill, matrix_of, warp_along
 from ._cast import Cast
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
 from ._evaluation import for_evaluation
@@ -107,6 +107,37 @@ class Chain(Transform):
             stored: Where `image` was copied from.
         """
         return self._run(image, key=as_key(key), stored=stored)[2]
+
+    @property
+    def draws_ahead(self) -> bool:
+        """Whether `prepare` finds the same numbers in any program: all steps are this library's own."""
+        own = __package__.partition(".")[0]
+        return self.keeps_shape and all(type(step).__module__.partition(".")[0] == own for step in self.transforms)
+
+    def prepare(self, key: Key, image_shape: tuple[int, ...]) -> list[Any]:
+        """All of `sample_and_apply` that needs no pixels: a matrix for each resampling, the params of other steps.
+
+        For chains that `draws_ahead`.
+        """
+        keys, prepared = self._keys(as_key(key)), []
+        for group in _groups(self.transforms):
+            steps = self.transforms[group]
+            drawn = [_draw(step, own_key, image_shape) for step, own_key in zip(steps, keys[group], strict=True)]
+            affines = [(step, params) for step, params in zip(steps, drawn, strict=True) if _fuses(step)]
+            prepared.append(matrix_of(affines, image_shape) if affines else drawn[0])
+        return prepared
+
+    def apply_prepared(self, prepared: Sequence[Any], image: jax.Array, stored: StoredImage | None = None) -> jax.Array:
+        """The rest of `sample_and_apply`."""
+        for group, found in zip(_groups(self.transforms), prepared, strict=True):
+            steps, affines = self.transforms[group], [step for step in self.transforms[group] if _fuses(step)]
+            with self._named_in_errors(group, image.shape, image.dtype):
+                if affines:
+                    image = warp_along(affines, found, image, drawn=True, stored=stored)
+                else:
+                    image = checked_apply(steps[0], found, image)
+            stored = None  # the image is another one now
+        return image
 
     def trace(self, key: Key, image: ArrayLike) -> tuple[tuple[Params, ...], Float[Array, "3 3"] | None, jax.Array]:
         """As `sample_and_apply`; returns params, matrix and image."""

@@ -15,7 +15,17 @@ import jax
 import numpy as np
 
 from .._keys import Key
-from ..loader.internal import BatchSpec, HostRows, PyTree, Source, batch_mask, compute_batch, is_resident, read_batch
+from ..loader.internal import (
+    BatchSpec,
+    DrawsAhead,
+    HostRows,
+    PyTree,
+    Source,
+    batch_mask,
+    compute_batch,
+    is_resident,
+    read_batch,
+)
 from ._thread_settings import ThreadSettings
 
 _MAX_THREADS = 4  # unless more are asked for
@@ -107,6 +117,8 @@ class Prefetcher:
         self._num_threads = min(arguments.prefetch, wanted) if read else 0
         self._reading_key = _on_cpu(key) if self._num_threads else key
         self._pool = Pool(self._num_threads, "jaxiter-stream")
+        ahead = DrawsAhead(spec, key)
+        self._ahead = ahead if ahead.is_worth_it else None
 
     def start(self, position: Position, donated: PyTree, settings: ThreadSettings) -> Pending:
         """`settings` are those of the calling thread; the reading threads work by them too."""
@@ -152,7 +164,7 @@ class Prefetcher:
 
     def _compute(self, position: Position, rows: HostRows | None, donated: PyTree) -> PyTree:
         epoch, step = map(np.uint32, position)
-        batch = compute_batch(self._spec, self._key, epoch, step, rows, donated)
+        batch = compute_batch(self._spec, self._key, epoch, step, rows, donated, self._ahead)
         return (batch, batch_mask(self._spec, step)) if self._with_mask else batch
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from jax.tree_util import PyTreeDef
 from jax.typing import ArrayLike
 
 from .._fusion_barrier import computed_once, fusion_barrier
-from .._keys import STEP, Counter, Key, example_keys, fold_in, role_key
+from .._keys import STEP, Counter, Key, example_keys, fold_in, key_data, role_key, wrap_key_data
 from .._transfers import transfers
 from ..augment import Chain
 from ..augment.internal import StoredImage
@@ -106,16 +106,8 @@ def resident_batch(
 
         def augmented() -> list[jax.Array]:
             epoch, step, size = counters
-            if visited is None:  # known to the program
-                size = np.uint32(leaves[0].shape[0])
-            at_most = (leaves[0] if visited is None else visited.rows).shape[0]
-            place = computed_once(_places_at(key, epoch, step, size, program.index, at_most))
-            index, showings = (place, None) if visited is None else visited.at(place)
-            each = [leaves[source] for source in program.sources]
-            gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, each, strict=True)]
-            stored = [
-                StoredImage(leaf, index) if whole else None for leaf, whole in zip(each, program.whole, strict=True)
-            ]
+            index, showings = _rows_of(leaves, visited, key, epoch, program.index.positions(step), size, program.index)
+            gathered, stored = _looked_up(program, chains, leaves, index)
             return augment_rows(chains, key, epoch, index, gathered, showings, stored)
 
         return jax.tree.unflatten(program.data, fusion_barrier(augmented))
@@ -166,6 +158,86 @@ def host_batch(
     return laid_out(batch, program.sharding)(leaves, chain_leaves, key, epoch, index, showings)
 
 
+class DrawnRows(NamedTuple):
+    """Examples, and what happens to them as far as it does not depend on their pixels."""
+
+    rows: jax.Array  # int32[..., batch]
+    draws: list[PyTree]  # for each leaf what `Chain.prepare` found, or the words of the keys where it cannot
+
+
+def draw_steps(
+    program: Program,
+    leaves: Sequence[jax.Array],
+    chains: Chains,
+    visited: VisitedRows | None,
+    key: Key,
+    counters: ArrayLike,
+    num_steps: int,
+) -> DrawnRows:
+    """What so many batches are made of, (step, batch, ...), in one go; `counters` are those of the first."""
+    epoch, step, size = jnp.asarray(counters)
+    batch_size = program.index.batch_size
+    positions = jnp.arange(num_steps * batch_size, dtype=np.uint32) + step * np.uint32(batch_size)
+    index, showings = _rows_of(leaves, visited, key, epoch, positions, size, program.index)
+    keys = example_keys(key, epoch, index.astype(np.uint32), showings)
+
+    def drawn(chain: Chain | None, leaf: jax.Array) -> PyTree:
+        if chain is None:
+            return None
+        return jax.vmap(lambda key: chain.prepare(key, leaf.shape[1:]) if chain.draws_ahead else key_data(key))(keys)
+
+    draws = [drawn(chain, leaves[source]) for chain, source in zip(chains, program.sources, strict=True)]
+    return jax.tree.map(lambda found: found.reshape(num_steps, batch_size, *found.shape[1:]), DrawnRows(index, draws))
+
+
+def drawn_batch(program: Program, leaves: Sequence[jax.Array], chains: Chains, drawn: DrawnRows) -> PyTree:
+    """`resident_batch` of what `draw_steps` found for one step."""
+
+    def augmented() -> list[jax.Array]:
+        def one(chain: Chain, draws: PyTree, image: jax.Array, where: StoredImage | None) -> jax.Array:
+            if chain.draws_ahead:
+                return chain.apply_prepared(draws, image, where)
+            return chain.sample_and_apply(wrap_key_data(draws), image, where)
+
+        gathered, stored = _looked_up(program, chains, leaves, drawn.rows)
+        return [
+            images if chain is None else _each(partial(one, chain), draws, images, where)
+            for chain, draws, images, where in zip(chains, drawn.draws, gathered, stored, strict=True)
+        ]
+
+    return jax.tree.unflatten(program.data, fusion_barrier(augmented))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def draws_ahead(
+    program: Program,
+    num_steps: int,
+    leaves: Sequence[jax.Array],
+    chain_leaves: Sequence[jax.Array],
+    visited: VisitedRows | None,
+    key: Key,
+    counters: ArrayLike,
+) -> DrawnRows:
+    """`draw_steps` as a program of its own."""
+    chains = jax.tree.unflatten(program.chains, chain_leaves)
+    return draw_steps(program, leaves, chains, visited, key, counters, num_steps)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
+def batch_ahead(
+    program: Program,
+    leaves: Sequence[jax.Array],
+    chain_leaves: Sequence[jax.Array],
+    drawn: DrawnRows,
+    offset: np.uint32,
+    donated: PyTree = None,
+) -> PyTree:
+    """`resident_batch` at an offset into what `draws_ahead` found."""
+    chains = jax.tree.unflatten(program.chains, chain_leaves)
+    here = jax.tree.map(lambda steps: steps[offset][: program.index.length], drawn)
+    return drawn_batch(program, leaves, chains, here)
+
+
 def stack_counters(epoch: Counter, step: Counter, size: int) -> ArrayLike:
     """One argument of a program instead of three: each costs 7 us."""
     if isinstance(epoch, jax.core.Tracer) or isinstance(step, jax.core.Tracer):
@@ -184,6 +256,34 @@ def step_after(num_examples: int, batch_size: int, num_steps: int) -> int:
             f"{last}{after} (examples are then shown twice, or left out), or a batch_size that divides it."
         )
     return step
+
+
+def _rows_of(
+    leaves: Sequence[jax.Array],
+    visited: VisitedRows | None,
+    key: Key,
+    epoch: Counter,
+    positions: jax.Array,
+    size: np.uint32 | jax.Array,
+    index: IndexSpec,
+) -> tuple[jax.Array, jax.Array | None]:
+    """Rows of data that are on the device, and their showings."""
+    if visited is None:  # known to the program
+        size = np.uint32(leaves[0].shape[0])
+    at_most = (leaves[0] if visited is None else visited.rows).shape[0]
+    places = computed_once(_places_of(key, epoch, positions, size, index.shuffle, at_most))
+    return (places, None) if visited is None else visited.at(places)
+
+
+def _looked_up(
+    program: Program, chains: Chains, leaves: Sequence[jax.Array], index: jax.Array
+) -> tuple[list[jax.Array], list[StoredImage | None]]:
+    """For each leaf its rows, and where they can be read in the array that they are copied from."""
+    each = [leaves[source] for source in program.sources]
+    gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, each, strict=True)]
+    return gathered, [
+        StoredImage(leaf, index) if whole else None for leaf, whole in zip(each, program.whole, strict=True)
+    ]
 
 
 def _places_at(
@@ -254,15 +354,23 @@ def augment_rows(
     keys = example_keys(key, epoch, index.astype(np.uint32), showings)
 
     def augmented(chain: Chain | None, images: jax.Array, where: StoredImage | None) -> jax.Array:
-        if chain is None:
-            return images
-        if where is None:
-            return jax.vmap(chain.sample_and_apply)(keys, images)
-        each = partial(StoredImage, where.data)
-        return jax.vmap(lambda key, image, row: chain.sample_and_apply(key, image, each(row)))(keys, images, where.row)
+        return images if chain is None else _each(chain.sample_and_apply, keys, images, where)
 
     each = zip(chains, leaves, stored or [None] * len(leaves), strict=True)
     return [augmented(*one) for one in each]
+
+
+def _each(
+    function: Callable[[PyTree, jax.Array, StoredImage | None], jax.Array],
+    draws: PyTree,
+    images: jax.Array,
+    stored: StoredImage | None,
+) -> jax.Array:
+    """`function` of each image, of which `stored` says where it lies in one array of all."""
+    if stored is None:
+        return jax.vmap(lambda draw, image: function(draw, image, None))(draws, images)
+    of = partial(StoredImage, stored.data)
+    return jax.vmap(lambda draw, image, row: function(draw, image, of(row)))(draws, images, stored.row)
 
 
 @transfers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import ne
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,12 @@ from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
 from ._data import PyTree, leaf_name
 from ._loader import Loader, check_loader, for_program, spec_of
+from ._program import DrawnRows, draw_steps, drawn_batch, stack_counters
 from ._sharding import devices_of, following, mesh_of, on_mesh
+
+# Examples whose rows and draws are found before the first step: some 50 bytes each, and no small programs between the
+# steps, of which a GPU starts a dozen for every batch (see bench/RESULTS.md).
+_DRAWN_AT_ONCE = 2**22
 
 StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
@@ -89,12 +95,22 @@ def scan_epoch(
 def _scan(
     step_fn: StepFn, with_mask: bool, carry: PyTree, loader: Loader, key: Key, epoch: Counter
 ) -> tuple[PyTree, PyTree]:
-    def body(carry: PyTree, step: jax.Array) -> tuple[PyTree, PyTree]:
-        batch = loader.batch(key, epoch, step)
+    spec, drawn = spec_of(loader), None
+    leaves: Any = spec.arrays
+    if spec.num_steps * spec.batch_size <= _DRAWN_AT_ONCE and spec.program.sharding is None:
+        counters = stack_counters(epoch, np.uint32(0), spec.size)
+        drawn = draw_steps(spec.program, leaves, spec.chains, spec.visited, key, counters, spec.num_steps)
+
+    def body(carry: PyTree, at: tuple[jax.Array, DrawnRows | None]) -> tuple[PyTree, PyTree]:
+        step, drawn = at
+        if drawn is None:
+            batch = loader.batch(key, epoch, step)
+        else:
+            batch = drawn_batch(spec.program, leaves, spec.chains, drawn)
         result = step_fn(carry, (batch, loader.mask(step)) if with_mask else batch)
         return _checked(result, carry)
 
-    return jax.lax.scan(body, carry, jnp.arange(loader.num_steps, dtype=np.uint32))
+    return jax.lax.scan(body, carry, (jnp.arange(loader.num_steps, dtype=np.uint32), drawn))
 
 
 def _checked(result: object, carry: PyTree) -> tuple[PyTree, PyTree]:

@@ -83,6 +83,14 @@ class BatchSpec:
                 check_array(name, leaf)
             self._unchecked.clear()
 
+    @property
+    def is_off_cpu(self) -> bool:
+        """Whether a whole batch is made on one device that is no CPU."""
+        if self.reads_any or self.program.sharding is not None:
+            return False
+        devices = {device for leaf in self.arrays if isinstance(leaf, jax.Array) for device in leaf.devices()}
+        return len(devices) == 1 and devices.pop().platform != "cpu"
+
     @cached_property
     def visited_on_device(self) -> VisitedRows | None:
         """The visited rows for programs over data on the device: uploaded once and not with every batch."""

@@ -1,5 +1,6 @@
 """What the other subpackages use of this one beside its public names."""
 
+from ._batch import DrawsAhead as DrawsAhead
 from ._batch import batch_mask as batch_mask
 from ._batch import compute_batch as compute_batch
 from ._data import PyTree as PyTree
