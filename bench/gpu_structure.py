@@ -44,7 +44,15 @@ PROGRAMS = [
     f"{size}:batch" for size in ("W2:256", "W2:32", "W1:1024", "W1:128", "W3:128", "W4s:128", "W4l:256", "W4l:32")
 ]
 PROGRAMS += [f"{size}:{way}" for way in ("scan", "sharded") for size in ("W2:256", "W1:128", "W4l:256")]
-PROGRAMS += ["W1:128:stream", "W4l:256:stream", "W1:128:host", "W2:256:host", "W3c:32:batch"]
+PROGRAMS += [
+    "W2:256:stream",
+    "W1:128:stream",
+    "W4l:256:stream",
+    "W1:128:ahead",
+    "W1:128:host",
+    "W2:256:host",
+    "W3c:32:batch",
+]
 BORDERS = ("constant", "reflect", "mirror", "wrap", "grid-wrap")
 KINDS = ("grey", "rgba", "bfloat16", "uint8", "order0", *BORDERS)  # of W2 and W1: what a program may be otherwise
 PROGRAMS += [f"W2/{kind}:256:batch" for kind in KINDS]
@@ -148,12 +156,17 @@ def ways(load: Load, mesh: Any) -> dict[str, Callable[..., Any]]:
     def scan(images: Any, key: Any, epoch: Any, step: Any) -> Any:
         return scan_epoch(add_sum, jnp.float32(0), load.loader(images), key, epoch)
 
-    def stream(images: Any, key: Any, epoch: Any, step: Any) -> Any:
-        """What a stream starts, with the memory of the batch before."""
+    def ahead(images: Any, key: Any, epoch: Any, step: Any) -> Any:
+        """What a stream starts for every 64 steps."""
+        spec = spec_of(load.loader(images))
+        counters = _program.stack_counters(epoch, step, spec.size)
+        return _program.draws_ahead(spec.program, 64, spec.arrays, spec.chain_leaves, None, key, counters)
+
+    def stream(images: Any, key: Any, epoch: Any, step: Any, drawn: Any) -> Any:
+        """What a stream starts for every step, with the memory of the batch before."""
         spec = spec_of(load.loader(images))
         donated = jnp.zeros((load.batch_size, *images.shape[1:]), load.dtype)
-        counters = _program.stack_counters(epoch, step, spec.size)
-        return _program.resident_batch(spec.program, spec.arrays, spec.chain_leaves, None, key, counters, donated)
+        return _program.batch_ahead(spec.program, spec.arrays, spec.chain_leaves, drawn, step, donated)
 
     def host(images: Any, key: Any, epoch: Any, step: Any) -> Any:
         """A batch whose rows the host has read: the first ones here."""
@@ -171,10 +184,10 @@ def ways(load: Load, mesh: Any) -> dict[str, Callable[..., Any]]:
         counters = _program.stack_counters(epoch, step, spec.size)
         return _program.resident_batch(program, spec.arrays, spec.chain_leaves, None, key, counters)
 
-    return {"batch": batch, "scan": scan, "stream": stream, "host": host, "sharded": sharded}
+    return {"batch": batch, "scan": scan, "ahead": ahead, "stream": stream, "host": host, "sharded": sharded}
 
 
-WAYS = ("batch", "scan", "stream", "host", "sharded")
+WAYS = ("batch", "scan", "ahead", "stream", "host", "sharded")
 
 
 def compiled(load: Load, way: str, target: str, dump: Path) -> dict[str, Any]:
@@ -188,10 +201,10 @@ def compiled(load: Load, way: str, target: str, dump: Path) -> dict[str, Any]:
     topology = topologies.get_topology_desc(platform="cuda", target_config=target, topology=f"1x1x{count}")
     mesh = Mesh(np.array(topology.devices), ("cards",))
     layout = NamedSharding(mesh, PartitionSpec()) if count > 1 else SingleDeviceSharding(topology.devices[0])
-    function = ways(load, mesh)[way]
+    functions = ways(load, mesh)
 
-    def program(images: Any, key_data: Any, epoch: Any, step: Any) -> Any:
-        return function(images, jax.random.wrap_key_data(key_data), epoch, step)
+    def program(images: Any, key_data: Any, *others: Any) -> Any:
+        return functions[way](images, jax.random.wrap_key_data(key_data), *others)
 
     name = re.sub(r"\W", "_", f"structure_{load.name}_{load.batch_size}_{way}")
     channels = {"grey": 1, "rgba": 4}.get(load.name.partition("/")[2], 3)
@@ -203,6 +216,9 @@ def compiled(load: Load, way: str, target: str, dump: Path) -> dict[str, Any]:
         ((), np.uint32),
     ]
     arguments = [jax.ShapeDtypeStruct(shape, dtype, sharding=layout) for shape, dtype in shapes]
+    if way == "stream":
+        drawn = jax.eval_shape(functions["ahead"], arguments[0], jax.random.key(0), *arguments[2:])
+        arguments.append(jax.tree.map(lambda part: part.update(sharding=layout), drawn))
     sizes = jax.jit(program).lower(*arguments).compile().memory_analysis()
     values = load.batch_size // count * load.side**2 * channels
     about = {"load": load.name, "batch": load.batch_size, "way": way, "temporaries": sizes.temp_size_in_bytes}
