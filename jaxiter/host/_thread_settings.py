@@ -7,6 +7,7 @@ context manager are carried.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from contextvars import Context, copy_context
@@ -35,13 +36,15 @@ class _Registered:
     """
 
     def __init__(self) -> None:
-        from jax._src import api, config, mesh
+        from jax._src import config, mesh
 
         kind: Any = config.config_ext.Config
         states = [state for name, state in config.config_states.items() if name not in _OF_ONE_THREAD]
-        # The meshes, and what JAX derives from a setting; last, since setting that one sets these too.
-        found = {id(value): value for module in (config, api) for value in vars(module).values()}
-        others = [value for value in found.values() if isinstance(value, kind) and not isinstance(value, config.State)]
+        # The meshes, and what JAX derives from a setting; last, since setting that one sets these too. JAX 0.10 keeps
+        # them in jax._src.config, and 0.12 in jax._src.mesh.
+        modules = [module for name, module in sys.modules.items() if name.startswith("jax._src.")]
+        found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, kind)}
+        others = [value for value in found.values() if not isinstance(value, config.State)]
         self._settings: tuple[Any, ...] = (*states, *others)
         self._local, self._unset, self._meshes = kind.get_local, config.config_ext.unset, mesh.thread_resources
         self._none_set: SettingValues = (self._unset,) * len(self._settings)

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._checks import check_not_forked, is_forked
 
@@ -47,7 +48,10 @@ def numpy_if_forked(value: Any) -> Any:
         return value
     if not value.is_deleted() and not _is_at_hand(value):
         check_not_forked()
-    return jax.device_get(value)
+    found = np.empty(value.shape, value.dtype)
+    for shard in value.addressable_shards:  # JAX itself would collect them in its threads, which a child lacks
+        found[shard.index] = jax.device_get(shard.data)
+    return found
 
 
 def _may_hold_jax(value: Any) -> bool:
