@@ -3,8 +3,9 @@
     python bench/gpu.py [--quick] [--write] [--loads W2 W1 ...] [--rounds N]
 
 needs jax with its GPU plugin and jaxiter (installed, or the repository on PYTHONPATH), and compares with torch where
-that is installed. A full run takes five to ten minutes, most of it compilation. `--write` puts the tables into
-bench/RESULTS.md. Without a GPU only `--quick` runs, as a check of this script.
+that is installed. A full run takes five to ten minutes, most of it compilation; what is not known yet comes first.
+`--write` puts each table into bench/RESULTS.md as it is found, so that a run that is cut short tells something too.
+Without a GPU only `--quick` runs, as a check of this script.
 """
 
 import os
@@ -20,18 +21,38 @@ import math
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _loads import KEY, W1, W2, W3, W4L, W4S, Load, by_batch, by_scan, check_rows, order_of_a_batch, whole_order
+from _loads import (
+    KEY,
+    W1,
+    W2,
+    W3,
+    W4L,
+    W4S,
+    Load,
+    add_sum,
+    by_batch,
+    by_scan,
+    check_rows,
+    order_of_a_batch,
+    places,
+    whole_order,
+)
 from _peers import by_torch, torch
 from _timing import Contestant, interleave, markdown, versions, write_section
 
-from jaxiter import Loader, stream
+from jaxiter import Loader, scan_epoch, stream
+from jaxiter.loader import _scan
+from jaxiter.loader._program import Program
+from jaxiter.loader.internal import DrawsAhead, compute_batch, spec_of
 
 GPU = jax.default_backend() == "gpu"
 TARGET = 0.5  # of the copy floor, at the largest batch of W2
@@ -52,6 +73,11 @@ def sized(load: Load, quick: bool) -> tuple[Load, tuple[int, ...]]:
 def moved_bytes(load: Load) -> int:
     """What an image costs at least: its bytes read once and its result written once."""
     return load.side**2 * 3 * (1 + jnp.dtype(load.dtype).itemsize)
+
+
+def count_of(load: Load) -> int:
+    """Batches of some tens of milliseconds, if one takes some times its floor and no less than its launches."""
+    return math.ceil(0.03 / max(1e-12 * moved_bytes(load) * load.batch_size, 6e-5)) if GPU else 3
 
 
 def enqueued(call: Callable[[], Any], count: int, load: Load) -> Callable[[], Any]:
@@ -91,6 +117,52 @@ def ours(load: Load, data: Any, count: int) -> list[Contestant]:
     ]
 
 
+@contextmanager
+def set_to(owner: Any, name: str, value: object) -> Iterator[None]:
+    kept = vars(owner)[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
+
+
+def changes(load: Load, data: Any, count: int) -> list[Contestant]:
+    """What reading pixels from the whole data bought, and drawing for many steps at once: each with it and without."""
+    loader, size = load.loader(data), load.batch_size
+    spec, place = spec_of(loader), places(loader)
+    own, epochs = spec.program, math.ceil(count / loader.num_steps)
+    fields = own.data, own.chains, own.index, own.reads, own.sources, own.sharding, own.mesh
+    copied = replace(spec, program=(program := Program(*fields, whole=(False,))), last_program=program)
+
+    def of_copies() -> Any:
+        return compute_batch(copied, KEY, *map(np.uint32, next(place)), None)
+
+    def step_by_step(total: Any, batch: Any) -> Any:  # another function, for a program of its own
+        return add_sum(total, batch)
+
+    def one_scan() -> Any:
+        with set_to(_scan, "_DRAWN_AT_ONCE", 0):
+            return scan_epoch(step_by_step, jnp.float32(0), loader, KEY, next(place)[0])[0]
+
+    with set_to(DrawsAhead, "is_worth_it", False):
+        each = stream(loader, KEY)
+    ahead = stream(loader, KEY)
+    per_scan = epochs * loader.num_steps * size
+
+    def contestant(name: str, call: Callable[[], Any]) -> Contestant:
+        return Contestant(name, count * size, enqueued(call, count, load), load.check)
+
+    return [
+        contestant("batch, rows copied first (before)", of_copies),
+        contestant(ENQUEUED, by_batch(loader)),
+        contestant("stream, draws for each batch", lambda: next(each)),
+        contestant("stream, draws for many", lambda: next(ahead)),
+        Contestant("scan, draws for each step", per_scan, enqueued(one_scan, epochs, load), load.check_sum),
+        Contestant("scan, draws for all", per_scan, enqueued(by_scan(loader), epochs, load), load.check_sum),
+    ]
+
+
 def streams(load: Load, images: np.ndarray, data: Any, count: int) -> list[Contestant]:
     """A stream over data on the device, and over a NumPy array, whose bytes go over the bus batch by batch."""
 
@@ -121,7 +193,8 @@ def theirs(load: Load, tensor: Any, count: int) -> list[Contestant]:
 class Run:
     """What it printed, and what failed."""
 
-    def __init__(self, quick: bool, rounds: int | None):
+    def __init__(self, quick: bool, rounds: int | None, write: bool = False):
+        self.write = write
         self.quick, self.rounds, self.seconds = quick, rounds or (2 if quick else 5), 0.02 if quick else 0.1
         self.sections: list[str] = []
         self.failures: list[str] = []
@@ -140,6 +213,8 @@ class Run:
     def add(self, section: str) -> None:
         self.sections.append(section)
         print(f"\n{section}", flush=True)
+        if self.write:
+            write_section("gpu", report(self))
 
     def copy(self) -> Contestant:
         """The floor: a plain copy. Its "images" are bytes, read and written."""
@@ -171,8 +246,7 @@ class Run:
         return shares
 
     def measure(self, load: Load, images: np.ndarray, data: Any, tensor: Any) -> None:
-        # Some tens of milliseconds, if a batch takes some times its floor and no less than its launches.
-        count = math.ceil(0.03 / max(1e-12 * moved_bytes(load) * load.batch_size, 6e-5)) if GPU else 3
+        count = count_of(load)
         rivals = self.attempt(f"{load}, torch", theirs, load, tensor, count) if torch else None
         contestants = [self.copy(), *ours(load, data, count), *(rivals or [])]
         shares = self.compete(f"{load}, {load.dtype}", load, contestants)
@@ -180,6 +254,16 @@ class Run:
             self.targets.append([f"{load}, {load.dtype}", f"{shares[ENQUEUED]:.2f}", f"{TARGET:.2f}"])
         if load.name in ("W1", "W2") and load.dtype == "float32":
             self.compete(f"{load}, streams", load, [self.copy(), *streams(load, images, data, count)])
+
+    def measure_changes(self, load: Load) -> None:
+        load, batch_sizes = sized(load, self.quick)
+        load = load._replace(batch_size=batch_sizes[-1])
+        images = load.images()
+        data = jax.device_put(images)
+        count = count_of(load)
+        tensor = torch and torch.from_numpy(images).to("cuda" if GPU else "cpu")
+        rivals = [one for one in theirs(load, tensor, count) if "enqueued" in one.name] if torch else []
+        self.compete(f"{load}: what changed", load, [self.copy(), *changes(load, data, count), *rivals])
 
     def measure_load(self, load: Load) -> None:
         load, batch_sizes = sized(load, self.quick)
@@ -195,6 +279,9 @@ class Run:
                 self.attempt(f"{one}, {dtype}", self.measure, one, images, data, tensor)
 
     def everything(self, names: Sequence[str]) -> None:
+        for load in (W2, W1):
+            if not names or load.name in names:
+                self.attempt(f"{load.name}, what changed", self.measure_changes, load)
         for load in (W2, W1, W3, W4S, W4L):
             if not names or load.name in names:
                 self.attempt(load.name, self.measure_load, load)
@@ -254,10 +341,8 @@ def main() -> None:
         print(f"These are no GPU figures: JAX sees only {jax.default_backend()}.", flush=True)
     if (not GPU and not arguments.quick) or (arguments.write and (arguments.quick or not GPU)):
         parser.error("--write is for a full run on a GPU; without one only --quick runs, as a check of this script.")
-    run = Run(arguments.quick, arguments.rounds)
+    run = Run(arguments.quick, arguments.rounds, arguments.write)
     run.everything(arguments.loads)
-    if arguments.write:
-        write_section("gpu", report(run))
     sys.exit(bool(run.failures))
 
 
