@@ -7,7 +7,7 @@ of the large ones does. JAX's CUDA plugin of jaxlib's release is fetched by pip 
 No driver is needed. `--write` puts the table into bench/RESULTS.md.
 
 - **kernels**: whatever the card is asked to do by itself, copies too; of a scan only what it does in every step.
-- **picture-sized**: a kernel with at least a thread for 96 values of the batch. Others make order, draws, matrices.
+- **picture-sized**: a kernel with at least a thread for 20 values of the batch. Others make order, draws, matrices.
 - **statements**: of the PTX of all picture-sized kernels, times threads, for each value of the batch.
 - **hashing**: picture-sized kernels of 16 or more exclusive ors in a thread. Resampling needs next to none, a round of
   the order two, a draw many: the order or the draws are made anew for every pixel.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parent / ".gpu_structure"
 HASHING = 16  # exclusive ors of one thread
-VALUES_A_THREAD = 96
+VALUES_A_THREAD = 20
 CARDS = 4  # of the mesh of a sharded batch; `batch_size` is that of all
 PROGRAMS = [
     f"{size}:batch" for size in ("W2:256", "W2:32", "W1:1024", "W1:128", "W3:128", "W4s:128", "W4l:256", "W4l:32")
