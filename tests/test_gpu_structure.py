@@ -57,5 +57,5 @@ def test_a_batch_is_one_kernel_that_makes_nothing_anew_for_every_pixel(measured,
     assert found["hashing"] == 0, found["pictures"]
     assert found["statements"] <= statements
     assert found["kernels"] <= kernels
-    if program.startswith("W2") and ":256:" in program:
-        assert found["temporaries"] < 0.01 * 256 * 224**2 * 4  # less than a hundredth of a grey batch
+    if program.startswith("W2") and ":256:" in program:  # what each row and each column of an image adds, and no more
+        assert found["temporaries"] < 1.2 * 256 * (224 + 224) * 2 * 4
