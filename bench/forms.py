@@ -19,10 +19,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _loads import KEY, W1, W2, W3, Load
+from _loads import KEY, W1, W2, Load
 from _timing import Contestant, interleave, machine, markdown, versions, write_section
 
-from jaxiter.augment._warp import _affine_warp, _interpolate, _row_shift
+from jaxiter.augment._warp import _affine_warp, _interpolate
 from jaxiter.loader import _program
 
 IN_USE = "in use"
@@ -86,7 +86,7 @@ def by_words(image: Any, stored: Any) -> Any:
 FORMS: dict[str, list[tuple[Any, str, Any]]] = {
     IN_USE: [],
     "pixels from the whole data, no barriers": [(jax.lax, "platform_dependent", from_all_data)],
-    "rows not copied first": [(_program, "fusion_barrier", at_once), (_row_shift, "fusion_barrier", at_once)],
+    "rows not copied first": [(_program, "fusion_barrier", at_once)],
     "lerps": [(_affine_warp, "blending", lerps)],
     "plain sums": [(_interpolate, "_sum_of_bytes", plain_sum)],
     "a gather for each channel": [(_interpolate, "_reader", value_by_value)],
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    loads = (W1, W3, W2)
+    loads = (W1, W2)
     columns = [shares(load, arguments.rounds, arguments.seconds) for load in loads]
     names = [f"{IN_USE}, images/s", *list(FORMS)[1:]]
     table = markdown([["", *(load.name for load in loads)], *map(list, zip(names, *columns, strict=True))])

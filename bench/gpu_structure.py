@@ -160,13 +160,13 @@ def ways(load: Load, mesh: Any) -> dict[str, Callable[..., Any]]:
         """What a stream starts for every 64 steps."""
         spec = spec_of(load.loader(images))
         counters = _program.stack_counters(epoch, step, spec.size)
-        return _program.draws_ahead(spec.program, 64, spec.arrays, spec.chain_leaves, None, key, counters)
+        return _program.prepare_steps(spec.program, 64, spec.arrays, spec.chain_leaves, None, key, counters)
 
     def stream(images: Any, key: Any, epoch: Any, step: Any, drawn: Any) -> Any:
         """What a stream starts for every step, with the memory of the batch before."""
         spec = spec_of(load.loader(images))
         donated = jnp.zeros((load.batch_size, *images.shape[1:]), load.dtype)
-        return _program.batch_ahead(spec.program, spec.arrays, spec.chain_leaves, drawn, step, donated)
+        return _program.prepared_batch(spec.program, spec.arrays, spec.chain_leaves, drawn, step, donated)
 
     def host(images: Any, key: Any, epoch: Any, step: Any) -> Any:
         """A batch whose rows the host has read: the first ones here."""

@@ -66,6 +66,11 @@ class Program:
         self.whole = whole  # for each leaf: whoever makes a part of the batch has all that is passed in
         self._hash = hash(self._fields())
 
+    def known_whole(self, whole: tuple[bool, ...]) -> Program:
+        """The same, where more is known of the leaves than a program knows of its arguments."""
+        fields = self.data, self.chains, self.index, self.reads, self.sources, self.sharding, self.mesh
+        return Program(*fields, whole)
+
     def _fields(self) -> tuple[object, ...]:
         return self.index, self.reads, self.sources, self.sharding, self.mesh, self.whole, self.data, self.chains
 
@@ -184,7 +189,7 @@ def draw_steps(
     def drawn(chain: Chain | None, leaf: jax.Array) -> PyTree:
         if chain is None:
             return None
-        return jax.vmap(lambda key: chain.prepare(key, leaf.shape[1:]) if chain.draws_ahead else key_data(key))(keys)
+        return jax.vmap(lambda key: chain.prepare(key, leaf.shape[1:]) if chain.can_prepare else key_data(key))(keys)
 
     draws = [drawn(chain, leaves[source]) for chain, source in zip(chains, program.sources, strict=True)]
     return jax.tree.map(lambda found: found.reshape(num_steps, batch_size, *found.shape[1:]), DrawnRows(index, draws))
@@ -195,7 +200,7 @@ def drawn_batch(program: Program, leaves: Sequence[jax.Array], chains: Chains, d
 
     def augmented() -> list[jax.Array]:
         def one(chain: Chain, draws: PyTree, image: jax.Array, where: StoredImage | None) -> jax.Array:
-            if chain.draws_ahead:
+            if chain.can_prepare:
                 return chain.apply_prepared(draws, image, where)
             return chain.sample_and_apply(wrap_key_data(draws), image, where)
 
@@ -209,7 +214,7 @@ def drawn_batch(program: Program, leaves: Sequence[jax.Array], chains: Chains, d
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def draws_ahead(
+def prepare_steps(
     program: Program,
     num_steps: int,
     leaves: Sequence[jax.Array],
@@ -224,7 +229,7 @@ def draws_ahead(
 
 
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
-def batch_ahead(
+def prepared_batch(
     program: Program,
     leaves: Sequence[jax.Array],
     chain_leaves: Sequence[jax.Array],
@@ -232,7 +237,7 @@ def batch_ahead(
     offset: np.uint32,
     donated: PyTree = None,
 ) -> PyTree:
-    """`resident_batch` at an offset into what `draws_ahead` found."""
+    """`resident_batch` at an offset into what `prepare_steps` found."""
     chains = jax.tree.unflatten(program.chains, chain_leaves)
     here = jax.tree.map(lambda steps: steps[offset][: program.index.length], drawn)
     return drawn_batch(program, leaves, chains, here)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import ne
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +16,14 @@ from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
 from ._data import PyTree, leaf_name
 from ._loader import Loader, check_loader, for_program, spec_of
-from ._program import DrawnRows, draw_steps, drawn_batch, stack_counters
+from ._program import DrawnRows, Program, draw_steps, drawn_batch, stack_counters
 from ._sharding import devices_of, following, mesh_of, on_mesh
+from ._spec import BatchSpec
 
-# Examples whose rows and draws are found before the first step: some 50 bytes each, and no small programs between the
-# steps, of which a GPU starts a dozen for every batch (see bench/RESULTS.md).
-_DRAWN_AT_ONCE = 2**22
+# Rows and draws of all steps are found before the first one, or a GPU would start a dozen small programs in every step;
+# on CPU they take a seventh of a small batch. One Affine holds 40 bytes for each example, and needs 160 for a while.
+_MOST_BYTES = 2**26  # beyond it step by step
+_DRAWN_AT_ONCE = 2**16  # examples
 
 StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
@@ -86,31 +87,54 @@ def scan_epoch(
     mesh = mesh_of(leaves, None)
     key = following(as_key(key), devices_of(leaves, None), mesh)
     with_mask = check_flag("with_mask", with_mask)
+    whole = spec_of(loader).program.whole  # which a program does not know of its arguments
     with on_mesh(mesh):
-        return _scan(step_fn, with_mask, carry, for_program(loader), key, epoch)
+        return _scan(step_fn, with_mask, whole, carry, for_program(loader), key, epoch)
 
 
 @transfers
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _scan(
-    step_fn: StepFn, with_mask: bool, carry: PyTree, loader: Loader, key: Key, epoch: Counter
+    step_fn: StepFn,
+    with_mask: bool,
+    whole: tuple[bool, ...],
+    carry: PyTree,
+    loader: Loader,
+    key: Key,
+    epoch: Counter,
 ) -> tuple[PyTree, PyTree]:
-    spec, drawn = spec_of(loader), None
-    leaves: Any = spec.arrays
-    if spec.num_steps * spec.batch_size <= _DRAWN_AT_ONCE and spec.program.sharding is None:
-        counters = stack_counters(epoch, np.uint32(0), spec.size)
-        drawn = draw_steps(spec.program, leaves, spec.chains, spec.visited, key, counters, spec.num_steps)
+    spec = spec_of(loader)
+    program = spec.program.known_whole(whole)
+    leaves = [jnp.asarray(leaf) for leaf in spec.arrays]  # without jit they may be NumPy's
+    drawn = None if program.sharding is not None else _drawn_epoch(spec, program, leaves, key, epoch)
 
     def body(carry: PyTree, at: tuple[jax.Array, DrawnRows | None]) -> tuple[PyTree, PyTree]:
         step, drawn = at
-        if drawn is None:
-            batch = loader.batch(key, epoch, step)
-        else:
-            batch = drawn_batch(spec.program, leaves, spec.chains, drawn)
+        batch = loader.batch(key, epoch, step) if drawn is None else drawn_batch(program, leaves, spec.chains, drawn)
         result = step_fn(carry, (batch, loader.mask(step)) if with_mask else batch)
         return _checked(result, carry)
 
     return jax.lax.scan(body, carry, (jnp.arange(loader.num_steps, dtype=np.uint32), drawn))
+
+
+def _drawn_epoch(
+    spec: BatchSpec, program: Program, leaves: list[jax.Array], key: Key, epoch: Counter
+) -> DrawnRows | None:
+    """Of all steps; None where that is too much to hold."""
+    block = min(spec.num_steps, max(1, _DRAWN_AT_ONCE // spec.batch_size))
+    firsts = jnp.arange(0, spec.num_steps, block, dtype=np.uint32)
+
+    def drawn(first: jax.Array) -> DrawnRows:
+        counters = stack_counters(epoch, first, spec.size)
+        return draw_steps(program, leaves, spec.chains, spec.visited, key, counters, block)
+
+    of_block = jax.tree.leaves(jax.eval_shape(drawn, firsts[0]))
+    if len(firsts) * sum(part.size * part.dtype.itemsize for part in of_block) > _MOST_BYTES:
+        return None
+    if len(firsts) == 1:
+        return drawn(firsts[0])
+    blocks = jax.lax.map(drawn, firsts)
+    return jax.tree.map(lambda found: found.reshape(-1, *found.shape[2:])[: spec.num_steps], blocks)
 
 
 def _checked(result: object, carry: PyTree) -> tuple[PyTree, PyTree]:
