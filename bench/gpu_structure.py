@@ -54,8 +54,9 @@ PROGRAMS += [
     "W3c:32:batch",
 ]
 BORDERS = ("constant", "reflect", "mirror", "wrap", "grid-wrap")
-KINDS = ("grey", "rgba", "bfloat16", "uint8", "order0", *BORDERS)  # of W2 and W1: what a program may be otherwise
-PROGRAMS += [f"W2/{kind}:256:batch" for kind in KINDS]
+# Of W2 and W1: what a program may be otherwise. "many" has more values than an int32 counts, and is counted by pixels.
+KINDS = ("grey", "rgba", "bfloat16", "uint8", "order0", "many", *BORDERS)
+PROGRAMS += ["W1:8192:batch", *(f"W2/{kind}:256:batch" for kind in KINDS)]
 
 
 # The compiler: JAX's CUDA plugin, without CUDA
@@ -207,6 +208,7 @@ def compiled(load: Load, way: str, target: str, dump: Path) -> dict[str, Any]:
         return functions[way](images, jax.random.wrap_key_data(key_data), *others)
 
     name = re.sub(r"\W", "_", f"structure_{load.name}_{load.batch_size}_{way}")
+    load = load._replace(num_examples=2**31 // load.side**2 // 3 + 1) if load.name.endswith("/many") else load
     channels = {"grey": 1, "rgba": 4}.get(load.name.partition("/")[2], 3)
     program.__name__ = name
     shapes = [
