@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from operator import add
 from typing import Any
@@ -22,8 +23,10 @@ import numpy as np
 from _loads import KEY, W1, W2, Load
 from _timing import Contestant, interleave, machine, markdown, versions, write_section
 
+from jaxiter._fusion_barrier import fusion_barrier
 from jaxiter.augment._warp import _affine_warp, _interpolate
 from jaxiter.loader import _program
+from jaxiter.loader._data import take_rows
 
 IN_USE = "in use"
 
@@ -36,8 +39,13 @@ def from_all_data(*operands: Any, cpu: Callable[..., Any], default: Callable[...
     return default(*operands)
 
 
-def at_once(function: Callable[[], Any]) -> Any:
-    return function()
+def not_copied(chain: Any, leaf: Any, index: Any) -> Any:
+    return take_rows(leaf, index)
+
+
+def around_rows_alone(function: Callable[[], Any]) -> Any:
+    """A batch that nothing else in its program reads needs no barrier; one that is read is made several times then."""
+    return fusion_barrier(function) if isinstance(function, partial) else function()
 
 
 def lerps(dtype: Any, order: int) -> Any:
@@ -86,7 +94,8 @@ def by_words(image: Any, stored: Any) -> Any:
 FORMS: dict[str, list[tuple[Any, str, Any]]] = {
     IN_USE: [],
     "pixels from the whole data, no barriers": [(jax.lax, "platform_dependent", from_all_data)],
-    "rows not copied first": [(_program, "fusion_barrier", at_once)],
+    "rows not copied first": [(_program, "_gathered", not_copied)],
+    "no barrier around the batch": [(_program, "fusion_barrier", around_rows_alone)],
     "lerps": [(_affine_warp, "blending", lerps)],
     "plain sums": [(_interpolate, "_sum_of_bytes", plain_sum)],
     "a gather for each channel": [(_interpolate, "_reader", value_by_value)],
