@@ -24,6 +24,7 @@ from ._sharding import laid_out
 from ._visited import VisitedRows
 
 Chains = Sequence[Chain | None]
+_COPIED = 2**16  # bytes of an image
 
 
 class IndexSpec(NamedTuple):
@@ -333,11 +334,13 @@ def rows_at(
 def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Array:
     """Rows of a leaf on the device.
 
-    Rows that are resampled are copied out first. Left to itself XLA:CPU looks every pixel up in the whole data, four
-    times over, which is a third of the time at 224 pixels. What is not resampled is read once, and best on the way.
+    Large images that are resampled are copied out first: left to itself XLA:CPU looks every pixel up in the whole data,
+    four times over, a sixth of the time at 224 pixels. Up to 96 pixels the copy takes longer than that (see
+    bench/RESULTS.md). What is not resampled is read once, and best on the way.
     """
     take = partial(take_rows, leaf, index)
-    return fusion_barrier(take) if chain is not None and chain.resamples else take()
+    is_large = leaf.size // leaf.shape[0] * leaf.dtype.itemsize > _COPIED
+    return fusion_barrier(take) if chain is not None and chain.resamples and is_large else take()
 
 
 def augment_rows(
