@@ -151,6 +151,13 @@ def test_jax_arrays_at_keras_face_are_read_without_jax_or_refused():
     )
     centred = ImageDataGenerator(featurewise_center=True)
     centred.mean = per_channel
+    whitened = ImageDataGenerator(featurewise_center=True, zca_whitening=True, zca_epsilon=half)
+
+    def with_attributes(**attributes):
+        it = generator.flow(IMAGES, np.arange(6), sample_weight=np.ones(6))
+        vars(it).update(attributes)
+        next(it)
+
     calls = {
         "apply_affine_transform": lambda: keras.apply_affine_transform(image, three, one, 0, 0, 1, half, *axes),
         "of an array on several devices": lambda: keras.apply_affine_transform(shared, 3, 0, 0, 0, 1, 1, *axes),
@@ -178,6 +185,10 @@ def test_jax_arrays_at_keras_face_are_read_without_jax_or_refused():
         "index": lambda: of_jax.flow(IMAGES, batch_size=2)[one],
         "index_array": lambda: setattr(made := generator.flow(IMAGES), "index_array", rows) or made[0],
         "constructor": lambda: ImageDataGenerator(validation_split=half),
+        "y": lambda: with_attributes(y=rows),
+        "sample_weight": lambda: with_attributes(sample_weight=rows),
+        "x_misc": lambda: with_attributes(x_misc=[rows]),
+        "zca_epsilon": lambda: whitened.fit(IMAGES),
     }
     outcomes = in_a_fork(calls)
     assert set(outcomes.values()) == {"works"}, outcomes

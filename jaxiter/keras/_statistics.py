@@ -37,17 +37,17 @@ class Samples:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        size = len(self.images) if self.transforms is None else len(self.transforms)
+        size = self.images.shape[0] if self.transforms is None else len(self.transforms)
         return (size, *self.images.shape[1:])
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         if self.transforms is not None:
             return self._augmented(rows)
-        return self.rescaled(self._read(*rows.indices(len(self.images))))
+        return self.rescaled(self._read(*rows.indices(self.images.shape[0])))
 
     def _read(self, start: int, stop: int, step: int = 1) -> np.ndarray:
         """Rows counted over all rounds."""
-        return read_rows("x", self.images, np.arange(start, stop, step) % len(self.images))
+        return read_rows("x", self.images, np.arange(start, stop, step) % self.images.shape[0])
 
     def rescaled(self, images: ArrayLike) -> np.ndarray:
         images = np.asarray(images).astype(self.generator.dtype)
@@ -91,7 +91,7 @@ def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int 
         "channels_last" if generator.channel_axis == 3 else "channels_first",
         images.dtype,
     )
-    size = rounds * len(images) if augment else len(images)
+    size = rounds * images.shape[0] if augment else images.shape[0]
     if generator.zca_whitening:
         _check_whitening((size, *images.shape[1:]))
     # As in Keras one stream for all images and rounds, though not NumPy's global one. A bad seed is always refused.
@@ -154,7 +154,7 @@ def _fit_at_once(generator: GeneratorLike, samples: Samples) -> None:
             x /= np.std(x, axis=axes, keepdims=True) + 1e-6
         flat = x.reshape(len(x), -1)
         directions, singular, _ = np.linalg.svd(flat.T, full_matrices=False)
-        scale = np.sqrt(len(x)) / (singular + generator.zca_epsilon)
+        scale = np.sqrt(len(x)) / (singular + numpy_if_forked(generator.zca_epsilon))
         generator.zca_whitening_matrix = np.dot(directions * scale, directions.T)
 
 
@@ -169,7 +169,7 @@ def _fit_in_blocks(generator: GeneratorLike, samples: Samples) -> None:
             generator.std = _per_channel(generator, std)
             images, mean = ChannelsLast(samples, std + 1e-6), mean / (std + 1e-6)
     if generator.zca_whitening:
-        whitening = whitening_matrix(images, mean, generator.zca_epsilon)
+        whitening = whitening_matrix(images, mean, numpy_if_forked(generator.zca_epsilon))
         generator.zca_whitening_matrix = _in_layout(generator, images.shape[1:], whitening)
 
 
@@ -181,7 +181,7 @@ def _check_whitening(shape: tuple[int, ...]) -> None:
 def _augmented_one_by_one(
     generator: GeneratorLike, samples: Samples, rounds: int, state: np.random.RandomState
 ) -> Samples:
-    size = len(samples.images)
+    size = samples.images.shape[0]
     dtype = samples.rescaled(samples.images[:0]).dtype
     augmented = np.zeros((rounds * size, *samples.images.shape[1:]), dtype)
     with batch_context(BatchContext(None, state=state)):
