@@ -294,8 +294,9 @@ def deterministic(transform: Any) -> Any:
         A transform that draws nothing, or a tree of them.
 
     Raises:
-        TypeError: For a random class of your own that holds other transforms and has no `without_randomness`. What is
-            returned raises a ValueError where it is applied, if a step that was left out changed the shape.
+        TypeError: For a random class of your own that holds other transforms, or whose code names one or a class of
+            them, and has no `without_randomness`. What is returned raises a ValueError where it is applied, if a step
+            that was left out changed the shape.
 
     Example:
         >>> from jaxiter import Affine, Chain, Normalize, deterministic
