@@ -21,7 +21,7 @@ from ._affine import Affine, apply_affines, dtype_and_fill, matrix_of, warp_alon
 from ._cast import Cast
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
 from ._evaluation import for_evaluation
-from ._frozen_draws import checked_apply, checked_sample
+from ._frozen_draws import array_of_apply, checked_apply, checked_sample
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, result_dtype
 from ._warp import StoredImage
@@ -353,5 +353,4 @@ def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) 
     if step.keeps_shape:
         return image_shape
     image = jax.ShapeDtypeStruct(image_shape, np.float32)
-    apply: Callable[..., Any] = step.apply
-    return tuple(jax.eval_shape(apply, params, image).shape)
+    return tuple(jax.eval_shape(partial(array_of_apply, step), params, image).shape)

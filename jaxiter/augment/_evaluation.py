@@ -11,7 +11,7 @@ from jax.extend.core import Literal
 
 from ._cast import round_to
 from ._duck_typed import DuckTyped, as_transform, user_object
-from ._frozen_draws import checked_apply, checked_sample
+from ._frozen_draws import array_of_apply, checked_apply, checked_sample
 from ._held import held_by
 from ._transform import Params, PixelMap, Transform, speaks_for
 
@@ -73,7 +73,8 @@ class LeftOut(Transform):
         image = jnp.asarray(image)
         if not _uses_its_key(self.step, image.shape):
             return checked_apply(self.step, checked_sample(self.step, _a_key(), image.shape), image)
-        result = jax.eval_shape(lambda: jnp.asarray(self.step.apply(self.step.sample(_a_key(), image.shape), image)))
+        sample = self.step.sample
+        result = jax.eval_shape(lambda: jnp.asarray(array_of_apply(self.step, sample(_a_key(), image.shape), image)))
         if result.shape != image.shape:
             name = type(user_object(self.step)).__qualname__
             raise ValueError(
