@@ -173,7 +173,14 @@ def _examples(column: Column, rows: list[int]) -> list[list[ArrayLike]]:
     read_many = getattr(column.source, "__getitems__", None)
     if read_many is None:
         return [_leaves(column, row, column.source[row]) for row in rows]
-    records = list(read_many(rows))
+    found = read_many(rows)
+    if not hasattr(found, "__iter__") or hasattr(found, "keys") or isinstance(found, (str, bytes)):
+        remedy = " Of a dict of columns make one dict for each row." if hasattr(found, "keys") else ""
+        raise TypeError(
+            f"__getitems__ of the source returned {described(found)}; expected a list of {len(rows)} examples, one for "
+            f"each row that it was given, in their order.{remedy}"
+        )
+    records = list(found)
     if len(records) != len(rows):
         raise ValueError(
             f"__getitems__ of the source returned {len(records)} examples for {len(rows)} rows; expected one for each, "
