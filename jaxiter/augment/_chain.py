@@ -15,6 +15,7 @@ import numpy as np
 
 from .._checks import check_not_forked, check_not_masked
 from .._describe import described
+from .._key_checks import named_keys
 from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
 from ._affine import Affine, apply_affines, dtype_and_fill, matrix_of, warp_along
@@ -310,8 +311,9 @@ def deterministic(transform: Any) -> Any:
             f"transform is {described(transform)}; expected a transform or a tree of them. Use "
             "loader.replace(augment=deterministic(loader.augment))."
         )
-    if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_transform_or_none):
-        return jax.tree.map(deterministic, transform, is_leaf=is_transform_or_none)
+    with named_keys("transform", transform):
+        if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_transform_or_none):
+            return jax.tree.map(deterministic, transform, is_leaf=is_transform_or_none)
     found = for_evaluation(as_transform(transform))
     return Chain() if found is None else found
 
