@@ -37,6 +37,11 @@ def is_sparse(value: object) -> bool:
     return callable(getattr(value, "todense", None))
 
 
+def dense_call(value: object) -> str:
+    """The method of a sparse array that makes a dense one: SciPy has both, JAX one of them."""
+    return "toarray()" if callable(getattr(value, "toarray", None)) else "todense()"
+
+
 def is_table(value: object) -> bool:
     """Whether it is a column or a table of pandas, Arrow or Polars, which are no arrays and convert to some."""
     return bool(_packages(value) & _TABLES) and hasattr(value, "__array__")
@@ -100,7 +105,7 @@ def _check_type(name: str, value: object, *, is_described: bool) -> None:
     if is_sparse(value):
         raise TypeError(
             f"{name} is a sparse {_full_name(value)}, whose rows are no arrays; expected a dense array: "
-            "x.toarray() or x.todense()."
+            f"x.{dense_call(value)}."
         )
     if hasattr(value, "iloc"):
         raise TypeError(
@@ -179,20 +184,22 @@ def _check_dtype(name: str, value: object, given: object) -> None:
 
 
 def _object_remedy(value: object) -> str:
-    """What to do about an array of Python objects, by its first entries."""
+    """What to do about an array of Python objects, by its first entries; np.asarray is for what was a table."""
     if not isinstance(value, np.ndarray) or value.size == 0:
         return f"Make numbers of its entries first. {_TEXT}"
     entries = value.reshape(-1)[:1000].tolist()
     if any(isinstance(entry, (str, bytes)) for entry in entries):
         return _TEXT
+    is_nested = any(isinstance(entry, np.ndarray) and entry.dtype == object for entry in entries)
+    stack = "np.stack([np.stack(row) for row in np.asarray(x)])" if is_nested else "np.stack(list(np.asarray(x)))"
     shapes = list(dict.fromkeys(entry.shape for entry in entries if isinstance(entry, np.ndarray)))
     if len(shapes) == 1 and all(isinstance(entry, np.ndarray) for entry in entries):
-        return f"It holds arrays of shape {shapes[0]}: np.stack(list(x))."
+        return f"It holds arrays of shape {shapes[0]}: {stack}."
     if shapes:
         named = ", ".join(map(str, shapes[:3])) + (", ..." if len(shapes) > 3 else "")
-        return f"It holds arrays of shapes {named}: bring all to one shape, then np.stack(list(x))."
+        return f"It holds arrays of shapes {named}: bring all to one shape, then {stack}."
     kinds = ", ".join(dict.fromkeys(type(entry).__name__ for entry in entries))
-    return f"It holds Python objects ({kinds}); if all are numbers use x.astype(np.float32)."
+    return f"It holds Python objects ({kinds}); if all are numbers use np.asarray(x).astype(np.float32)."
 
 
 def _check_jax_array(name: str, value: jax.Array) -> None:

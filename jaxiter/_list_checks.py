@@ -28,7 +28,8 @@ def list_error(name: str, value: object) -> Exception | None:
             f"{kind} strings; expected an array of numbers. For labels use np.unique(labels, return_inverse=True)[1]; "
             "files are read by a source with len() and [i], through from_records(source)."
         )
-    return _examples_error(kind, value) if len(value) > _MOST_COLUMNS else None
+    is_long = len(value) > _MOST_COLUMNS
+    return _examples_error(kind, value) if is_long or all(map(_holds_a_number, value)) else None
 
 
 def _examples_error(kind: str, entries: Sequence[object]) -> ValueError | None:
@@ -40,21 +41,28 @@ def _examples_error(kind: str, entries: Sequence[object]) -> ValueError | None:
     shapes = [tuple(shape for leaf in leaves if (shape := _shape(leaf)) is not None) for leaves, _ in flat]
     if any(len(shape) != len(leaves) for shape in shapes):
         return None
-    what = "arrays" if leaves[0] is entries[0] else f"examples of {len(leaves)} leaves each"
+    are_arrays = leaves[0] is entries[0]
+    what = "arrays" if are_arrays else f"examples of {len(leaves)} leaves each"
+    use = "np.stack(list), or from_records(list)" if are_arrays else "from_records(list)"
     found = [str(shape[0]) if len(shape) == 1 else ", ".join(map(str, shape)) for shape in dict.fromkeys(shapes)]
     expected = "which looks like one entry for each example; expected one array for all of them"
     if len(found) == 1:
         return ValueError(
-            f"{kind} {what} of shape {found[0]}, {expected}. Use np.stack(list), or from_records(list), which reads "
+            f"{kind} {what} of shape {found[0]}, {expected}. Use {use}, which reads "
             "examples when they are shown. If they are columns, name them in a dict."
         )
     if all(_are_ragged(column) for column in zip(*shapes, strict=True) if len(set(column)) > 1):
         named = ", ".join(found[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
         return ValueError(
-            f"{kind} {what} of different shapes ({named}), {expected}. Bring them to one shape, then np.stack(list) or "
-            "from_records(list); columns need one length."
+            f"{kind} {what} of different shapes ({named}), {expected}. Bring them to one shape, then "
+            f"{use.replace(',', '')}; columns need one length."
         )
     return None
+
+
+def _holds_a_number(entry: object) -> bool:
+    """Whether it is a container with a number or a text in it, as one example has and no column is."""
+    return type(entry) in (list, tuple, dict) and () in map(_shape, jax.tree.leaves(entry))
 
 
 def _are_ragged(shapes: tuple[Shape, ...]) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._checks import check_not_forked
 from .._transfers import transfers
+from ._one_array import one_array
 from ._transform import Params, Transform, in_arithmetic
 from ._types import Values
 
@@ -128,7 +129,7 @@ class Map(Transform):
         function: Takes and returns one array, of any shape.
 
     Raises:
-        TypeError: If function cannot be called.
+        TypeError: If function cannot be called, or when applied, if it returns anything but one array.
 
     Example:
         >>> import jax.numpy as jnp
@@ -154,6 +155,4 @@ class Map(Transform):
                 "preprocessing_function of jaxiter.keras.ImageDataGenerator it works, image by image on the host."
             )
             raise
-        if result is None:
-            raise TypeError(f"{self.function!r} in a Map returned None; expected an image. Does it end with a return?")
-        return result
+        return one_array(f"{self.function!r} in a Map", result)

@@ -15,13 +15,14 @@ import numpy as np
 
 from .._checks import check_not_forked, check_not_masked
 from .._describe import described
+from .._key_checks import named_keys
 from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
 from ._affine import Affine, apply_affines, dtype_and_fill, matrix_of, warp_along
 from ._cast import Cast
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
 from ._evaluation import for_evaluation
-from ._frozen_draws import checked_apply, checked_sample
+from ._frozen_draws import array_of_apply, checked_apply, checked_sample
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, result_dtype
 from ._warp import StoredImage
@@ -294,8 +295,9 @@ def deterministic(transform: Any) -> Any:
         A transform that draws nothing, or a tree of them.
 
     Raises:
-        TypeError: For a random class of your own that holds other transforms and has no `without_randomness`. What is
-            returned raises a ValueError where it is applied, if a step that was left out changed the shape.
+        TypeError: For a random class of your own that holds other transforms, or whose code names one or a class of
+            them, and has no `without_randomness`. What is returned raises a ValueError where it is applied, if a step
+            that was left out changed the shape.
 
     Example:
         >>> from jaxiter import Affine, Chain, Normalize, deterministic
@@ -309,8 +311,9 @@ def deterministic(transform: Any) -> Any:
             f"transform is {described(transform)}; expected a transform or a tree of them. Use "
             "loader.replace(augment=deterministic(loader.augment))."
         )
-    if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_transform_or_none):
-        return jax.tree.map(deterministic, transform, is_leaf=is_transform_or_none)
+    with named_keys("transform", transform):
+        if not is_transform(transform) and not jax.tree_util.all_leaves([transform], is_leaf=is_transform_or_none):
+            return jax.tree.map(deterministic, transform, is_leaf=is_transform_or_none)
     found = for_evaluation(as_transform(transform))
     return Chain() if found is None else found
 
@@ -352,5 +355,4 @@ def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) 
     if step.keeps_shape:
         return image_shape
     image = jax.ShapeDtypeStruct(image_shape, np.float32)
-    apply: Callable[..., Any] = step.apply
-    return tuple(jax.eval_shape(apply, params, image).shape)
+    return tuple(jax.eval_shape(partial(array_of_apply, step), params, image).shape)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import Literal
 
 from ._cast import round_to
-from ._duck_typed import DuckTyped, as_transform, is_transform, user_object
-from ._frozen_draws import checked_apply, checked_sample
+from ._duck_typed import DuckTyped, as_transform, user_object
+from ._frozen_draws import array_of_apply, checked_apply, checked_sample
+from ._held import held_by
 from ._transform import Params, PixelMap, Transform, speaks_for
 
 if TYPE_CHECKING:
@@ -32,15 +29,16 @@ def for_evaluation(step: Transform) -> Transform | None:
     found = step.without_randomness()
     if found is step or type(found) is type(step) or _says_so_itself(step):
         return None if found is None else as_transform(found)
-    inner = next(_held_by(user_object(step)), None)
+    inner = next(held_by(user_object(step)), None)
     if inner is not None:
         where, transform = inner
+        is_class = isinstance(transform, type)
+        held = f"a class of them, {transform.__qualname__}" if is_class else f"a {type(transform).__qualname__}"
         name = type(user_object(step)).__qualname__
         raise TypeError(
-            f"{name} is random, as it defines sample, and holds another transform, {where}, a "
-            f"{type(transform).__qualname__}: what is left of it in evaluation is not known. Define "
-            f"without_randomness(self) in {name}: it returns the step that takes its place, for example one that holds "
-            "deterministic(...) of what this one holds, or None to leave it out."
+            f"{name} is random, as it defines sample, and holds another transform, {where}, {held}: what is left of it "
+            f"in evaluation is not known. Define without_randomness(self) in {name}: it returns the step that takes "
+            "its place, for example one that holds deterministic(...) of what this one holds, or None to leave it out."
         )
     return LeftOut(step)
 
@@ -52,45 +50,6 @@ def _says_so_itself(step: Transform) -> bool:
     owner = next(cls for cls in type(step).__mro__ if "without_randomness" in vars(cls))
     is_users = owner.__module__.partition(".")[0] != __name__.partition(".")[0]
     return is_users or all(speaks_for(type(step), "without_randomness", name) for name in ("sample", "apply"))
-
-
-def _held_by(step: object) -> Iterator[tuple[str, object]]:
-    """The transforms that an object holds, in its fields, its class, or the variables that its methods use."""
-    places: list[tuple[str, Any]] = [(f"self.{name}", value) for name, value in _fields(step).items()]
-    for method in ("sample", "apply"):
-        function = inspect.unwrap(getattr(step, method))
-        if inspect.isfunction(function) or inspect.ismethod(function):
-            variables = inspect.getclosurevars(function)
-            places += [*variables.nonlocals.items(), *variables.globals.items()]
-    for where, value in places:
-        yield from ((where, found) for found in _transforms_in(value) if found is not step)
-
-
-def _transforms_in(value: object, depth: int = 2) -> Iterator[object]:
-    """In containers, bound methods, partial functions and, to some depth, in the fields of other objects."""
-    try:
-        leaves = jax.tree.leaves(value, is_leaf=is_transform)
-    except (TypeError, ValueError):  # a dictionary whose keys have no order, which no transform is kept in
-        leaves = []
-    for leaf in leaves:
-        if is_transform(leaf):
-            if not isinstance(leaf, type):
-                yield leaf
-        elif isinstance(leaf, partial):
-            yield from _transforms_in((leaf.func, leaf.args, leaf.keywords), depth)
-        elif inspect.ismethod(leaf):
-            yield from _transforms_in(leaf.__self__, depth)
-        elif depth and not isinstance(leaf, (type, ModuleType)):
-            yield from _transforms_in(getattr(leaf, "__dict__", {}), depth - 1)
-
-
-def _fields(step: object) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for cls in reversed(type(step).__mro__):
-        if cls is not Transform:
-            fields |= {name: value for name, value in vars(cls).items() if not name.startswith("__")}
-    fields |= {name: getattr(step, name) for name in fields if inspect.ismemberdescriptor(fields[name])}  # slots
-    return fields | getattr(step, "__dict__", {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +73,8 @@ class LeftOut(Transform):
         image = jnp.asarray(image)
         if not _uses_its_key(self.step, image.shape):
             return checked_apply(self.step, checked_sample(self.step, _a_key(), image.shape), image)
-        result = jax.eval_shape(lambda: jnp.asarray(self.step.apply(self.step.sample(_a_key(), image.shape), image)))
+        sample = self.step.sample
+        result = jax.eval_shape(lambda: jnp.asarray(array_of_apply(self.step, sample(_a_key(), image.shape), image)))
         if result.shape != image.shape:
             name = type(user_object(self.step)).__qualname__
             raise ValueError(

@@ -1,4 +1,7 @@
-"""Finds random numbers of NumPy or Python in functions that JAX traces, where they would be drawn once and for all."""
+"""Checks the functions of a user's that JAX traces.
+
+Random numbers of NumPy or Python would be drawn in them once and for all; what is no array would be another batch.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from ._cast import Map
 from ._duck_typed import user_object
 from ._generators import Generators, makes_generators
+from ._one_array import one_array
 from ._transform import Params, Transform
 
 _MORE_TRACES = 8  # where a generator was used: a branch on one of its bits goes the same way twice half the time
@@ -35,10 +39,14 @@ def checked_sample(step: Transform, key: jax.Array, image_shape: tuple[int, ...]
 
 
 def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Array:
-    """`step.apply`; a user's is traced again where it drew from a generator of NumPy or Python, or may make one."""
+    """`step.apply`; a user's is traced again where it drew from a generator of NumPy or Python, or may make one.
+
+    Raises:
+        TypeError: If a user's draws so, or does not return one array.
+    """
 
     def apply() -> jax.Array:
-        return step.apply(params, image)
+        return array_of_apply(step, params, image)
 
     what = ("apply", image.shape, image.dtype)
     if not _is_users(step, "apply") or what in step._structure.checked:
@@ -51,6 +59,15 @@ def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Arra
         raise _frozen(f"{type(user_object(step)).__qualname__}.apply")
     step._structure.checked.add(what)
     return result
+
+
+def array_of_apply(step: Transform, params: Params, image: jax.Array) -> jax.Array:
+    """`step.apply`, of which a user's has to return one array; `Map` checks its function itself."""
+    result = step.apply(params, image)
+    if isinstance(step, Map) or not _is_users(step, "apply"):
+        return result
+    found: jax.Array = one_array(f"{type(user_object(step)).__qualname__}.apply", result)
+    return found
 
 
 def _is_users(step: Transform, method: str) -> bool:

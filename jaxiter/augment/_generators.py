@@ -66,7 +66,7 @@ def _codes_of(function: Any, owner: type | None, seen: set[int]) -> Iterator[Cod
     if function is None or id(function) in seen or _package_of(function) in _NOT_SEARCHED:
         return
     seen.add(id(function))
-    codes = list(_with_inner(function.__code__))
+    codes = list(with_inner(function.__code__))
     yield from codes
     names = {name for code in codes for name in code.co_names}
     known = [function.__globals__.get(name) for name in names]
@@ -91,11 +91,12 @@ def _plain_function(function: Any) -> FunctionType | None:
     return function
 
 
-def _with_inner(code: CodeType) -> Iterator[CodeType]:
+def with_inner(code: CodeType) -> Iterator[CodeType]:
+    """The code of a function, and of the functions inside it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _with_inner(constant)
+            yield from with_inner(constant)
 
 
 def _is_filled(cell: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from .._array_checks import is_sparse
+from .._array_checks import dense_call, is_sparse
 from .._warn import warn
 from ._brightness import CHANNELS
 
@@ -204,7 +204,8 @@ def _one_size(pictures: Any) -> str:
 
 def _check_dense(name: str, values: Any) -> None:
     if is_sparse(values):
-        raise TypeError(f"{name} is {short(values)}, which is sparse; expected a dense array: pass {name}.toarray().")
+        dense = f"{name}.{dense_call(values)}"
+        raise TypeError(f"{name} is {short(values)}, which is sparse; expected a dense array: pass {dense}.")
 
 
 def _regular(name: str, values: Any, remedy: str = "Make them equally long.") -> np.ndarray:

@@ -12,6 +12,7 @@ from jax.tree_util import KeyPath, PyTreeDef
 
 from .._describe import shown
 from .._host_rows import dtype_of
+from .._key_checks import named_keys
 from .._warn import warn
 from ..augment import Chain
 from ..augment.internal import TransformLike, is_transform, is_transform_or_none
@@ -75,7 +76,8 @@ def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[TransformLike
         return [None] * len(paths)
     if is_transform(augment):
         return _for_the_one_picture(augment, paths, structure)
-    given = jax.tree.leaves_with_path(augment, is_leaf=is_transform_or_none)
+    with named_keys("augment", augment):
+        given = jax.tree.leaves_with_path(augment, is_leaf=is_transform_or_none)
     error = (
         f"augment does not fit the data, whose leaves are:\n{_listing(paths)}\nExpected a transform or None at each "
         f"leaf or subtree{_suggestion(', for example', paths, structure)}{_chain_remedy(augment)}"

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from .._array_checks import check_array, is_sparse, is_table, without_table
 from .._checks import check_not_masked
 from .._describe import a_type, described
+from .._key_checks import named_keys
 from .._list_checks import list_error
 from ..augment.internal import is_transform
 from ._data import PyTree, leaf_name
@@ -71,7 +72,8 @@ def from_records(source: Records) -> PyTree:
         raise TypeError(
             f"source is a {type(source).__name__}, and source[0] raises {error!r}; expected its first example."
         ) from error
-    paths, structure = jax.tree.flatten_with_path(first)
+    with named_keys("source[0]", first):
+        paths, structure = jax.tree.flatten_with_path(first)
     columns = []
     for leaf_index, (path, leaf) in enumerate(paths):
         check_not_masked(f"source[0]{jax.tree_util.keystr(path)}", leaf)
@@ -115,7 +117,8 @@ def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:
             found[id(node)] = from_records(node)
         return found[id(node)]
 
-    return jax.tree.map_with_path(columns, data, is_leaf=is_whole)
+    with named_keys("data", data):
+        return jax.tree.map_with_path(columns, data, is_leaf=is_whole)
 
 
 def _is_iterator(node: object) -> bool:
@@ -173,7 +176,14 @@ def _examples(column: Column, rows: list[int]) -> list[list[ArrayLike]]:
     read_many = getattr(column.source, "__getitems__", None)
     if read_many is None:
         return [_leaves(column, row, column.source[row]) for row in rows]
-    records = list(read_many(rows))
+    found = read_many(rows)
+    if not hasattr(found, "__iter__") or hasattr(found, "keys") or isinstance(found, (str, bytes)):
+        remedy = " Of a dict of columns make one dict for each row." if hasattr(found, "keys") else ""
+        raise TypeError(
+            f"__getitems__ of the source returned {described(found)}; expected a list of {len(rows)} examples, one for "
+            f"each row that it was given, in their order.{remedy}"
+        )
+    records = list(found)
     if len(records) != len(rows):
         raise ValueError(
             f"__getitems__ of the source returned {len(records)} examples for {len(rows)} rows; expected one for each, "
@@ -185,7 +195,8 @@ def _examples(column: Column, rows: list[int]) -> list[list[ArrayLike]]:
 def _leaves(column: Column, row: int, record: PyTree) -> list[ArrayLike]:
     if record is None:
         raise ValueError(f"example {row} of the source is None; expected {column.structure}, as the first.")
-    leaves, structure = jax.tree.flatten(record)
+    with named_keys(f"example {row} of the source", record):
+        leaves, structure = jax.tree.flatten(record)
     if structure != column.structure:
         raise ValueError(f"example {row} of the source is {structure}; expected {column.structure}, as the first.")
     return leaves

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import Affine, Cast, Chain, Loader, Map
+from jaxiter import Affine, Cast, Chain, Loader, Map, Rescale, deterministic
 
 OPTIMIZED = True  # roundings are compared; see ../conftest.py
 
@@ -111,6 +111,46 @@ def test_map_applies_its_function_whatever_the_shape():
 def test_map_of_what_cannot_be_called_is_refused():
     with pytest.raises(TypeError, match="function is 3; expected a function of one image"):
         Map(3)
+
+
+class Returns:
+    """An own transform that returns what a function does."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def sample(self, key, image_shape):
+        return jax.random.bits(key)
+
+    def apply(self, params, image):
+        return self.function(image)
+
+
+NO_ARRAYS = {
+    "a tuple": (lambda image: (image, image), r"a tuple of 2, .*Return the image alone"),
+    "a dict": (lambda image: {"image": image}, "a dict; "),
+    "a list of numbers": (lambda image: [1.0, 2.0], "a list of 2"),
+    "a key": (lambda image: jax.random.key(0), r"an array key<fry>\[\]"),
+    "text": (lambda image: "a", "'a'"),
+    "nothing": (lambda image: None, "None"),
+    "an array of text": (lambda image: np.array(["a"]), r"an array <U1\[1\]"),
+    "an object": (lambda image: object(), "an object; "),
+}
+
+
+@pytest.mark.parametrize(("function", "words"), NO_ARRAYS.values(), ids=NO_ARRAYS)
+@pytest.mark.parametrize("step", [Map, Returns])
+def test_what_is_not_one_array_is_refused_by_the_step_that_returns_it(step, function, words):
+    images, key = np.ones((4, 3, 3, 1)), jax.random.key(0)
+    named = "in a Map" if step is Map else r"Returns\.apply"
+    for augment in (step(function), Chain(step(function), Affine(shift=0.5)), deterministic(Chain(step(function)))):
+        with pytest.raises(TypeError, match=rf"{named} returned {words}") as caught:
+            Loader(images, batch_size=2, augment=augment).batch(key, 0, 0)
+        assert any("Raised by step 0 of the transforms of data" in note for note in caught.value.__notes__)
+
+
+def test_a_number_for_an_image_is_an_array_to_the_steps_after_it():
+    assert Chain(Map(lambda image: 2), Rescale(3.0)).sample_and_apply(jax.random.key(0), np.ones(4)) == 6
 
 
 def test_a_function_of_numpy_in_a_map_is_refused_with_the_ways_out():

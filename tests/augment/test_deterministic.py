@@ -1,13 +1,16 @@
 """What a transform becomes for evaluation: without its random steps, and of the same dtype."""
 
 from dataclasses import dataclass, replace
+from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import Affine, Brightness, Cast, Chain, ChannelShift, Normalize, Rescale, deterministic
+import jaxiter
+from jaxiter import Affine, Brightness, Cast, Chain, ChannelShift, Normalize, Rescale, Transform, deterministic
 
 from .test_chain import BYTES, Ducks, Noise, run
 
@@ -115,3 +118,129 @@ def test_deterministic_is_idempotent():
 def test_deterministic_of_what_is_no_transform_is_refused():
     with pytest.raises(TypeError, match="3 is no transform"):
         deterministic(3)
+
+
+# A random step of a user's that holds another transform on a way that is not short.
+
+SCALED = Normalize(100.0, 50.0)
+
+
+class Added(Transform):
+    def sample(self, key, image_shape):
+        return jax.random.normal(key)
+
+    def apply(self, params, image):
+        return self.start(image) + params
+
+    def start(self, image):
+        return image.astype(np.float32)
+
+
+def helper(image):
+    return SCALED.apply((), image)
+
+
+class ByHelper(Added):
+    def apply(self, params, image):
+        return helper(image) + params
+
+
+class ByMethod(Added):
+    def start(self, image):
+        return jax.vmap(lambda row: helper(row))(image)
+
+
+class ByBase(ByHelper):
+    def apply(self, params, image):
+        return super().apply(params, image) * 2
+
+
+class Made(Added):
+    def start(self, image):
+        return Normalize(100.0, 50.0).apply((), image)
+
+
+class MadeByModule(Added):
+    def start(self, image):
+        return jaxiter.Normalize(100.0, 50.0).apply((), image)
+
+
+class Imported(Added):
+    def start(self, image):
+        from jaxiter import Normalize as Scaled
+
+        return Scaled(100.0, 50.0).apply((), image)
+
+
+class ByObject(Added):
+    def start(self, image):
+        return Helper().run(image)
+
+
+class Helper:
+    def run(self, image):
+        return helper(image)
+
+
+class Given(Added):
+    def __init__(self, function):
+        object.__setattr__(self, "function", function)
+
+    def start(self, image):
+        return self.function(image)
+
+
+class InDefault(Added):
+    def apply(self, params, image, inner=SCALED):
+        return inner.apply((), image) + params
+
+
+def deep(value, levels):
+    return value if levels == 0 else SimpleNamespace(inner=deep(value, levels - 1))
+
+
+HOLDERS = {
+    "a function that apply calls": ByHelper(),
+    "a function in jax.vmap in a method": ByMethod(),
+    "the apply of a base": ByBase(),
+    "made": Made(),
+    "made by a name of the module": MadeByModule(),
+    "imported inside": Imported(),
+    "a method of an object that is made": ByObject(),
+    "a function in a field": Given(lambda image: SCALED.apply((), image)),
+    "a compiled function in a field": Given(jax.jit(partial(helper))),
+    "a callable object in a field": Given(Helper().run),
+    "three objects deep": Given(deep(SCALED, 3)),
+    "a set": Given({SCALED}),
+    "a default": InDefault(),
+}
+
+
+@pytest.mark.parametrize("step", HOLDERS.values(), ids=HOLDERS)
+def test_a_transform_that_a_random_step_reaches_is_not_dropped(step):
+    with pytest.raises(TypeError, match=r"is random.*holds another transform.*Normalize.*Define without_randomness"):
+        deterministic(Chain(step))
+
+
+class Ordinary(Added):
+    """Names its own class and bases, other functions, and an attribute that is a transform of the module elsewhere."""
+
+    def sample(self, key, image_shape):
+        return super().sample(key, image_shape) if isinstance(self, Transform) else Ordinary.sample(self, key, ())
+
+    def start(self, image):
+        return jaxiter.affine_warp(jnp.clip(image, 0, 1), jaxiter.zoom_matrix(2.0, 2.0)) + len(image.shape)
+
+    def shown(self):
+        return SCALED, deterministic
+
+    @property
+    def SCALED(self):
+        return 3
+
+
+@pytest.mark.parametrize(
+    "step", [Added(), Ordinary(), Given(jnp.sqrt), Given(jax.jit(jax.nn.relu)), Given(deep(3, 30))]
+)
+def test_an_ordinary_random_step_holds_none(step):
+    assert [type(left).__name__ for left in deterministic(Chain(step)).transforms] == ["LeftOut"]

@@ -306,7 +306,8 @@ def test_a_numpy_matrix_of_any_float_or_integer_type_will_do():
         ({"cval": float("nan")}, "cval is nan; expected a finite number"),
         ({"image": np.zeros((4, 4))}, r"image has shape \(4, 4\); expected \(height, width, channels\).*\[..., None\]"),
         ({"image": np.zeros((2, 4, 4, 1))}, r"image has shape \(2, 4, 4, 1\).*jax.vmap"),
-        ({"image": [[1.0]]}, r"image has shape None; expected"),
+        ({"image": [[[1.0]]]}, r"image is a list of 1, .*; expected an array .*np\.asarray\(image\)"),
+        ({"image": 3.0}, r"image is 3\.0; expected an array"),
         ({"matrix": np.eye(2)}, r"matrix has shape \(2, 2\); expected an array of shape \(3, 3\)"),
         ({"matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}, r"matrix is a list; expected an array of shape \(3, 3\)"),
         (

@@ -2,9 +2,11 @@
 
 import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
+from jax.experimental import sparse
 from PIL import Image
 
 from jaxiter.keras import ImageDataGenerator, Iterator
@@ -43,6 +45,7 @@ REFUSED = {
     ),
     "objects of one size": ((np.array([*MIXED, None], object)[[0, 0, 0]],), "x has shape (3,)", "np.stack(list(x))"),
     "sparse": ((SPARSE, LABELS), "x is a csr_matrix of shape (6, 6), which is sparse", "x.toarray()"),
+    "sparse of JAX": ((sparse.BCOO.fromdense(jnp.eye(6)), LABELS), "x is a BCOO", "pass x.todense()."),
     "sparse labels": ((IMAGES, SPARSE), "y is a csr_matrix", "y.toarray()"),
     "sparse others": (((IMAGES, SPARSE),), "x[1] is a csr_matrix", "x[1].toarray()"),
     "sparse weights": ((IMAGES, LABELS, 2, True, SPARSE), "sample_weight is a csr_matrix", "sample_weight.toarray()"),

@@ -3,6 +3,7 @@
 import inspect
 from collections import namedtuple
 from dataclasses import dataclass
+from decimal import Decimal
 from unittest import mock
 
 import jax
@@ -125,7 +126,11 @@ LEAVES = {
     "arrays as objects": (objects(*[np.zeros(3 + i % 2) for i in range(12)]), TypeError, r"\(3,\), \(4,\): bring all"),
     "sparse": (scipy.sparse.csr_array(np.eye(12)), TypeError, r" is a sparse scipy csr_array.*toarray"),
     "sparse without rows": (scipy.sparse.coo_matrix(np.eye(12)), TypeError, " is a sparse scipy coo_matrix"),
-    "sparse of JAX": (lambda: sparse.BCOO.fromdense(jnp.eye(12)), TypeError, r" is a sparse jax BCOO.*todense"),
+    "sparse of JAX": (
+        lambda: sparse.BCOO.fromdense(jnp.eye(12)),
+        TypeError,
+        r" is a sparse jax BCOO.*: x\.todense\(\)\.$",
+    ),
     "keys": (lambda: jax.random.split(jax.random.key(0), 12), TypeError, r" holds PRNG keys.*key_data"),
     "memory of the host": (lambda: on_host(np.arange(12)), ValueError, " is in the memory 'pinned_host'; .*device_put"),
     "donated": (donated, ValueError, " is a JAX array that was deleted or donated"),
@@ -165,7 +170,17 @@ LEAVES = {
     "a list of examples": (
         [{"image": image, "label": 3} for image in IMAGES],
         ValueError,
-        r" is a list of 12 examples of 2 leaves each of shape \(6, 5, 3\), \(\).*from_records",
+        r" is a list of 12 examples of 2 leaves each of shape \(6, 5, 3\), \(\).*Use from_records\(list\)",
+    ),
+    "eight examples": (
+        [(image, 3) for image in IMAGES[:8]],
+        ValueError,
+        r" is a list of 8 examples of 2 leaves each of shape \(6, 5, 3\), \(\).*Use from_records\(list\)",
+    ),
+    "two examples of two sizes": (
+        [{"x": np.zeros((side, 5, 3)), "y": 3} for side in (4, 5)],
+        ValueError,
+        r" is a list of 2 examples of 2 leaves each of different shapes .* to one shape, then from_records\(list\);",
     ),
     "paths in the examples": (
         [{"x": IMAGES[0], "path": "a"}] * 12,
@@ -347,7 +362,12 @@ def tables():
         "Arrow missing": (pa.array([1, None, None, 3]), "pyarrow Int64Array with 2 missing values; .*fill_null"),
         "Arrow table with missing": (pa.table({"a": [1, None], "b": [1, 2]}), "1 missing values"),
         "Arrow text": (pa.array(["a"] * 4), "dtype object.*np.unique"),
-        "Arrow lists": (pa.array(pairs), "dtype object.*np.stack"),
+        "Arrow lists": (pa.array(pairs), r"dtype object.*np\.stack\(list\(np\.asarray\(x\)\)\)"),
+        "Arrow lists of lists": (
+            pa.array([pairs] * 4),
+            r"\(4,\): np\.stack\(\[np\.stack\(row\) for row in np\.asarray",
+        ),
+        "Arrow decimals": (pa.array([Decimal(1)] * 4), r"\(Decimal\); .* np\.asarray\(x\)\.astype\(np\.float32\)"),
         "Polars missing": (pl.Series([1, None, 2, 3]), "polars Series with 1 missing values"),
         "Polars frame with missing": (pl.DataFrame({"a": [1, None]}), "1 missing values"),
         "Polars text": (pl.Series(["a"] * 4), "dtype .*np.unique"),
@@ -365,6 +385,18 @@ def test_columns_of_tables_are_their_numbers(key):
     for table, words in refused.values():
         with pytest.raises((TypeError, ValueError), match=rf"data\['x'\].*{words}"):
             Loader({"x": table}, batch_size=1)
+
+
+@pytest.mark.extras
+def test_what_the_errors_say_of_arrow_works():
+    import pyarrow as pa
+
+    pairs = [[3, 4], [1, 2], [5, 6], [7, 8]]
+    for x, dense in ((pa.array(pairs), pairs), (pa.chunked_array([pairs]), pairs)):
+        np.testing.assert_array_equal(np.stack(list(np.asarray(x))), dense)
+    x = pa.array([pairs] * 4)
+    np.testing.assert_array_equal(np.stack([np.stack(row) for row in np.asarray(x)]), [pairs] * 4)
+    assert np.asarray(pa.array([Decimal("1.5")])).astype(np.float32) == 1.5
 
 
 def test_no_package_is_imported_for_the_checks():

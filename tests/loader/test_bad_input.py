@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxiter import Affine, Loader, scan_epoch
+from jaxiter import Affine, Loader, deterministic, from_records, scan_epoch
 
 from ..data import AUGMENT, loader, pictures
 
@@ -57,6 +57,14 @@ BAD_INPUT = {
         TypeError,
         r"data\['x'\] has dtype complex128",
     ),
+    "keys of two kinds": (
+        (LABELS, {1: IMAGES, "a": IMAGES}),
+        {},
+        TypeError,
+        r"data\[1\] is a dict with the keys 1, 'a', of the kinds int, str; expected keys of one kind",
+    ),
+    "keys of examples": ([{1: 3, "a": 4}] * 23, {}, TypeError, r"data\[0\] is a dict with the keys 1, 'a'"),
+    "keys of augment": (IMAGES, {"augment": {1: AUGMENT, "a": None}}, TypeError, "augment is a dict with the keys 1"),
     "a list of steps": ((IMAGES, LABELS), {"augment": [AUGMENT, AUGMENT]}, ValueError, r"Chain\(\*steps\)"),
     "no transform": (IMAGES, {"augment": 3}, TypeError, "expected a transform or None|Expected a transform or None"),
     "a class": (IMAGES, {"augment": Affine}, TypeError, "no transform"),
@@ -68,6 +76,13 @@ BAD_INPUT = {
 def test_bad_input_is_refused(data, options, error, words):
     with pytest.raises(error, match=words):
         Loader(data, **{"batch_size": 2, **options})
+
+
+def test_keys_of_two_kinds_are_refused_in_a_source_and_in_deterministic():
+    with pytest.raises(TypeError, match=r"source\[0\]\['x'\] is a dict with the keys None, 'a', 'b', \.\.\., of the"):
+        from_records([{"x": {None: 1, "a": 2, "b": 3, "c": 4}}])
+    with pytest.raises(TypeError, match="transform is a dict with the keys 1, 'a'"):
+        deterministic({1: AUGMENT, "a": None})
 
 
 def test_places_outside_the_stream_are_refused(key):

@@ -307,13 +307,13 @@ def test_rows_of_a_mapped_file_are_announced_before_they_are_read(reader, plain,
 class Together(Records):
     """A source that takes many rows in one call, as PyTorch and Hugging Face have."""
 
-    def __init__(self, returns=None):
+    def __init__(self, returns=None, collate=list):
         super().__init__()
-        self.calls, self.returns = [], returns
+        self.calls, self.returns, self.collate = [], returns, collate
 
     def __getitems__(self, rows):
         self.calls.append(rows)
-        return [self[row] for row in rows][: self.returns]
+        return self.collate([self[row] for row in rows][: self.returns])
 
 
 def test_a_source_that_takes_many_rows_is_called_once_for_a_batch(key):
@@ -325,6 +325,19 @@ def test_a_source_that_takes_many_rows_is_called_once_for_a_batch(key):
     assert rows == sorted(set(rows))
     with pytest.raises(ValueError, match="__getitems__ of the source returned 3 examples for 4 rows"):
         Loader(from_records(Together(returns=3)), batch_size=4).batch(key, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("collate", "words"),
+    [
+        (lambda rows: None, "returned None; expected a list of 4 examples, one for each row"),
+        (lambda rows: {"image": rows}, "returned a dict; expected a list of 4 .* make one dict for each row"),
+        (lambda rows: "abcd", "returned 'abcd'; expected a list"),
+    ],
+)
+def test_many_rows_are_a_list_of_examples(collate, words, key):
+    with pytest.raises(TypeError, match=f"__getitems__ of the source {words}"):
+        Loader(from_records(Together(collate=collate)), batch_size=4).batch(key, 0, 0)
 
 
 @pytest.mark.extras

@@ -110,3 +110,36 @@ def test_labels_without_an_axis_or_without_rows_are_refused(key):
 def test_a_seed_for_a_key_is_refused():
     with pytest.raises(TypeError, match=r"Make one with jax.random.key\(seed\)"):
         train_validation_split(0, LABELS, 0.2)
+
+
+MISSING = {
+    "NaN": [0, np.nan, 1, np.nan] * 5,
+    "None": np.array(["a", None, "b", None] * 5, object),
+    "None and numbers": [0, None, 1, None] * 5,
+    "no times": np.array(["2020", "NaT", "2021", "NaT"] * 5, "M8[Y]"),
+    "rows": np.array([[0, 1.0], [np.nan, np.nan], [1, 0], [np.nan, 1]] * 5),
+}
+
+
+@pytest.mark.parametrize("labels", MISSING.values(), ids=MISSING)
+def test_missing_labels_are_no_class(key, labels):
+    with pytest.raises(ValueError, match=r"labels has 10 missing of 20 \(None or NaN\).*stratify=False"):
+        train_validation_split(key, labels, 0.5)
+    assert len(train_validation_split(key, labels, 0.5, stratify=False).validation) == 10
+
+
+@pytest.mark.extras
+def test_missing_labels_of_a_table_are_no_class(key):
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    labels = [0, None, 1, None] * 5
+    for table in (pa.array(labels), pl.Series(labels), pd.Series(labels, dtype="Int64"), pd.Series(labels)):
+        with pytest.raises(ValueError, match="labels has 10 missing of 20"):
+            train_validation_split(key, table, 0.5)
+
+
+def test_labels_of_kinds_that_have_no_order_are_refused(key):
+    with pytest.raises(TypeError, match=r"labels is an array object\[20\] of int, str, .*\[str\(label\)"):
+        train_validation_split(key, np.array([1, "a"] * 10, object), 0.5)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._checks import check_finite, check_fits, check_int, check_not_forked, check_not_masked, is_integer
+from ..._describe import described
 from ..._fusion_barrier import computed_once
 from ..._transfers import transfers
 from .._cast import round_to
@@ -121,7 +122,12 @@ def check_sampling(fill_mode: str, order: int, cval: object, *, order_name: str 
 
 
 def check_image(image: Values) -> None:
-    check_image_shape("image", getattr(image, "shape", None))
+    if not hasattr(image, "shape") or not hasattr(image, "dtype"):
+        raise ValueError(
+            f"image is {described(image)}; expected an array (height, width, channels). Make one with "
+            "np.asarray(image)."
+        )
+    check_image_shape("image", image.shape)
     if jnp.issubdtype(image.dtype, np.complexfloating):
         raise TypeError(f"image has dtype {image.dtype}; expected real numbers. Warp image.real and image.imag apart.")
     if not (jnp.issubdtype(image.dtype, np.number) or image.dtype == np.bool_) or image.dtype.kind in "mM":
