@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import ne
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ def scan_epoch(
     epoch: Counter,
     *,
     with_mask: bool = False,
+    with_key: bool = False,
 ) -> tuple[PyTree, PyTree]:
     """`lax.scan` of `step_fn` over the batches of one epoch; the same as a loop over `loader.batch`.
 
@@ -47,6 +48,8 @@ def scan_epoch(
             `loader.to_device()` once.
         key, epoch: As for `Loader.batch`; epoch may be traced.
         with_mask: Give step_fn `loader.mask(step)` too, for remainder="pad".
+        with_key: Give step_fn `loader.step_key(key, epoch, step)` too, last: the batch is `(batch, key)`, or
+            `(batch, mask, key)`.
 
     Returns:
         The last carry, and the outs of all steps stacked.
@@ -84,16 +87,25 @@ def scan_epoch(
     epoch = check_counter("epoch", epoch)
     leaves = jax.tree.leaves(loader.data)
     mesh = mesh_of(leaves, None)
-    key = following(as_key(key), devices_of(leaves, None), mesh)
-    with_mask = check_flag("with_mask", with_mask)
+    given, key = key, following(as_key(key), devices_of(leaves, None), mesh)
+    is_typed = jnp.issubdtype(given.dtype, jax.dtypes.prng_key)
+    beside = Beside(check_flag("with_mask", with_mask), check_flag("with_key", with_key), is_typed)
     with on_mesh(mesh):
-        return _scan(step_fn, with_mask, carry, for_program(loader), key, epoch)
+        return _scan(step_fn, beside, carry, for_program(loader), key, epoch)
+
+
+class Beside(NamedTuple):
+    """What step_fn is given beside the batch."""
+
+    mask: bool
+    key: bool
+    is_typed: bool  # the key, or as legacy words
 
 
 @transfers
 @partial(jax.jit, static_argnums=(0, 1))
 def _scan(
-    step_fn: StepFn, with_mask: bool, carry: PyTree, loader: Loader, key: Key, epoch: Counter
+    step_fn: StepFn, beside: Beside, carry: PyTree, loader: Loader, key: Key, epoch: Counter
 ) -> tuple[PyTree, PyTree]:
     spec, drawn = spec_of(loader), None
     leaves: Any = spec.arrays
@@ -107,7 +119,11 @@ def _scan(
             batch = loader.batch(key, epoch, step)
         else:
             batch = drawn_batch(spec.program, leaves, spec.chains, drawn)
-        result = step_fn(carry, (batch, loader.mask(step)) if with_mask else batch)
+        more = [loader.mask(step)] if beside.mask else []
+        if beside.key:
+            step_key = loader.step_key(key, epoch, step)
+            more.append(step_key if beside.is_typed else jax.random.key_data(step_key))
+        result = step_fn(carry, (batch, *more) if more else batch)
         return _checked(result, carry)
 
     return jax.lax.scan(body, carry, (jnp.arange(loader.num_steps, dtype=np.uint32), drawn))
