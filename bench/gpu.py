@@ -51,7 +51,6 @@ from _timing import Contestant, interleave, markdown, versions, write_section
 
 from jaxiter import Loader, scan_epoch, stream
 from jaxiter.loader import _scan
-from jaxiter.loader._program import Program
 from jaxiter.loader.internal import DrawsAhead, compute_batch, spec_of
 
 GPU = jax.default_backend() == "gpu"
@@ -131,9 +130,8 @@ def changes(load: Load, data: Any, count: int) -> list[Contestant]:
     """What reading pixels from the whole data bought, and drawing for many steps at once: each with it and without."""
     loader, size = load.loader(data), load.batch_size
     spec, place = spec_of(loader), places(loader)
-    own, epochs = spec.program, math.ceil(count / loader.num_steps)
-    fields = own.data, own.chains, own.index, own.reads, own.sources, own.sharding, own.mesh
-    copied = replace(spec, program=(program := Program(*fields, whole=(False,))), last_program=program)
+    epochs, program = math.ceil(count / loader.num_steps), spec.program.known_whole((False,))
+    copied = replace(spec, program=program, last_program=program)
 
     def of_copies() -> Any:
         return compute_batch(copied, KEY, *map(np.uint32, next(place)), None)
@@ -142,7 +140,7 @@ def changes(load: Load, data: Any, count: int) -> list[Contestant]:
         return add_sum(total, batch)
 
     def one_scan() -> Any:
-        with set_to(_scan, "_DRAWN_AT_ONCE", 0):
+        with set_to(_scan, "_MOST_BYTES", 0):
             return scan_epoch(step_by_step, jnp.float32(0), loader, KEY, next(place)[0])[0]
 
     with set_to(DrawsAhead, "is_worth_it", False):

@@ -54,8 +54,9 @@ PROGRAMS += [
     "W3c:32:batch",
 ]
 BORDERS = ("constant", "reflect", "mirror", "wrap", "grid-wrap")
-KINDS = ("grey", "rgba", "bfloat16", "uint8", "order0", *BORDERS)  # of W2 and W1: what a program may be otherwise
-PROGRAMS += [f"W2/{kind}:256:batch" for kind in KINDS]
+# Of W2 and W1: what a program may be otherwise. "many" has more values than an int32 counts, and is counted by pixels.
+KINDS = ("grey", "rgba", "bfloat16", "uint8", "order0", "many", *BORDERS)
+PROGRAMS += ["W1:8192:batch", *(f"W2/{kind}:256:batch" for kind in KINDS)]
 
 
 # The compiler: JAX's CUDA plugin, without CUDA
@@ -160,13 +161,13 @@ def ways(load: Load, mesh: Any) -> dict[str, Callable[..., Any]]:
         """What a stream starts for every 64 steps."""
         spec = spec_of(load.loader(images))
         counters = _program.stack_counters(epoch, step, spec.size)
-        return _program.draws_ahead(spec.program, 64, spec.arrays, spec.chain_leaves, None, key, counters)
+        return _program.prepare_steps(spec.program, 64, spec.arrays, spec.chain_leaves, None, key, counters)
 
     def stream(images: Any, key: Any, epoch: Any, step: Any, drawn: Any) -> Any:
         """What a stream starts for every step, with the memory of the batch before."""
         spec = spec_of(load.loader(images))
         donated = jnp.zeros((load.batch_size, *images.shape[1:]), load.dtype)
-        return _program.batch_ahead(spec.program, spec.arrays, spec.chain_leaves, drawn, step, donated)
+        return _program.prepared_batch(spec.program, spec.arrays, spec.chain_leaves, drawn, step, donated)
 
     def host(images: Any, key: Any, epoch: Any, step: Any) -> Any:
         """A batch whose rows the host has read: the first ones here."""
@@ -207,6 +208,7 @@ def compiled(load: Load, way: str, target: str, dump: Path) -> dict[str, Any]:
         return functions[way](images, jax.random.wrap_key_data(key_data), *others)
 
     name = re.sub(r"\W", "_", f"structure_{load.name}_{load.batch_size}_{way}")
+    load = load._replace(num_examples=2**31 // load.side**2 // 3 + 1) if load.name.endswith("/many") else load
     channels = {"grey": 1, "rgba": 4}.get(load.name.partition("/")[2], 3)
     program.__name__ = name
     shapes = [

@@ -54,6 +54,7 @@ def test_the_core_raises_at_once_and_names_the_remedy(key):
     resident = jx.Loader(jnp.asarray(IMAGES), batch_size=2)
     images, matrix, affine = jnp.asarray(IMAGES), jx.shift_matrix(1.0, 0.0), jx.Affine(rotation=0.1)
     image, mean, params = images[0], matrix[0], affine.sample(key, (12, 10, 3))
+    one, two = jnp.float32(1), jnp.array([0.1, 0.2])
     loader.batch(key, 0, 0)
     calls = {
         "batch": lambda: loader.batch(key, 0, 1),
@@ -77,11 +78,20 @@ def test_the_core_raises_at_once_and_names_the_remedy(key):
         "rotation_matrix": lambda: jx.rotation_matrix(0.1),
         "flip_matrix": lambda: jx.flip_matrix(True, False),
         "compose": lambda: jx.compose(matrix, matrix),
+        "about_centre": lambda: jx.about_centre(np.eye(3), 3, 4),
+        "about_centre of lists": lambda: jx.about_centre(np.eye(3).tolist(), 3, 4),
         "Affine.sample": lambda: affine.sample(key, (12, 10, 3)),
         "Rescale.apply": lambda: jx.Rescale(2.0).apply((), IMAGES[0]),
         "Affine.apply": lambda: affine.apply(params, IMAGES[0]),
         "Chain.apply": lambda: jx.Chain(affine).apply((params,), IMAGES[0]),
         "an array of JAX as a parameter": lambda: jx.Normalize(mean),
+        "a range of arrays": lambda: jx.Affine(rotation=(one, one)),
+        "a range with an array": lambda: jx.Affine(rotation=(np.float32(1), one)),
+        "a shift of an array and a number": lambda: jx.Affine(shift=(np.array([0.1, 0.2]), 0.1)),
+        "a shift of an array and a pair": lambda: jx.Affine(shift=(np.array(0.1), (0.1, 0.2))),
+        "a shift with an array of JAX": lambda: jx.Affine(shift=(two, 0.1)),
+        "Brightness": lambda: jx.Brightness((one, one)),
+        "ChannelShift": lambda: jx.ChannelShift((one, one)),
         "Cast.apply": lambda: jx.Cast("uint8").apply((), IMAGES[0]),
         "a JAX key as a seed": lambda: ImageDataGenerator().flow(IMAGES, seed=key),
     }
@@ -141,6 +151,13 @@ def test_jax_arrays_at_keras_face_are_read_without_jax_or_refused():
     )
     centred = ImageDataGenerator(featurewise_center=True)
     centred.mean = per_channel
+    whitened = ImageDataGenerator(featurewise_center=True, zca_whitening=True, zca_epsilon=half)
+
+    def with_attributes(**attributes):
+        it = generator.flow(IMAGES, np.arange(6), sample_weight=np.ones(6))
+        vars(it).update(attributes)
+        next(it)
+
     calls = {
         "apply_affine_transform": lambda: keras.apply_affine_transform(image, three, one, 0, 0, 1, half, *axes),
         "of an array on several devices": lambda: keras.apply_affine_transform(shared, 3, 0, 0, 0, 1, 1, *axes),
@@ -168,6 +185,10 @@ def test_jax_arrays_at_keras_face_are_read_without_jax_or_refused():
         "index": lambda: of_jax.flow(IMAGES, batch_size=2)[one],
         "index_array": lambda: setattr(made := generator.flow(IMAGES), "index_array", rows) or made[0],
         "constructor": lambda: ImageDataGenerator(validation_split=half),
+        "y": lambda: with_attributes(y=rows),
+        "sample_weight": lambda: with_attributes(sample_weight=rows),
+        "x_misc": lambda: with_attributes(x_misc=[rows]),
+        "zca_epsilon": lambda: whitened.fit(IMAGES),
     }
     outcomes = in_a_fork(calls)
     assert set(outcomes.values()) == {"works"}, outcomes

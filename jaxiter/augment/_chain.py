@@ -109,7 +109,7 @@ class Chain(Transform):
         return self._run(image, key=as_key(key), stored=stored)[2]
 
     @property
-    def draws_ahead(self) -> bool:
+    def can_prepare(self) -> bool:
         """Whether `prepare` finds the same numbers in any program: all steps are this library's own."""
         own = __package__.partition(".")[0]
         return self.keeps_shape and all(type(step).__module__.partition(".")[0] == own for step in self.transforms)
@@ -117,14 +117,15 @@ class Chain(Transform):
     def prepare(self, key: Key, image_shape: tuple[int, ...]) -> list[Any]:
         """All of `sample_and_apply` that needs no pixels: a matrix for each resampling, the params of other steps.
 
-        For chains that `draws_ahead`.
+        For chains that `can_prepare`.
         """
         keys, prepared = self._keys(as_key(key)), []
         for group in _groups(self.transforms):
             steps = self.transforms[group]
-            drawn = [_draw(step, own_key, image_shape) for step, own_key in zip(steps, keys[group], strict=True)]
-            affines = [(step, params) for step, params in zip(steps, drawn, strict=True) if _fuses(step)]
-            prepared.append(matrix_of(affines, image_shape) if affines else drawn[0])
+            with self._named_in_errors(group, image_shape):
+                drawn = [_draw(step, own_key, image_shape) for step, own_key in zip(steps, keys[group], strict=True)]
+                affines = [(step, params) for step, params in zip(steps, drawn, strict=True) if _fuses(step)]
+                prepared.append(matrix_of(affines, image_shape) if affines else drawn[0])
         return prepared
 
     def apply_prepared(self, prepared: Sequence[Any], image: jax.Array, stored: StoredImage | None = None) -> jax.Array:

@@ -161,6 +161,7 @@ def check_matrix(name: str, matrix: object) -> Float[Array, "3 3"]:
         is_affine = callable(getattr(matrix, "matrix", None))
         remedy = " Its map for what it drew is transform.matrix(params, image_shape)." if is_affine else ""
         raise TypeError(f"{name} is a {type(matrix).__qualname__}; expected an array of shape (3, 3).{remedy}")
+    check_not_forked()
     try:
         array = jnp.asarray(matrix)
     except (TypeError, ValueError):

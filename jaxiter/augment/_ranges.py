@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from .._checks import check_finite, is_array, is_flag
+from .._checks import check_finite, check_not_forked, is_array, is_flag
 from .._transfers import on_host, transfers
 from ._rounded import rounded
 from ._transform import frozen_value
@@ -160,7 +160,10 @@ def _as_pairs(name: str, given: Range | Sequence[Range]) -> Range | Sequence[Ran
 
 
 def _both_signs(bounds: Bounds) -> Bounds:
-    return jnp.stack([-bounds, bounds]) if is_array(bounds) else bounds
+    if not is_array(bounds):
+        return bounds
+    check_not_forked()
+    return jnp.stack([-bounds, bounds])
 
 
 @transfers
@@ -168,6 +171,7 @@ def _stacked(name: str, value: Range | Sequence[Range]) -> Any:
     """Returns a sequence that holds an array as one array, anything else frozen."""
     if not isinstance(value, (list, tuple)) or not any(map(_holds_array, value)):
         return frozen_value(value)
+    check_not_forked()
     try:
         return jnp.stack([jnp.asarray(item, np.float32) for item in value])
     except (TypeError, ValueError):

@@ -42,8 +42,9 @@ class _Registered:
         states = [state for name, state in config.config_states.items() if name not in _OF_ONE_THREAD]
         # The meshes, and what JAX derives from a setting; last, since setting that one sets these too. JAX 0.10 keeps
         # them in jax._src.config, and 0.12 in jax._src.mesh.
-        modules = [module for name, module in sys.modules.items() if name.startswith("jax._src.")]
-        found = {id(value): value for module in modules for value in vars(module).values() if isinstance(value, kind)}
+        modules = [module for name, module in list(sys.modules.items()) if name.startswith("jax._src.")]
+        values = (value for module in modules for value in list(vars(module).values()))
+        found = {id(value): value for value in values if isinstance(value, kind)}
         others = [value for value in found.values() if not isinstance(value, config.State)]
         self._settings: tuple[Any, ...] = (*states, *others)
         self._local, self._unset, self._meshes = kind.get_local, config.config_ext.unset, mesh.thread_resources

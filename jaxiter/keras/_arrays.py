@@ -63,9 +63,9 @@ def images_and_others(x: Any) -> tuple[Any, list[np.ndarray]]:
     images = images_of(x[0], "x[0]")
     others = [_regular("x[1]", other) for other in (x[1] if isinstance(x[1], list) else [x[1]])]
     for other in others:
-        if other.ndim == 0 or len(other) != len(images):
+        if other.ndim == 0 or len(other) != images.shape[0]:
             raise ValueError(
-                f"All of the arrays in `x` should have the same length. Got len(x[0]) = {len(images)} and another "
+                f"All of the arrays in `x` should have the same length. Got len(x[0]) = {images.shape[0]} and another "
                 + (f"array of length {len(other)}." if other.ndim else f"that is no array, {short(x[1])}.")
                 + list_hint(x, images)
             )
@@ -82,11 +82,13 @@ def labels(y: ArrayLike | None, x: Any, images: Any) -> np.ndarray | None:
         return None
     several: bool = isinstance(y, dict)
     if isinstance(y, (list, tuple)):
-        several = any(isinstance(item, (list, tuple)) or np.ndim(item) > 0 for item in y) and len(y) != len(images)
+        several = any(isinstance(item, (list, tuple)) or np.ndim(item) > 0 for item in y) and len(y) != images.shape[0]
     hint = f" {_TARGETS}" if several else ""
     array = _regular("y", y, hint.strip() or "Make them equally long, or pass an array of objects, one for each image.")
     if array.ndim == 0:
-        raise TypeError(f"y is {short(y)}; expected an array with one label for each of {len(images)} images.{hint}")
+        raise TypeError(
+            f"y is {short(y)}; expected an array with one label for each of {images.shape[0]} images.{hint}"
+        )
     _check_length("y` (labels)", images, array, list_hint(x, images) or hint)
     return array
 
@@ -98,7 +100,7 @@ def weights(sample_weight: ArrayLike | None, x: Any, images: Any) -> np.ndarray 
     array = _regular("sample_weight", sample_weight)
     if array.ndim == 0:
         raise TypeError(
-            f"sample_weight is {short(sample_weight)}; expected an array with one weight for each of {len(images)} "
+            f"sample_weight is {short(sample_weight)}; expected an array with one weight for each of {images.shape[0]} "
             "images. For weights of classes pass np.array([weights[label] for label in y])."
         )
     check_real("sample_weight", array.dtype)
@@ -171,10 +173,10 @@ def _remedy(x: Any, shape: tuple[int, ...], last: bool, dtype: Any) -> str:
 
 
 def _check_length(name: str, images: Any, values: np.ndarray, hint: str) -> None:
-    if len(images) != len(values):
+    if images.shape[0] != len(values):
         raise ValueError(
             f"`x` (images tensor) and `{name} should have the same length. "
-            f"Got shapes {np.shape(images)} and {values.shape}.{hint}"
+            f"Got shapes {tuple(images.shape)} and {values.shape}.{hint}"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._keys import Key, example_words, fold_words, key_words, tag, uniforms_of
 from ..augment.internal import rounded
+from ._seed import restart, stream_of
 from ._settings import CHOICE, DRAWN_FROM, UNIFORM, GeneratorLike, Ranges, Seen, Shift, ShiftKinds, Watch, ranges_of
 
 if TYPE_CHECKING:
@@ -255,9 +256,9 @@ def draw(generator: GeneratorLike, img_shape: tuple[int, ...], seed: int | None 
     """Parameters from the batch that is being made, or from a seed, or else fresh ones."""
     context = _context.get()
     if seed is not None and context is not None and context.replays:
-        context.state.seed(seed)  # Keras has one stream: whatever is drawn after this follows from the seed too
+        restart(context.state, seed)  # Keras has one stream: whatever is drawn after this follows from the seed too
     elif seed is not None:
-        return draw_transform(StreamNumbers(np.random.RandomState(seed)), *ranges_of(generator, img_shape))
+        return draw_transform(StreamNumbers(stream_of(seed)), *ranges_of(generator, img_shape))
     if context is not None:
         return context.transform(generator, img_shape)
     return draw_transform(StreamNumbers(entropy), *ranges_of(generator, img_shape))

@@ -48,9 +48,12 @@ def numpy_if_forked(value: Any) -> Any:
         return value
     if not value.is_deleted() and not _is_at_hand(value):
         check_not_forked()
+    if len(value.devices()) == 1:
+        return jax.device_get(value)
     found = np.empty(value.shape, value.dtype)
     for shard in value.addressable_shards:  # JAX itself would collect them in its threads, which a child lacks
-        found[shard.index] = jax.device_get(shard.data)
+        if shard.replica_id == 0:
+            found[shard.index] = jax.device_get(shard.data)
     return found
 
 

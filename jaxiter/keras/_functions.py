@@ -12,7 +12,7 @@ from ..augment.internal import resample_on_host
 from ._brightness import blend, check_channels
 from ._draw import random_state
 from ._forked import takes_jax_arrays
-from ._parameters import check_parameters
+from ._parameters import check_bound, check_parameter, check_parameters
 from ._settings import checked_sampling
 from ._transform import affine_matrix, cast_as_scipy
 
@@ -84,12 +84,16 @@ def apply_affine_transform(
 def apply_channel_shift(x: np.ndarray, intensity: float, channel_axis: int = 0) -> np.ndarray:
     """The image with one number added to all channels, kept within its own least and greatest value.
 
+    Raises:
+        TypeError: If intensity is no number. ValueError: If it is NaN or infinite.
+
     Example:
         >>> apply_channel_shift(np.array([[[1.0, 2.0, 3.0]]]), 1.5).ravel().tolist()
         [2.5, 3.0, 3.0]
     """
     if not -x.ndim <= channel_axis < x.ndim:
         raise ValueError(f"channel_axis is {channel_axis}; x has shape {x.shape}.")
+    check_bound("intensity", intensity, 0, several=True)
     return np.asarray(np.clip(x + intensity, np.min(x), np.max(x)))
 
 
@@ -106,7 +110,8 @@ def apply_brightness_shift(x: np.ndarray, brightness: float, scale: bool = True)
         float32; float64 for a float64 image that was stretched and brought back.
 
     Raises:
-        ValueError: For another number of channels.
+        ValueError: For another number of channels, and a factor that is NaN or infinite. TypeError: For one that is no
+            number.
 
     Example:
         >>> apply_brightness_shift(np.array([[[10.0], [200.7]]]), 1.5, scale=False).ravel().tolist()
@@ -115,6 +120,8 @@ def apply_brightness_shift(x: np.ndarray, brightness: float, scale: bool = True)
     x = np.asarray(x)
     if x.ndim != 3:
         raise ValueError(f"x has shape {x.shape}; expected an array of rank 3, one image.")
+    check_bound("brightness", brightness, 1)
+    check_parameter("brightness", float(brightness), 1)  # which float32 has to hold
     return brighten(x, brightness, scale=scale)
 
 
@@ -170,6 +177,7 @@ def random_rotation(
         >>> random_rotation(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
+    check_bound("rg", rg, 0)
     theta = random_state().uniform(-rg, rg)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, theta, 0, 0, 0, 1, 1, *axes, fill_mode, cval, interpolation_order)
@@ -195,6 +203,8 @@ def random_shift(
         >>> random_shift(np.ones((3, 8, 8)), 0.1, 0.1).shape
         (3, 8, 8)
     """
+    check_bound("wrg", wrg, 0)
+    check_bound("hrg", hrg, 0)
     tx = random_state().uniform(-hrg, hrg) * x.shape[row_axis]
     ty = random_state().uniform(-wrg, wrg) * x.shape[col_axis]
     axes = (row_axis, col_axis, channel_axis)
@@ -218,6 +228,7 @@ def random_shear(
         >>> random_shear(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
+    check_bound("intensity", intensity, 0)
     shear = random_state().uniform(-intensity, intensity)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, 0, 0, 0, shear, 1, 1, *axes, fill_mode, cval, interpolation_order)
@@ -243,8 +254,7 @@ def random_zoom(
         >>> random_zoom(np.ones((3, 8, 8)), (0.9, 1.1)).shape
         (3, 8, 8)
     """
-    _check_pair("zoom_range", zoom_range)
-    low, high = zoom_range[0], zoom_range[1]
+    low, high = _checked_pair("zoom_range", zoom_range, several=True)
     zx, zy = (1, 1) if low == 1 and high == 1 else random_state().uniform(low, high, 2)
     axes = (row_axis, col_axis, channel_axis)
     return apply_affine_transform(x, 0, 0, 0, 0, zx, zy, *axes, fill_mode, cval, interpolation_order)
@@ -258,6 +268,7 @@ def random_channel_shift(x: np.ndarray, intensity_range: float, channel_axis: in
         >>> random_channel_shift(np.ones((3, 8, 8)), 20).shape
         (3, 8, 8)
     """
+    check_bound("intensity_range", intensity_range, 0, several=isinstance(intensity_range, np.ndarray))
     return apply_channel_shift(x, random_state().uniform(-intensity_range, intensity_range), channel_axis)
 
 
@@ -272,8 +283,8 @@ def random_brightness(x: np.ndarray, brightness_range: Sequence[float], scale: b
         >>> random_brightness(np.ones((8, 8, 3)), (0.5, 1.5)).shape
         (8, 8, 3)
     """
-    _check_pair("brightness_range", brightness_range)
-    return apply_brightness_shift(x, random_state().uniform(brightness_range[0], brightness_range[1]), scale)
+    low, high = _checked_pair("brightness_range", brightness_range)
+    return apply_brightness_shift(x, random_state().uniform(low, high), scale)
 
 
 def is_identity(theta: float, tx: float, ty: float, shear: float, zx: float, zy: float) -> bool:
@@ -299,6 +310,13 @@ def _resampled_as(image: np.ndarray) -> np.ndarray:
     return image.astype(image.dtype.newbyteorder("="), copy=False)
 
 
-def _check_pair(name: str, value: Sequence[float]) -> None:
+def _checked_pair(name: str, value: Sequence[float], *, several: bool = False) -> tuple[Any, Any]:
+    expected = f"`{name}` should be a tuple or list of two floats, (low, high); got {value!r}."
+    if not isinstance(value, Sequence) and np.ndim(value) == 0:
+        raise TypeError(expected)
     if len(value) != 2:
-        raise ValueError(f"`{name}` should be a tuple or list of two floats, (low, high); got {value!r}.")
+        raise ValueError(expected)
+    low, high = value[0], value[1]
+    check_bound(f"{name}[0]", low, 1, several=several)
+    check_bound(f"{name}[1]", high, 1, several=several)
+    return low, high

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from .._describe import shown
 from .._warn import warn
 from ._draw import RandomTransform, draw
 from ._forked import takes_jax_arrays
@@ -17,7 +18,7 @@ from ._numpy_iterator import NumpyArrayIterator
 from ._parameters import check_parameters
 from ._seed import Seed
 from ._settings import brightness_axis
-from ._statistics import fit, standardized
+from ._statistics import check_function, fit, standardized
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -53,7 +54,8 @@ class ImageDataGenerator:
         dtype: Of the batches; float32 by default.
 
     Raises:
-        ValueError: For a zoom_range, brightness_range, data_format or validation_split of the wrong kind.
+        ValueError, TypeError: For a zoom_range, brightness_range, data_format, validation_split or
+            preprocessing_function of the wrong kind.
 
     Example:
         >>> generator = ImageDataGenerator(rotation_range=15, horizontal_flip=True, rescale=1 / 255)
@@ -113,9 +115,8 @@ class ImageDataGenerator:
         check_data_format(self.data_format)
         first = self.data_format == "channels_first"
         self.channel_axis, self.row_axis, self.col_axis = (1, 2, 3) if first else (3, 1, 2)
-        if validation_split and not 0 < validation_split < 1:
-            raise ValueError(f"validation_split is {validation_split}; expected 0 or a share strictly between 0 and 1.")
-        self._validation_split = validation_split
+        self._validation_split = _checked_share(validation_split)
+        check_function(preprocessing_function)
         self.mean: Any = None
         self.std: Any = None
         self.zca_whitening_matrix: Any = None
@@ -194,7 +195,8 @@ class ImageDataGenerator:
             seed: Of a NumPy stream, for Keras' own draws.
 
         Raises:
-            ValueError: For another rank, or images that are too large for whitening.
+            ValueError: For another rank, or images that are too large for whitening, and with augment for rounds below
+                1. TypeError for rounds that are no integer, and a seed that NumPy does not take.
 
         Example:
             >>> generator = ImageDataGenerator(featurewise_center=True)
@@ -331,9 +333,22 @@ def _brightness_pair(brightness_range: Any) -> Any:
 def _zoom_pair(zoom_range: Any) -> list[Any]:
     if isinstance(zoom_range, (float, int)):
         return [1 - zoom_range, 1 + zoom_range]
-    if len(zoom_range) == 2 and all(isinstance(factor, (float, int)) for factor in zoom_range):
+    is_sized = isinstance(zoom_range, Sequence) or np.ndim(zoom_range) > 0
+    if is_sized and len(zoom_range) == 2 and all(isinstance(factor, (float, int)) for factor in zoom_range):
         return [zoom_range[0], zoom_range[1]]
-    raise ValueError(f"zoom_range is {zoom_range!r}; expected a float, or a tuple or list of two floats.")
+    error = ValueError if is_sized else TypeError
+    raise error(f"zoom_range is {zoom_range!r}; expected a float, or a tuple or list of two floats.")
+
+
+def _checked_share(validation_split: Any) -> Any:
+    try:
+        is_share = not validation_split or 0 < validation_split < 1
+    except (TypeError, ValueError):  # text; an array of several numbers
+        found = shown(validation_split)
+        raise TypeError(f"validation_split is {found}; expected 0 or a share strictly between 0 and 1.") from None
+    if not is_share:
+        raise ValueError(f"validation_split is {validation_split}; expected 0 or a share strictly between 0 and 1.")
+    return validation_split
 
 
 def _warn_override(flag: str, other: str, value: bool) -> None:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from .._checks import check_not_forked, check_not_masked
+from .._checks import check_not_forked, check_not_masked, is_forked
 from .._host_rows import read_rows
 from .._transfers import transfers
 from ..host.internal import save_whole
@@ -104,9 +104,9 @@ class NumpyArrayIterator(Iterator):
         self.dtype = "float32" if dtype is None else dtype
         passed, (x, x_misc) = x, images_and_others(x)
         y, sample_weight = labels(y, passed, x), weights(sample_weight, passed, x)
-        rows = slice(0, len(x))
+        rows = slice(0, x.shape[0])  # a zarr array has no len
         if subset is not None:
-            rows = subset_rows(subset, image_data_generator, len(x), None if ignore_class_split else y)
+            rows = subset_rows(subset, image_data_generator, x.shape[0], None if ignore_class_split else y)
         dtype_of_batches = np.dtype(self.dtype)  # raises what NumPy says of a name that it does not know
         shape = (rows.stop - rows.start, *x.shape[1:])[: len(x.shape)]
         check_images("NumpyArrayIterator", passed, shape, self.data_format, x.dtype)
@@ -143,7 +143,8 @@ class NumpyArrayIterator(Iterator):
     def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_made_here(self._process, Iterator._process)
         images_of_all = _readable(self.x)
-        index = _positions(index_array, len(images_of_all))
+        is_list = isinstance(images_of_all, (list, tuple))
+        index = _positions(index_array, len(images_of_all) if is_list else images_of_all.shape[0])
         context = context_of(self) or self._context_by_hand(index)
         source: Any
         if self._stream is not None:
@@ -163,12 +164,14 @@ class NumpyArrayIterator(Iterator):
             images = to_numpy(images, len(index))
         if self.save_to_dir:
             self._save(np.asarray(images), index, self._file_numbers if self._stream is None else source)
-        part = [images, *(other[index] for other in self.x_misc)] if self.x_misc else images
-        if self.y is None:
+        others: Any = self.x_misc, self.y, self.sample_weight
+        x_misc, y, sample_weight = numpy_if_forked(others) if is_forked() else others  # which may have been set since
+        part = [images, *(other[index] for other in x_misc)] if x_misc else images
+        if y is None:
             return part
-        if self.sample_weight is None:
-            return part, self.y[index]
-        return part, self.y[index], self.sample_weight[index]
+        if sample_weight is None:
+            return part, y[index]
+        return part, y[index], sample_weight[index]
 
     def _save(self, images: np.ndarray, index: np.ndarray, stream: np.random.RandomState) -> None:
         folder = os.fspath(self.save_to_dir or "")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import operator
 import secrets
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 
+from .._describe import shown
 from .._keys import Key, as_key, uncommitted
 
 Seed = int | np.integer | jax.Array | None
@@ -31,6 +33,28 @@ def seed_key(seed: Seed) -> Key:
     if not 0 <= value < 2**_BITS:
         raise ValueError(f"seed is {value}; expected an integer in [0, 2**{_BITS}), a JAX key or None.")
     return _key_of_integer(value)
+
+
+def stream_of(seed: Any) -> np.random.RandomState:
+    """NumPy's stream for a seed of `fit` or `get_random_transform`: whatever NumPy takes, as in Keras."""
+    try:
+        return np.random.RandomState(seed)
+    except (TypeError, ValueError) as error:
+        _refuse(seed, error)
+
+
+def restart(state: np.random.RandomState, seed: Any) -> None:
+    """Start the stream anew, as `stream_of` makes it. Returns None."""
+    try:
+        state.seed(seed)
+    except (TypeError, ValueError) as error:
+        _refuse(seed, error)
+
+
+def _refuse(seed: Any, error: Exception) -> NoReturn:
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    expected = "an integer in [0, 2**32), a sequence of such, or None"
+    raise kind(f"seed is {shown(seed)}; expected {expected}.") from None
 
 
 def _key_of_integer(value: int) -> Key:

@@ -16,6 +16,7 @@ from .._warn import warn
 from ..augment.internal import check_sampling
 from ._brightness import CHANNELS, check_channels
 from ._forked import numpy_if_forked
+from ._parameters import all_finite
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -91,16 +92,23 @@ def ranges_of(generator: GeneratorLike, image_shape: tuple[int, ...]) -> tuple[S
     """How tx and ty are drawn, and all ranges, for images of one shape.
 
     Raises:
-        TypeError, ValueError: For a range that is not made of finite numbers.
+        TypeError, ValueError: For a range that is not made of finite numbers. TypeError for what is no shape.
     """
     generator = settings_of(generator)
+    row_axis, col_axis = generator.row_axis - 1, generator.col_axis - 1
+    try:
+        rows, cols = image_shape[row_axis], image_shape[col_axis]
+    except (TypeError, LookupError):
+        raise TypeError(
+            f"img_shape is {shown(image_shape)}; expected the shape of one image, for example (32, 32, 3)."
+        ) from None
     for name in RANGES:
         _check_finite(name, getattr(generator, name))
     for name in ("rotation_range", "shear_range", "channel_shift_range"):
         _check_number(name, getattr(generator, name))
     # Keras' own exchange: what is drawn for the height moves the picture sideways.
-    tx_kind, tx = _shift(generator.height_shift_range, image_shape[generator.row_axis - 1])
-    ty_kind, ty = _shift(generator.width_shift_range, image_shape[generator.col_axis - 1])
+    tx_kind, tx = _shift(generator.height_shift_range, rows)
+    ty_kind, ty = _shift(generator.width_shift_range, cols)
     low, high = generator.zoom_range[0], generator.zoom_range[1]
     brightness = generator.brightness_range
     return (tx_kind, ty_kind), Ranges(
@@ -317,20 +325,15 @@ def _whole_steps(bounds: ArrayLike) -> int | None:
 
 
 def _check_finite(name: str, value: ArrayLike | None) -> None:
-    if isinstance(value, str):
-        raise TypeError(f"{name} is {value!r}; expected a number.")
-    if value is not None and not _is_finite(value):
+    try:
+        is_finite = value is None or all_finite(value)
+    except (TypeError, ValueError):
+        expected = "numbers" if isinstance(value, (list, tuple)) else "a number"
+        raise TypeError(f"{name} is {shown(value)}; expected {expected}.") from None
+    if not is_finite:
         raise ValueError(f"{name} is {value!r}; expected finite numbers.")
 
 
 def _check_number(name: str, value: ArrayLike | None) -> None:
     if value is not None and not isinstance(value, (int, float)) and np.ndim(value) > 0:
         raise TypeError(f"{name} is {value!r}; expected one number, r for -r to r.")
-
-
-def _is_finite(value: ArrayLike) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_finite, value))
-    if isinstance(value, (int, float)):  # nearly always, and ten times faster than an array
-        return math.isfinite(value)
-    return bool(np.all(np.isfinite(np.asarray(value, np.float64))))

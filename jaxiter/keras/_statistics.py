@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._describe import described
+from .._describe import described, shown
 from .._host_rows import read_rows
 from ..augment.internal import moments, whitening_bytes, whitening_cost, whitening_matrix
-from ._arrays import check_images, check_real, images_of
+from ._arrays import check_images, check_real, images_of, short
 from ._batch import apply_each
 from ._draw import BatchContext, batch_context, draw_each
 from ._forked import numpy_if_forked
+from ._seed import stream_of
 from ._settings import GeneratorLike, fitted_statistics, settings_of
 from ._transform import KerasTransform
 
@@ -37,17 +39,17 @@ class Samples:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        size = len(self.images) if self.transforms is None else len(self.transforms)
+        size = self.images.shape[0] if self.transforms is None else len(self.transforms)
         return (size, *self.images.shape[1:])
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         if self.transforms is not None:
             return self._augmented(rows)
-        return self.rescaled(self._read(*rows.indices(len(self.images))))
+        return self.rescaled(self._read(*rows.indices(self.images.shape[0])))
 
     def _read(self, start: int, stop: int, step: int = 1) -> np.ndarray:
         """Rows counted over all rounds."""
-        return read_rows("x", self.images, np.arange(start, stop, step) % len(self.images))
+        return read_rows("x", self.images, np.arange(start, stop, step) % self.images.shape[0])
 
     def rescaled(self, images: ArrayLike) -> np.ndarray:
         images = np.asarray(images).astype(self.generator.dtype)
@@ -91,11 +93,11 @@ def fit(generator: GeneratorLike, x: Any, augment: bool, rounds: int, seed: int 
         "channels_last" if generator.channel_axis == 3 else "channels_first",
         images.dtype,
     )
-    size = rounds * len(images) if augment else len(images)
+    size = _checked_rounds(rounds) * images.shape[0] if augment else images.shape[0]
     if generator.zca_whitening:
         _check_whitening((size, *images.shape[1:]))
     # As in Keras one stream for all images and rounds, though not NumPy's global one. A bad seed is always refused.
-    state = np.random.RandomState(seed)
+    state = stream_of(seed)
     samples = Samples(generator, images, numpy_if_forked(generator.rescale))
     if augment:
         if generator._overridden() & {"random_transform", "get_random_transform", "apply_transform"}:
@@ -154,7 +156,7 @@ def _fit_at_once(generator: GeneratorLike, samples: Samples) -> None:
             x /= np.std(x, axis=axes, keepdims=True) + 1e-6
         flat = x.reshape(len(x), -1)
         directions, singular, _ = np.linalg.svd(flat.T, full_matrices=False)
-        scale = np.sqrt(len(x)) / (singular + generator.zca_epsilon)
+        scale = np.sqrt(len(x)) / (singular + numpy_if_forked(generator.zca_epsilon))
         generator.zca_whitening_matrix = np.dot(directions * scale, directions.T)
 
 
@@ -169,8 +171,18 @@ def _fit_in_blocks(generator: GeneratorLike, samples: Samples) -> None:
             generator.std = _per_channel(generator, std)
             images, mean = ChannelsLast(samples, std + 1e-6), mean / (std + 1e-6)
     if generator.zca_whitening:
-        whitening = whitening_matrix(images, mean, generator.zca_epsilon)
+        whitening = whitening_matrix(images, mean, numpy_if_forked(generator.zca_epsilon))
         generator.zca_whitening_matrix = _in_layout(generator, images.shape[1:], whitening)
+
+
+def _checked_rounds(rounds: Any) -> int:
+    try:
+        count = operator.index(rounds)
+    except TypeError:
+        raise TypeError(f"rounds is {shown(rounds)}; expected an integer of at least 1.") from None
+    if count < 1:
+        raise ValueError(f"rounds is {count}; expected an integer of at least 1.")
+    return count
 
 
 def _check_whitening(shape: tuple[int, ...]) -> None:
@@ -181,7 +193,7 @@ def _check_whitening(shape: tuple[int, ...]) -> None:
 def _augmented_one_by_one(
     generator: GeneratorLike, samples: Samples, rounds: int, state: np.random.RandomState
 ) -> Samples:
-    size = len(samples.images)
+    size = samples.images.shape[0]
     dtype = samples.rescaled(samples.images[:0]).dtype
     augmented = np.zeros((rounds * size, *samples.images.shape[1:]), dtype)
     with batch_context(BatchContext(None, state=state)):
@@ -215,7 +227,16 @@ def _working_dtype(generator: GeneratorLike) -> np.dtype:
     return np.promote_types(_float_dtype(generator), np.float32)
 
 
+def check_function(function: Any) -> None:
+    """Raises for a preprocessing_function that cannot be called; what is false switches it off, as in Keras."""
+    if not callable(function) and (isinstance(function, np.ndarray) or function):
+        raise TypeError(
+            f"preprocessing_function is {shown(function)}; expected a function of one image that returns it, or None."
+        )
+
+
 def _preprocessed(function: Callable[[Any], Any], image: Any) -> Any:
+    check_function(function)  # an attribute may be set at any time
     found = function(image)
     if isinstance(found, np.ndarray) and found.dtype.kind in "biuf":
         return found
@@ -234,7 +255,9 @@ def _preprocessed(function: Callable[[Any], Any], image: Any) -> Any:
 def _writable_floats(x: Any, dtype: DTypeLike) -> np.ndarray:
     """`x` itself if it can be changed in place, else a copy; integers, on which Keras fails, as floats."""
     if not isinstance(x, np.ndarray):
-        x = np.array(x)
+        given, x = x, np.array(x)
+        if x.dtype.kind == "O" and x.ndim == 0 and not hasattr(given, "__float__"):
+            raise TypeError(f"x is {short(given)}; expected an image, an array of real numbers.")
     check_real("x", x.dtype)
     if x.dtype.kind != "f":
         return x.astype(dtype if np.dtype(dtype).kind == "f" else np.float32)

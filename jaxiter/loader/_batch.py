@@ -10,7 +10,7 @@ import numpy as np
 from .._keys import Counter, Key
 from .._transfers import transfers
 from ._data import PyTree
-from ._program import DrawnRows, batch_ahead, draws_ahead, host_batch, resident_batch, stack_counters
+from ._program import DrawnRows, host_batch, prepare_steps, prepared_batch, resident_batch, stack_counters
 from ._read import HostRows
 from ._sharding import on_mesh
 from ._spec import BatchSpec
@@ -42,7 +42,7 @@ class DrawsAhead:
             leaves: Any = spec.arrays
             counters = np.array([epoch, which * self._num_steps, spec.size], np.uint32)
             arguments = leaves, spec.chain_leaves, spec.visited_on_device, self._key, counters
-            self._found = (epoch, which), draws_ahead(spec.program, self._num_steps, *arguments)
+            self._found = (epoch, which), prepare_steps(spec.program, self._num_steps, *arguments)
         return self._found[1], np.uint32(offset)
 
 
@@ -69,7 +69,7 @@ def compute_batch(
         if rows is None:
             leaves: Any = spec.arrays
             if ahead is not None:
-                return batch_ahead(program, leaves, spec.chain_leaves, *ahead.at(int(epoch), int(step)), donated)
+                return prepared_batch(program, leaves, spec.chain_leaves, *ahead.at(int(epoch), int(step)), donated)
             counters = stack_counters(epoch, step, spec.size)
             return resident_batch(program, leaves, spec.chain_leaves, spec.visited_on_device, key, counters, donated)
         return host_batch(program, rows.leaves, spec.chain_leaves, key, epoch, rows.indices, rows.showings, donated)

@@ -24,6 +24,7 @@ from ._sharding import laid_out
 from ._visited import VisitedRows
 
 Chains = Sequence[Chain | None]
+_COPIED = 2**16  # bytes of an image
 
 
 class IndexSpec(NamedTuple):
@@ -65,6 +66,11 @@ class Program:
         self.mesh = mesh  # of the batch or the data, or None
         self.whole = whole  # for each leaf: whoever makes a part of the batch has all that is passed in
         self._hash = hash(self._fields())
+
+    def known_whole(self, whole: tuple[bool, ...]) -> Program:
+        """The same, where more is known of the leaves than a program knows of its arguments."""
+        fields = self.data, self.chains, self.index, self.reads, self.sources, self.sharding, self.mesh
+        return Program(*fields, whole)
 
     def _fields(self) -> tuple[object, ...]:
         return self.index, self.reads, self.sources, self.sharding, self.mesh, self.whole, self.data, self.chains
@@ -184,7 +190,7 @@ def draw_steps(
     def drawn(chain: Chain | None, leaf: jax.Array) -> PyTree:
         if chain is None:
             return None
-        return jax.vmap(lambda key: chain.prepare(key, leaf.shape[1:]) if chain.draws_ahead else key_data(key))(keys)
+        return jax.vmap(lambda key: chain.prepare(key, leaf.shape[1:]) if chain.can_prepare else key_data(key))(keys)
 
     draws = [drawn(chain, leaves[source]) for chain, source in zip(chains, program.sources, strict=True)]
     return jax.tree.map(lambda found: found.reshape(num_steps, batch_size, *found.shape[1:]), DrawnRows(index, draws))
@@ -195,7 +201,7 @@ def drawn_batch(program: Program, leaves: Sequence[jax.Array], chains: Chains, d
 
     def augmented() -> list[jax.Array]:
         def one(chain: Chain, draws: PyTree, image: jax.Array, where: StoredImage | None) -> jax.Array:
-            if chain.draws_ahead:
+            if chain.can_prepare:
                 return chain.apply_prepared(draws, image, where)
             return chain.sample_and_apply(wrap_key_data(draws), image, where)
 
@@ -209,7 +215,7 @@ def drawn_batch(program: Program, leaves: Sequence[jax.Array], chains: Chains, d
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def draws_ahead(
+def prepare_steps(
     program: Program,
     num_steps: int,
     leaves: Sequence[jax.Array],
@@ -224,7 +230,7 @@ def draws_ahead(
 
 
 @partial(jax.jit, static_argnums=0, donate_argnames="donated", keep_unused=True)
-def batch_ahead(
+def prepared_batch(
     program: Program,
     leaves: Sequence[jax.Array],
     chain_leaves: Sequence[jax.Array],
@@ -232,7 +238,7 @@ def batch_ahead(
     offset: np.uint32,
     donated: PyTree = None,
 ) -> PyTree:
-    """`resident_batch` at an offset into what `draws_ahead` found."""
+    """`resident_batch` at an offset into what `prepare_steps` found."""
     chains = jax.tree.unflatten(program.chains, chain_leaves)
     here = jax.tree.map(lambda steps: steps[offset][: program.index.length], drawn)
     return drawn_batch(program, leaves, chains, here)
@@ -328,11 +334,13 @@ def rows_at(
 def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Array:
     """Rows of a leaf on the device.
 
-    Rows that are resampled are copied out first. Left to itself XLA:CPU looks every pixel up in the whole data, four
-    times over, which is a third of the time at 224 pixels. What is not resampled is read once, and best on the way.
+    Large images that are resampled are copied out first: left to itself XLA:CPU looks every pixel up in the whole data,
+    four times over, a sixth of the time at 224 pixels. Up to 96 pixels the copy takes longer than that (see
+    bench/RESULTS.md). What is not resampled is read once, and best on the way.
     """
     take = partial(take_rows, leaf, index)
-    return fusion_barrier(take) if chain is not None and chain.resamples else take()
+    is_large = leaf.size // leaf.shape[0] * leaf.dtype.itemsize > _COPIED
+    return fusion_barrier(take) if chain is not None and chain.resamples and is_large else take()
 
 
 def augment_rows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import ne
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,12 +17,14 @@ from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
 from ._data import PyTree, leaf_name
 from ._loader import Loader, check_loader, for_program, spec_of
-from ._program import DrawnRows, draw_steps, drawn_batch, stack_counters
+from ._program import DrawnRows, Program, draw_steps, drawn_batch, stack_counters
 from ._sharding import devices_of, following, mesh_of, on_mesh
+from ._spec import BatchSpec
 
-# Examples whose rows and draws are found before the first step: some 50 bytes each, and no small programs between the
-# steps, of which a GPU starts a dozen for every batch (see bench/RESULTS.md).
-_DRAWN_AT_ONCE = 2**22
+# Rows and draws of all steps are found before the first one, or a GPU would start a dozen small programs in every step;
+# on CPU they take a seventh of a small batch. One Affine holds 40 bytes for each example, and needs 160 for a while.
+_MOST_BYTES = 2**26  # beyond it step by step
+_DRAWN_AT_ONCE = 2**16  # examples
 
 StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
 
@@ -88,45 +90,66 @@ def scan_epoch(
     leaves = jax.tree.leaves(loader.data)
     mesh = mesh_of(leaves, None)
     given, key = key, following(as_key(key), devices_of(leaves, None), mesh)
-    is_typed = jnp.issubdtype(given.dtype, jax.dtypes.prng_key)
-    beside = Beside(check_flag("with_mask", with_mask), check_flag("with_key", with_key), is_typed)
+    form = ScanForm(
+        with_mask=check_flag("with_mask", with_mask),
+        with_key=check_flag("with_key", with_key),
+        is_typed=jnp.issubdtype(given.dtype, jax.dtypes.prng_key),
+        whole=spec_of(loader).program.whole,  # which a program does not know of its arguments
+    )
     with on_mesh(mesh):
-        return _scan(step_fn, beside, carry, for_program(loader), key, epoch)
+        return _scan(step_fn, form, carry, for_program(loader), key, epoch)
 
 
-class Beside(NamedTuple):
-    """What step_fn is given beside the batch."""
+class ScanForm(NamedTuple):
+    """What a scan is compiled for, beside step_fn."""
 
-    mask: bool
-    key: bool
-    is_typed: bool  # the key, or as legacy words
+    with_mask: bool
+    with_key: bool
+    is_typed: bool  # the key; else keys of steps are legacy words
+    whole: tuple[bool, ...]  # as in `Program`
 
 
 @transfers
 @partial(jax.jit, static_argnums=(0, 1))
 def _scan(
-    step_fn: StepFn, beside: Beside, carry: PyTree, loader: Loader, key: Key, epoch: Counter
+    step_fn: StepFn, form: ScanForm, carry: PyTree, loader: Loader, key: Key, epoch: Counter
 ) -> tuple[PyTree, PyTree]:
-    spec, drawn = spec_of(loader), None
-    leaves: Any = spec.arrays
-    if spec.num_steps * spec.batch_size <= _DRAWN_AT_ONCE and spec.program.sharding is None:
-        counters = stack_counters(epoch, np.uint32(0), spec.size)
-        drawn = draw_steps(spec.program, leaves, spec.chains, spec.visited, key, counters, spec.num_steps)
+    spec = spec_of(loader)
+    program = spec.program.known_whole(form.whole)
+    leaves = [jnp.asarray(leaf) for leaf in spec.arrays]  # without jit they may be NumPy's
+    drawn = None if program.sharding is not None else _drawn_epoch(spec, program, leaves, key, epoch)
 
     def body(carry: PyTree, at: tuple[jax.Array, DrawnRows | None]) -> tuple[PyTree, PyTree]:
         step, drawn = at
-        if drawn is None:
-            batch = loader.batch(key, epoch, step)
-        else:
-            batch = drawn_batch(spec.program, leaves, spec.chains, drawn)
-        more = [loader.mask(step)] if beside.mask else []
-        if beside.key:
+        batch = loader.batch(key, epoch, step) if drawn is None else drawn_batch(program, leaves, spec.chains, drawn)
+        more = [loader.mask(step)] if form.with_mask else []
+        if form.with_key:
             step_key = loader.step_key(key, epoch, step)
-            more.append(step_key if beside.is_typed else jax.random.key_data(step_key))
+            more.append(step_key if form.is_typed else jax.random.key_data(step_key))
         result = step_fn(carry, (batch, *more) if more else batch)
         return _checked(result, carry)
 
     return jax.lax.scan(body, carry, (jnp.arange(loader.num_steps, dtype=np.uint32), drawn))
+
+
+def _drawn_epoch(
+    spec: BatchSpec, program: Program, leaves: list[jax.Array], key: Key, epoch: Counter
+) -> DrawnRows | None:
+    """Of all steps; None where that is too much to hold."""
+    block = min(spec.num_steps, max(1, _DRAWN_AT_ONCE // spec.batch_size))
+    firsts = jnp.arange(0, spec.num_steps, block, dtype=np.uint32)
+
+    def drawn(first: jax.Array) -> DrawnRows:
+        counters = stack_counters(epoch, first, spec.size)
+        return draw_steps(program, leaves, spec.chains, spec.visited, key, counters, block)
+
+    of_block = jax.tree.leaves(jax.eval_shape(drawn, firsts[0]))
+    if len(firsts) * sum(part.size * part.dtype.itemsize for part in of_block) > _MOST_BYTES:
+        return None
+    if len(firsts) == 1:
+        return drawn(firsts[0])
+    blocks = jax.lax.map(drawn, firsts)
+    return jax.tree.map(lambda found: found.reshape(-1, *found.shape[2:])[: spec.num_steps], blocks)
 
 
 def _checked(result: object, carry: PyTree) -> tuple[PyTree, PyTree]:

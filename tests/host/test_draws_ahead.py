@@ -35,8 +35,8 @@ def resident(**options):
 def started(monkeypatch):
     """How often draws are found from here on."""
     calls = []
-    original = _batch.draws_ahead
-    monkeypatch.setattr(_batch, "draws_ahead", lambda *args: calls.append(args) or original(*args))
+    original = _batch.prepare_steps
+    monkeypatch.setattr(_batch, "prepare_steps", lambda *args: calls.append(args) or original(*args))
     return calls
 
 

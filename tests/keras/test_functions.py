@@ -1,9 +1,12 @@
 import inspect
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from jaxiter import keras
+from jaxiter.keras._draw import BatchContext, batch_context
 
 from ..data import pairwise
 from .reference import image_utils, legacy
@@ -174,6 +177,56 @@ def test_ranges_of_a_single_point_are_exact():
 def test_a_range_of_another_length_is_refused_before_the_image_is_seen(name, word):
     with pytest.raises(ValueError, match=word):
         getattr(keras, name)(None, (1, 2, 3))
+
+
+@pytest.mark.parametrize("value", [None, "5", b"5", 1j, np.inf, np.nan, object(), np.array(["1"])], ids=repr)
+def test_ranges_and_parameters_of_no_finite_numbers_are_refused_by_name(value):
+    image = pictures((8, 8, 3))
+    error = ValueError if isinstance(value, float) else TypeError
+    calls = {
+        "rg": lambda: keras.random_rotation(image, value),
+        "wrg": lambda: keras.random_shift(image, value, 0.1),
+        "hrg": lambda: keras.random_shift(image, 0.1, value),
+        "intensity": lambda: keras.random_shear(image, value),
+        "intensity_range": lambda: keras.random_channel_shift(image, value),
+        r"zoom_range\[1\]": lambda: keras.random_zoom(image, (0.5, value)),
+        r"brightness_range\[0\]": lambda: keras.random_brightness(image, (value, 1)),
+        "brightness": lambda: keras.apply_brightness_shift(image, value),
+        "intensity is": lambda: keras.apply_channel_shift(image, value),
+    }
+    for name, call in calls.items():
+        with pytest.raises(error, match=rf"^{name}.*; expected a (finite )?number, [01] for no change\."):
+            call()
+
+
+@pytest.mark.parametrize(("name", "word"), [("random_zoom", "zoom_range"), ("random_brightness", "brightness_range")])
+@pytest.mark.parametrize("value", [None, 0.5, np.float32(0.5), np.array(0.5), {0: 1, 1: 2}], ids=repr)
+def test_a_range_that_is_no_pair_is_refused(name, word, value):
+    with pytest.raises(TypeError, match=f"{word}.* should be a tuple or list of two floats"):
+        getattr(keras, name)(pictures((8, 8, 3)), value)
+
+
+NUMBERS = [True, np.int16(2), np.float32(0.5), np.array(0.5), Decimal("0.5"), Fraction(1, 2), -0.5, 2]
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=repr)
+def test_whatever_makes_a_number_is_taken_with_keras_result(number):
+    image, several = pictures((8, 9, 3)), np.array([0.5])
+    calls = {
+        "random_rotation": [(number, 0, 1, 2)],
+        "random_shift": [(number, number, 0, 1, 2)],
+        "random_shear": [(number, 0, 1, 2)],
+        "random_zoom": [((0.4, number), 0, 1, 2), ((0.4, several), 0, 1, 2), (np.array([0.4, 0.6]), 0, 1, 2)],
+        "random_channel_shift": [(number, 2), (several, 2), (1e30, 2)],
+        "random_brightness": [((0.4, number),), ([0.4, number],)],
+        "apply_brightness_shift": [(number,)],
+    }
+    for name, all_arguments in calls.items():
+        for arguments in all_arguments:
+            np.random.seed(0)
+            expected = getattr(legacy, name)(image, *arguments)
+            with batch_context(BatchContext(None, state=np.random.RandomState(0))):
+                same_but_for_ties(getattr(keras, name)(image, *arguments), expected)
 
 
 @pytest.mark.parametrize("name", ["array_to_img", "img_to_array", "save_img"])

@@ -69,14 +69,16 @@ def test_the_generator_of_the_package_is_the_generator_of_the_keras_module():
     [
         ({"zoom_range": (1, 2, 3)}, ValueError, "zoom_range"),
         ({"zoom_range": ("a", "b")}, ValueError, "zoom_range"),
-        ({"zoom_range": None}, TypeError, None),
-        ({"zoom_range": np.float32(0.5)}, TypeError, None),
+        ({"zoom_range": None}, TypeError, "zoom_range is None"),
+        ({"zoom_range": np.float32(0.5)}, TypeError, r"zoom_range is np.float32\(0.5\)"),
         ({"brightness_range": 0.5}, ValueError, "brightness_range"),
         ({"brightness_range": np.array([0.5, 1.5])}, ValueError, "brightness_range"),
         ({"brightness_range": (1, 2, 3)}, ValueError, "brightness_range"),
         ({"data_format": "channels"}, ValueError, "data_format.*channels_last.*channels_first"),
         ({"validation_split": 1.0}, ValueError, r"validation_split.*1\.0"),
         ({"validation_split": -0.5}, ValueError, "validation_split"),
+        ({"validation_split": "a"}, TypeError, "validation_split is 'a'; expected 0 or a share"),
+        ({"validation_split": [0.2]}, TypeError, r"validation_split is \[0.2\]"),
         ({"rng": "numpy"}, TypeError, "rng"),
     ],
 )
@@ -242,6 +244,59 @@ def test_fit_on_augmented_images_follows_keras_for_a_seed():
     theirs.fit(images, augment=True, rounds=5, seed=4)
     np.testing.assert_allclose(ours.mean, theirs.mean, rtol=1e-4)
     np.testing.assert_allclose(ours.std, theirs.std, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "word"),
+    [
+        ({"rotation_range": 1 + 2j}, TypeError, r"rotation_range is \(1\+2j\); expected a number"),
+        ({"rotation_range": 10**400}, ValueError, "rotation_range is 1000"),
+        ({"shear_range": b"5"}, TypeError, "shear_range is b'5'"),
+        ({"width_shift_range": ["1", "2"]}, TypeError, r"width_shift_range is \['1', '2'\]; expected numbers"),
+        ({"height_shift_range": [None, 2]}, TypeError, r"height_shift_range is \[None, 2\]"),
+        ({"brightness_range": ("a", 1)}, TypeError, r"brightness_range is \('a', 1\)"),
+    ],
+)
+def test_ranges_of_no_numbers_are_refused_where_they_are_drawn_from(arguments, error, word):
+    generator = ImageDataGenerator(**arguments)
+    with pytest.raises(error, match=word):
+        generator.get_random_transform((8, 8, 3))
+    with pytest.raises(error, match=word):
+        next(generator.flow(np.zeros((2, 8, 8, 3))))
+
+
+def test_what_a_method_cannot_take_is_named():
+    generator, images, image = ImageDataGenerator(samplewise_center=True), np.ones((2, 4, 4, 1)), np.ones((4, 4, 1))
+    for shape in (5, None, (), "a"):
+        with pytest.raises(TypeError, match=r"img_shape is .*expected the shape of one image"):
+            generator.get_random_transform(shape)
+    for seed in ("a", 1.5, object()):
+        for call in (lambda: generator.fit(images, seed=seed), lambda: generator.random_transform(image, seed)):  # noqa: B023
+            with pytest.raises(TypeError, match=r"seed is .*; expected an integer in \[0, 2\*\*32\)"):
+                call()
+    with pytest.raises(ValueError, match="seed is -1; expected"):
+        generator.fit(images, seed=-1)
+    for rounds, error in ((0, ValueError), (-2, ValueError), (1.5, TypeError), ("2", TypeError), (None, TypeError)):
+        with pytest.raises(error, match=r"rounds is .*expected an integer of at least 1"):
+            generator.fit(images, augment=True, rounds=rounds)
+        generator.fit(images, rounds=rounds)  # which Keras does not read then
+    for nothing in (None, {}, object()):
+        with pytest.raises(TypeError, match=r"x is .*; expected an image"):
+            generator.standardize(nothing)
+
+
+def test_a_preprocessing_function_that_cannot_be_called_is_refused_also_when_it_is_set_later():
+    with pytest.raises(TypeError, match="preprocessing_function is 'f'; expected a function"):
+        ImageDataGenerator(preprocessing_function="f")
+    generator = ImageDataGenerator(preprocessing_function=False)
+    assert generator.standardize(5) == 5
+    generator.preprocessing_function = "f"
+    for call in (
+        lambda: generator.standardize(np.ones((4, 4, 1))),
+        lambda: next(generator.flow(np.ones((2, 4, 4, 1)))),
+    ):
+        with pytest.raises(TypeError, match="preprocessing_function is 'f'; expected a function"):
+            call()
 
 
 def test_fit_honours_an_overridden_random_transform():

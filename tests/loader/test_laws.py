@@ -11,6 +11,7 @@ import pytest
 
 from jaxiter import Affine, Cast, Chain, Loader, Map, Normalize, Rescale, explain, scan_epoch, stream
 from jaxiter.loader import _batch as batch_module
+from jaxiter.loader import _scan as scan_module
 from jaxiter.loader._program import resident_batch
 from jaxiter.loader.internal import spec_of
 
@@ -149,6 +150,24 @@ def test_scanning_an_epoch_is_looping_over_it(key):
     for step in range(len(data)):
         assert_trees_close(jax.tree.map(lambda leaf, s=step: leaf[s], batches), data.batch(key, 2, step))
         np.testing.assert_array_equal(masks[step], data.mask(step))
+
+
+@pytest.mark.parametrize("limits", [{"_DRAWN_AT_ONCE": 11}, {"_MOST_BYTES": 0}], ids=["in blocks", "step by step"])
+def test_long_epochs_are_drawn_in_blocks_of_steps_or_step_by_step(limits, key, monkeypatch):
+    data = loader(remainder="pad", rows=[3, 3, 0, 7, 3, 20, 11, 5, 9, 9, 1, 2, 4], batch_size=3).to_device()
+    for name, value in limits.items():
+        monkeypatch.setattr(scan_module, name, value)
+    _, batches = scan_epoch(lambda carry, batch: (carry, batch), 0, data, key, 2)
+    for step in range(5):
+        assert_trees_close(jax.tree.map(lambda leaf, s=step: leaf[s], batches), data.batch(key, 2, step))
+
+
+def test_without_jit_a_scan_takes_arrays_of_numpy(key):
+    data = loader(size=6, batch_size=3)
+    with jax.disable_jit():
+        _, (images, labels) = scan_epoch(lambda carry, batch: (carry, batch), 0, data, key, 0)
+    for step in range(2):
+        assert_trees_close((images[step], labels[step]), data.batch(key, 0, step))
 
 
 def test_legacy_keys_and_typed_keys_give_one_stream(key):

@@ -170,7 +170,7 @@ def test_a_tree_of_transforms_has_a_deterministic_form(key):
 
 
 def test_the_network_after_the_batch_does_not_pull_the_warp_into_itself(key):
-    """A conditional stands between them in the compiled program, however the step is given, and one before the warp."""
+    """A conditional stands between them in the compiled program, however the step is given."""
     data = loader().to_device()
     programs = {
         "static": jax.jit(lambda data: data.batch(key, 0, 1)[0].sum()).lower(data),
@@ -181,7 +181,15 @@ def test_the_network_after_the_batch_does_not_pull_the_warp_into_itself(key):
         ),
     }
     for name, program in programs.items():
-        assert program.compile().as_text().count("conditional(") == 2, name
+        assert program.compile().as_text().count("conditional(") == 1, name
+
+
+@pytest.mark.parametrize(("height", "copied"), [(146, False), (147, True)])
+def test_large_images_are_copied_before_they_are_resampled(height, copied, key):
+    """A second conditional, from 64 kB on: looked up in the whole data, they would take longer."""
+    data = Loader(jnp.zeros((4, height, 149, 3), np.uint8), batch_size=2, augment=Affine(rotation=30))
+    program = jax.jit(lambda data: data.batch(key, 0, 0)).lower(data)
+    assert program.compile().as_text().count("conditional(") == 1 + copied
 
 
 def test_rows_that_are_not_resampled_are_read_on_the_way(key):

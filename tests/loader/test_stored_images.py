@@ -1,5 +1,7 @@
 """Where there is no CPU, pixels are read from the whole data, and not from copies of the rows: the same pixels."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,10 +9,10 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxiter import Affine, Brightness, Chain, Loader, Rescale
+from jaxiter import Affine, Brightness, Chain, Loader, Rescale, scan_epoch, stream
 from jaxiter.augment._warp import _interpolate
 from jaxiter.loader._sharding import is_whole
-from jaxiter.loader.internal import spec_of
+from jaxiter.loader.internal import BatchSpec, spec_of
 
 from ..data import each_once, pictures
 
@@ -69,6 +71,32 @@ def test_after_another_step_pixels_are_those_of_its_result(key, elsewhere):
         for steps in ([darker, turned], [turned, darker])
     )
     np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("steps", [[Affine(**MOVED)], [Brightness((0.25, 0.25)), Affine(**MOVED)]], ids=len)
+def test_streams_that_draw_ahead_and_scans_read_them_too(steps, key, request, monkeypatch):
+    images, augment = jnp.asarray(pictures(12)[0]), Chain(*steps)
+    two = Loader(images, batch_size=6, augment=augment)
+    expected = np.concatenate([two.batch(key, 1, step) for step in range(2)])
+    request.getfixturevalue("elsewhere")
+    monkeypatch.setattr(BatchSpec, "is_off_cpu", property(lambda spec: True))
+    one = Loader(images, batch_size=4, augment=augment)
+    streamed = list(stream(one, key, start=(1, 0), num_epochs=2))
+    _, scanned = scan_epoch(lambda carry, batch: (carry, batch), 0, one, key, 1)
+    for found in (np.concatenate(streamed), np.concatenate(scanned)):
+        np.testing.assert_allclose(found, expected, rtol=3e-7, atol=1e-5)
+
+
+def test_a_scan_knows_where_its_arrays_lie(key):
+    """Lowered for a GPU, each tap is looked up in the whole data, and not in a copy of the rows."""
+    one = Loader(jnp.zeros((64, 8, 8, 3), np.uint8), batch_size=4, augment=Affine(**MOVED))
+
+    def scanned(key):
+        return scan_epoch(lambda carry, batch: (carry + batch.sum(), None), jnp.float32(0), one, key, 0)
+
+    text = jax.jit(scanned).trace(key).lower(lowering_platforms=("cuda",)).as_text()
+    taps = re.findall(r'"stablehlo.gather"\(.*slice_sizes = array<i64: 3>.*: \(tensor<(\d+)xui8>', text)
+    assert taps == [str(64 * 8 * 8 * 3)] * 4
 
 
 @pytest.mark.parametrize(("spec", "expected"), [(P("rows"), False), (P(), True)])
