@@ -31,8 +31,10 @@ from .keras import NumpyArrayIterator as NumpyArrayIterator
 from .loader import Explanation as Explanation
 from .loader import Loader as Loader
 from .loader import MemoryEstimate as MemoryEstimate
+from .loader import cutmix as cutmix
 from .loader import explain as explain
 from .loader import from_records as from_records
+from .loader import mixup as mixup
 from .loader import scan_epoch as scan_epoch
 from .sampler import Split as Split
 from .sampler import permutation as permutation
@@ -65,12 +67,14 @@ __all__ = [
     "about_centre",
     "affine_warp",
     "compose",
+    "cutmix",
     "deterministic",
     "explain",
     "fit_statistics",
     "flip_matrix",
     "from_records",
     "image_grid",
+    "mixup",
     "permutation",
     "rotation_matrix",
     "scan_epoch",

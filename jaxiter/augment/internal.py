@@ -12,6 +12,7 @@ from ._statistics import moments as moments
 from ._statistics import whitening_bytes as whitening_bytes
 from ._statistics import whitening_cost as whitening_cost
 from ._statistics import whitening_matrix as whitening_matrix
+from ._transform import arithmetic_dtype as arithmetic_dtype
 from ._types import Values as Values
 from ._warp import FILL_MODES as FILL_MODES
 from ._warp import FixedPoint as FixedPoint

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import numpy as np
 
-from .._keys import Key
+from .._keys import Key, like_given
 from ..loader.internal import (
     BatchSpec,
     DrawsAhead,
@@ -25,6 +25,7 @@ from ..loader.internal import (
     compute_batch,
     is_resident,
     read_batch,
+    step_key,
 )
 from ._thread_settings import ThreadSettings
 
@@ -44,8 +45,13 @@ class StreamArguments(NamedTuple):
     num_epochs: int | None
     prefetch: int
     with_mask: bool
+    step_keys_like: Key | None  # the key as it was given, typed or legacy, with keys for steps; None: without
     donate: bool
     num_threads: int | None
+
+    @property
+    def has_more_than_batches(self) -> bool:
+        return self.with_mask or self.step_keys_like is not None
 
 
 class Pending:
@@ -110,7 +116,7 @@ class Prefetcher:
     """Starts the batches of a stream; where rows have to be read, in threads."""
 
     def __init__(self, arguments: StreamArguments):
-        self._spec, self._key, self._with_mask = arguments.spec, arguments.key, arguments.with_mask
+        self._arguments, self._spec, self._key = arguments, arguments.spec, arguments.key
         spec, key, num_threads = arguments.spec, arguments.key, arguments.num_threads
         read = [spec.leaves[place] for place in spec.distinct if spec.reads[place]]
         wanted = _default_threads(read) if num_threads is None else num_threads
@@ -165,7 +171,12 @@ class Prefetcher:
     def _compute(self, position: Position, rows: HostRows | None, donated: PyTree) -> PyTree:
         epoch, step = map(np.uint32, position)
         batch = compute_batch(self._spec, self._key, epoch, step, rows, donated, self._ahead)
-        return (batch, batch_mask(self._spec, step)) if self._with_mask else batch
+        if not self._arguments.has_more_than_batches:
+            return batch
+        masks = [batch_mask(self._spec, step)] if self._arguments.with_mask else []
+        like = self._arguments.step_keys_like
+        keys = [] if like is None else [like_given(step_key(self._key, epoch, step), like)]
+        return (batch, *masks, *keys)
 
 
 class Pool:

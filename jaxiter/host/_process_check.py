@@ -63,6 +63,7 @@ def stream_fields(arguments: StreamArguments, position: Position) -> dict[str, o
         "shuffle": spec.shuffle,
         "remainder": spec.remainder,
         "with_mask": arguments.with_mask,
+        "with_key": arguments.step_keys_like is not None,
         "sharding": _parts_of_devices(spec.sharding),
         "stream version": STREAM_VERSION,
         "jax_enable_x64": bool(jax.config.read("jax_enable_x64")),

@@ -39,6 +39,7 @@ def stream(
     prefetch: int = 2,
     sharding: Sharding | None = None,
     with_mask: bool = False,
+    with_key: bool = False,
     donate: bool = False,
     num_threads: int | None = None,
 ) -> Stream:
@@ -59,6 +60,8 @@ def stream(
             of them make the stream alike, which is checked when it starts, and each reads only its own rows. None:
             whole batches on the default device, in every process the same.
         with_mask: Yield `(batch, mask)`, for remainder="pad".
+        with_key: Yield `(batch, key)`, or `(batch, mask, key)`; the key is `loader.step_key(key, epoch, step)`, for
+            dropout, `mixup` and whatever else a step draws.
         donate: Reuse the memory of every batch, once the next one is asked for, for a batch to come, as
             `donate_argnums` of `jax.jit` does: the old batch is deleted, and JAX refuses to use it again. Large batches
             on CPU gain by it, where fresh memory can take as long as the batch itself.
@@ -93,10 +96,12 @@ def stream(
         num_threads = check_int("num_threads", num_threads, 1, expected=expected)
     donate = check_flag("donate", donate, expected="True or False, for the stream's own batches")
     check_flag("with_mask", with_mask)
+    like = key if check_flag("with_key", with_key) else None
     if donate and sharding is not None:
         raise ValueError("donate=True and a sharding exclude each other; pass one of them.")
     key, prefetch = uncommitted(as_key(key)), check_int("prefetch", prefetch)
-    arguments = StreamArguments(spec_of(loader, sharding), key, num_epochs, prefetch, with_mask, donate, num_threads)
+    spec = spec_of(loader, sharding)
+    arguments = StreamArguments(spec, key, num_epochs, prefetch, with_mask, like, donate, num_threads)
     return Stream(arguments, start)
 
 
@@ -249,7 +254,7 @@ class Stream(Iterator[PyTree]):
         if self._is_closed:
             self._check_open()
         if self._arguments.donate:
-            self._last_batch = self._position[1], batch[0] if self._arguments.with_mask else batch
+            self._last_batch = self._position[1], batch[0] if self._arguments.has_more_than_batches else batch
         following = self._after(self._position)
         is_last = self._has_ended(following)
         self._pending.popleft()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import ne
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +37,7 @@ def scan_epoch(
     epoch: Counter,
     *,
     with_mask: bool = False,
+    with_key: bool = False,
 ) -> tuple[PyTree, PyTree]:
     """`lax.scan` of `step_fn` over the batches of one epoch; the same as a loop over `loader.batch`.
 
@@ -48,6 +50,8 @@ def scan_epoch(
             `loader.to_device()` once.
         key, epoch: As for `Loader.batch`; epoch may be traced.
         with_mask: Give step_fn `loader.mask(step)` too, for remainder="pad".
+        with_key: Give step_fn `loader.step_key(key, epoch, step)` too, last: the batch is `(batch, key)`, or
+            `(batch, mask, key)`.
 
     Returns:
         The last carry, and the outs of all steps stacked.
@@ -85,33 +89,44 @@ def scan_epoch(
     epoch = check_counter("epoch", epoch)
     leaves = jax.tree.leaves(loader.data)
     mesh = mesh_of(leaves, None)
-    key = following(as_key(key), devices_of(leaves, None), mesh)
-    with_mask = check_flag("with_mask", with_mask)
-    whole = spec_of(loader).program.whole  # which a program does not know of its arguments
+    given, key = key, following(as_key(key), devices_of(leaves, None), mesh)
+    form = ScanForm(
+        with_mask=check_flag("with_mask", with_mask),
+        with_key=check_flag("with_key", with_key),
+        is_typed=jnp.issubdtype(given.dtype, jax.dtypes.prng_key),
+        whole=spec_of(loader).program.whole,  # which a program does not know of its arguments
+    )
     with on_mesh(mesh):
-        return _scan(step_fn, with_mask, whole, carry, for_program(loader), key, epoch)
+        return _scan(step_fn, form, carry, for_program(loader), key, epoch)
+
+
+class ScanForm(NamedTuple):
+    """What a scan is compiled for, beside step_fn."""
+
+    with_mask: bool
+    with_key: bool
+    is_typed: bool  # the key; else keys of steps are legacy words
+    whole: tuple[bool, ...]  # as in `Program`
 
 
 @transfers
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1))
 def _scan(
-    step_fn: StepFn,
-    with_mask: bool,
-    whole: tuple[bool, ...],
-    carry: PyTree,
-    loader: Loader,
-    key: Key,
-    epoch: Counter,
+    step_fn: StepFn, form: ScanForm, carry: PyTree, loader: Loader, key: Key, epoch: Counter
 ) -> tuple[PyTree, PyTree]:
     spec = spec_of(loader)
-    program = spec.program.known_whole(whole)
+    program = spec.program.known_whole(form.whole)
     leaves = [jnp.asarray(leaf) for leaf in spec.arrays]  # without jit they may be NumPy's
     drawn = None if program.sharding is not None else _drawn_epoch(spec, program, leaves, key, epoch)
 
     def body(carry: PyTree, at: tuple[jax.Array, DrawnRows | None]) -> tuple[PyTree, PyTree]:
         step, drawn = at
         batch = loader.batch(key, epoch, step) if drawn is None else drawn_batch(program, leaves, spec.chains, drawn)
-        result = step_fn(carry, (batch, loader.mask(step)) if with_mask else batch)
+        more = [loader.mask(step)] if form.with_mask else []
+        if form.with_key:
+            step_key = loader.step_key(key, epoch, step)
+            more.append(step_key if form.is_typed else jax.random.key_data(step_key))
+        result = step_fn(carry, (batch, *more) if more else batch)
         return _checked(result, carry)
 
     return jax.lax.scan(body, carry, (jnp.arange(loader.num_steps, dtype=np.uint32), drawn))

@@ -10,6 +10,7 @@ from ._loader import check_loader as check_loader
 from ._loader import spec_of as spec_of
 from ._memory import check_streaming as check_streaming
 from ._program import augment_rows as augment_rows
+from ._program import step_key as step_key
 from ._read import HostRows as HostRows
 from ._read import read_batch as read_batch
 from ._spec import BatchSpec as BatchSpec
