@@ -26,7 +26,6 @@ from _timing import Contestant, interleave, machine, markdown, versions, write_s
 from jaxiter._fusion_barrier import fusion_barrier
 from jaxiter.augment._warp import _affine_warp, _interpolate
 from jaxiter.loader import _program
-from jaxiter.loader._data import take_rows
 
 IN_USE = "in use"
 
@@ -37,10 +36,6 @@ IN_USE = "in use"
 def from_all_data(*operands: Any, cpu: Callable[..., Any], default: Callable[..., Any]) -> Any:
     """What other platforms run: pixels looked up in the whole data, unrolled rounds, no barriers."""
     return default(*operands)
-
-
-def not_copied(chain: Any, leaf: Any, index: Any) -> Any:
-    return take_rows(leaf, index)
 
 
 def around_rows_alone(function: Callable[[], Any]) -> Any:
@@ -94,7 +89,8 @@ def by_words(image: Any, stored: Any) -> Any:
 FORMS: dict[str, list[tuple[Any, str, Any]]] = {
     IN_USE: [],
     "pixels from the whole data, no barriers": [(jax.lax, "platform_dependent", from_all_data)],
-    "rows not copied first": [(_program, "_gathered", not_copied)],
+    "rows of small images copied first": [(_program, "_COPIED", -1)],
+    "rows of large images not copied first": [(_program, "_COPIED", 2**40)],
     "no barrier around the batch": [(_program, "fusion_barrier", around_rows_alone)],
     "lerps": [(_affine_warp, "blending", lerps)],
     "plain sums": [(_interpolate, "_sum_of_bytes", plain_sum)],
