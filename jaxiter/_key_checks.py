@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _NAMED = 3  # keys that an error names
 
@@ -43,9 +44,9 @@ def _key_error(name: str, node: object) -> TypeError | None:
     return next((error for child in children if (error := _key_error(*child)) is not None), None)
 
 
-def _have_an_order(keys: dict[object, object]) -> bool:
+def _have_an_order(keys: Iterable[Any]) -> bool:
     try:
-        sorted(keys)  # type: ignore[type-var]
+        sorted(keys)
     except TypeError:
         return False
     return True

@@ -64,7 +64,7 @@ class Program:
         self.sources = sources  # and its place among the arrays that are passed in, one for leaves that are the same
         self.sharding = sharding  # of the batch, or None
         self.mesh = mesh  # of the batch or the data, or None
-        self.whole = whole  # for each leaf: whoever makes a part of the batch has all that is passed in
+        self.whole = whole  # for each leaf: every device has all of the array that is passed in
         self._hash = hash(self._fields())
 
     def known_whole(self, whole: tuple[bool, ...]) -> Program:
