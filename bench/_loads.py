@@ -1,4 +1,4 @@
-"""The work loads W1 to W5 on any device: what jaxiter does in each, and what every output must look like.
+"""The work loads W1 to W5, and two sizes between, on any device: what jaxiter does in each, and what every output must look like.
 
 bench/versus.py runs this file with two versions of jaxiter: use only names that both have.
 """
@@ -36,6 +36,7 @@ class Load(NamedTuple):
     batch_size: int
     ranges: dict[str, Any] | None  # those of Affine; None: shuffle, gather and cast only
     dtype: str = "float32"
+    channels: int = 3
 
     @property
     def top(self) -> float:
@@ -62,7 +63,7 @@ class Load(NamedTuple):
         return named | {"fill_mode": "nearest", "interpolation_order": 1, "rescale": 1 / 255}
 
     def images(self) -> np.ndarray:
-        shape = (self.num_examples, self.side, self.side, 3)
+        shape = (self.num_examples, self.side, self.side, self.channels)
         return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
     def loader(self, images: Any) -> Loader:
@@ -74,23 +75,26 @@ class Load(NamedTuple):
         assert dtype == self.dtype, (dtype, self.dtype)
         # NumPy would sum bfloat16 in bfloat16, and takes no tensor of a GPU.
         values = np.asarray(batch.float().cpu() if hasattr(batch, "detach") else batch).astype(np.float32)
-        assert values.shape == (self.batch_size, self.side, self.side, 3), values.shape
+        assert values.shape == (self.batch_size, self.side, self.side, self.channels), values.shape
         assert values.min() >= 0, values.min()
         assert 0.9 * self.top < values.max() <= self.top * 1.00001, values.max()
         assert abs(values.mean() / self.top - 0.5) < 0.05, values.mean()
 
     def check_sum(self, total: Any) -> None:
         """Of all batches of an epoch."""
-        count = self.num_examples // self.batch_size * self.batch_size * self.side**2 * 3
+        count = self.num_examples // self.batch_size * self.batch_size * self.side**2 * self.channels
         assert abs(float(total) / count / self.top - 0.5) < 0.05, float(total) / count
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.num_examples:,} x {self.side}x{self.side}x3 uint8, batch {self.batch_size:,}"
+        shape = f"{self.side}x{self.side}x{self.channels}"
+        name = "" if self.name == shape else f"{self.name}: "
+        return f"{name}{self.num_examples:,} x {shape} uint8, batch {self.batch_size:,}"
 
 
 W1, W2 = Load("W1", 10_000, 32, 128, AFFINE), Load("W2", 512, 224, 32, AFFINE)
 W3 = Load("W3", 10_000, 32, 128, SHIFTED)
 W4S, W4L = Load("W4s", 10_000, 32, 128, None), Load("W4l", 512, 224, 32, None)
+GREY, MIDDLE = Load("28x28x1", 10_000, 28, 128, AFFINE, channels=1), Load("96x96x3", 1_024, 96, 64, AFFINE)
 
 
 # One call each

@@ -116,7 +116,7 @@ def cubic(load: Load) -> list[Contestant]:
 def scipy_warp(images: np.ndarray, matrices: np.ndarray, order: int) -> np.ndarray:
     warped = np.empty_like(images)
     for image, matrix, out in zip(images, matrices, warped, strict=True):
-        for channel in range(3):
+        for channel in range(images.shape[-1]):
             target = out[..., channel]
             ndimage.affine_transform(image[..., channel], matrix, order=order, mode="nearest", output=target)
     return warped
@@ -212,7 +212,8 @@ def opencv_warp(images: np.ndarray, threads: int = THREADS) -> Warp:
         # Cast and scaled image by image, while it is in the cache: at 224 pixels three times as fast as by batch.
         for row, matrix, target in zip(rows, matrices, out, strict=True):
             pixels[...] = images[row]
-            cv2.warpAffine(pixels, matrix, shape[1::-1], target, flags, cv2.BORDER_REPLICATE)
+            pair = (pixels, target) if shape[2] > 1 else (pixels[..., 0], target[..., 0])
+            cv2.warpAffine(pair[0], matrix, shape[1::-1], pair[1], flags, cv2.BORDER_REPLICATE)
             target *= SCALE
 
     def warp(rows: np.ndarray, matrices: np.ndarray) -> np.ndarray:

@@ -48,6 +48,7 @@ from _loads import (
 )
 from _peers import by_torch, torch
 from _timing import Contestant, interleave, markdown, versions, write_section
+from _torch_libraries import by_kornia, by_torchvision, check_form, kornia, v2
 
 from jaxiter import Loader, scan_epoch, stream
 from jaxiter.loader import _scan
@@ -188,6 +189,20 @@ def theirs(load: Load, tensor: Any, count: int) -> list[Contestant]:
     return found
 
 
+def libraries(load: Load, tensor: Any, count: int) -> list[Contestant]:
+    """Kornia and torchvision, where they are installed."""
+    calls = {}
+    if kornia:
+        calls |= {f"Kornia, {how}": by_kornia(load, tensor, how == "compiled") for how in ("eager", "compiled")}
+    if v2:
+        calls["torchvision v2, one map for a batch"] = by_torchvision(load, tensor)
+    check = partial(check_form, load)
+    return [
+        Contestant(f"{name}, enqueued", count * load.batch_size, enqueued(call, count, load), check)
+        for name, call in calls.items()
+    ]
+
+
 class Run:
     """What it printed, and what failed."""
 
@@ -263,6 +278,15 @@ class Run:
         rivals = [one for one in theirs(load, tensor, count) if "enqueued" in one.name] if torch else []
         self.compete(f"{load}: what changed", load, [self.copy(), *changes(load, data, count), *rivals])
 
+    def measure_libraries(self, load: Load) -> None:
+        load, batch_sizes = sized(load, self.quick)
+        load = load._replace(batch_size=batch_sizes[-1])
+        images, count = load.images(), count_of(load)
+        batch = enqueued(by_batch(load.loader(jax.device_put(images))), count, load)
+        contestants = [self.copy(), Contestant(ENQUEUED, count * load.batch_size, batch, load.check)]
+        contestants += libraries(load, torch.from_numpy(images).to("cuda" if GPU else "cpu"), count)
+        self.compete(f"{load}, beside Kornia and torchvision", load, contestants)
+
     def measure_load(self, load: Load) -> None:
         load, batch_sizes = sized(load, self.quick)
         images = load.images()
@@ -286,6 +310,9 @@ class Run:
                 gc.collect()
                 if torch and GPU:
                     torch.cuda.empty_cache()  # or JAX could not have that memory
+        for load in (W2, W1):
+            if (kornia or v2) and (not names or load.name in names):
+                self.attempt(f"{load.name}, libraries", self.measure_libraries, load)
         for size in (10**5, 10**6) if GPU else (10**4,):
             title = f"W5: order of {size:,} (an image is a position)"
             self.attempt(title, self.compete, title, W1._replace(batch_size=size), whole_order(size))

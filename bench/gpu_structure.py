@@ -9,6 +9,7 @@ No driver is needed. `--write` puts the table into bench/RESULTS.md.
 - **kernels**: whatever the card is asked to do by itself, copies too; of a scan only what it does in every step.
 - **picture-sized**: a kernel with at least a thread for 20 values of the batch. Others make order, draws, matrices.
 - **statements**: of the PTX of all picture-sized kernels, times threads, for each value of the batch.
+- **loads of a thread**: of each picture-sized kernel, by width: "4 x 32" are four loads of 32 bits.
 - **hashing**: picture-sized kernels of 16 or more exclusive ors in a thread. Resampling needs next to none, a round of
   the order two, a draw many: the order or the draws are made anew for every pixel.
 - **temporaries**: memory beside arguments and results.
@@ -27,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -242,7 +244,10 @@ def describe(dump: Path, name: str, values: int) -> dict[str, Any]:
         threads = math.prod(int(side) for sides in start.groups()[1:] for side in sides.split(","))
         if threads * VALUES_A_THREAD >= values:
             statements, xors = read_ptx(ptx[start[1]])
-            pictures.append({"name": start[1], "statements": statements * threads / values, "xor": xors})
+            loads = loads_of(ptx[start[1]])
+            pictures.append(
+                {"name": start[1], "statements": statements * threads / values, "xor": xors, "loads": loads}
+            )
     alone = sum(bool(start) or "Copy" in kind or "Mem" in kind for (kind, _), start in zip(steps, starts, strict=True))
     return {
         "kernels": alone,
@@ -275,15 +280,34 @@ def read_ptx(text: str) -> tuple[int, int]:
     return len(statements), sum(bool(re.match(r"(@!?%\w+\s+)?xor\.b32", part)) for part in statements)
 
 
+def loads_of(text: str) -> str:
+    """The loads of a thread from the card's memory, by width in bits."""
+    vectors = re.findall(r"\bld\.global[\w.]*?(?:\.v(\d))?\.[a-z](\d+)\s", text)
+    widths = Counter(int(count or 1) * int(bits) for count, bits in vectors)
+    return ", ".join(f"{count} x {width}" for width, count in sorted(widths.items()))
+
+
 def table(found: list[dict[str, Any]], before: list[dict[str, Any]]) -> str:
     """Markdown; with the figures of another version where `before` has them."""
     from _timing import markdown
 
-    rows = [["load, batch", "way", "kernels", "picture-sized", "hashing", "statements a value", "temporaries"]]
+    rows = [
+        [
+            "load, batch",
+            "way",
+            "kernels",
+            "picture-sized",
+            "hashing",
+            "statements a value",
+            "loads of a thread",
+            "temporaries",
+        ]
+    ]
     rows[0] += ["before: hashing", "before: statements a value"] if before else []
     others = {(one["load"], one["batch"], one["way"]): one for one in before}
     for one in found:
         counts = [str(one[name]) for name in ("kernels", "picture_sized", "hashing", "statements")]
+        counts.append("; ".join(picture["loads"] for picture in one["pictures"]))
         cells = [f"{one['load']}, {one['batch']:,}", one["way"], *counts, f"{one['temporaries'] / 1e6:.2f} MB"]
         other = others.get((one["load"], one["batch"], one["way"]), {})
         rows.append(cells + [str(other.get(name, "-")) for name in ("hashing", "statements") if before])

@@ -2,7 +2,7 @@
 
     python bench/run.py [--quick] [--rounds N] [--write] [--compare OLD.json [NEW.json]]
 
-needs `pip install -e '.[bench]'`, and `.[peers]` (3.8 GB) for the libraries beside it; a full run takes about six
+needs `pip install -e '.[bench]'`, and `.[peers]` (3.8 GB) for the libraries beside it; a full run takes about ten
 minutes on two cores. `--write` puts the tables into bench/RESULTS.md and their figures into bench/results.json.
 `--compare` says what became slower than an earlier such file, and ends with status 1 if anything of jaxiter fell below
 0.9 of it; with a second file nothing is run. Absolute figures move with what else the machine does, which the rows of
@@ -27,8 +27,10 @@ from _loads import (
     BATCH,
     DONATED,
     FACE,
+    GREY,
     HOST_STREAM,
     JAX,
+    MIDDLE,
     ORDER,
     SCAN,
     STEPPED,
@@ -51,11 +53,17 @@ SLOWER = 0.9
 Figures = dict[str, float]
 PEER, CUBIC = "the best peer", "jaxiter affine_warp, order 3"
 AIMS = [  # table, what is asked, over what, at least
-    *((name, ours, KERAS, aim) for name, aim in (("W1", 60), ("W2", 20), ("W3", 150)) for ours in (BATCH, STREAM)),
+    *(
+        (name, ours, KERAS, aim)
+        for name, aim in (("W1", 60), ("28x28x1", 60), ("W2", 20), ("W3", 150))
+        for ours in (BATCH, STREAM)
+    ),
     *((name, ours, PEER, aim) for name, aim in (("W1", 2), ("W2", 1.3), ("W3", 6)) for ours in (BATCH, STREAM)),
+    *(("96x96x3", ours, PEER, 1.2) for ours in (BATCH, STREAM)),
     *((name, ours, NUMPY, aim) for name, aim in (("W4s", 0.8), ("W4l", 1)) for ours in (BATCH, STREAM, DONATED)),
     ("W1", FACE, KERAS, 25),
     ("W2", FACE, BATCH, 1 / 1.5),
+    *((name, FACE, STREAM, aim) for name, aim in (("W1", 0.7), ("W2", 0.85))),
     *((name, SCAN, STEPPED, 1 / 1.3) for name in ("W1", "W2")),
     *((name, HOST_STREAM, STREAM, aim) for name, aim in (("W1", 0.6), ("W2", 0.8))),
     *((f"cubic {side}", CUBIC, SCIPY, 1) for side in (32, 224)),
@@ -82,8 +90,8 @@ class Run:
 
     def everything(self) -> None:
         whole = "the whole augmentation"
-        what = {"W1": whole, "W2": whole, "W3": "flip and fractional shift"}
-        for load in (W1, W2, W3, W4S, W4L):
+        what = dict.fromkeys(("W1", "28x28x1", "96x96x3", "W2"), whole) | {"W3": "flip and fractional shift"}
+        for load in (W1, GREY, MIDDLE, W2, W3, W4S, W4L):
             if what.get(load.name) == whole:
                 check_warps(load)
             images, baseline = load.images(), KERAS if load.ranges else NUMPY

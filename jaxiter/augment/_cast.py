@@ -44,16 +44,16 @@ def round_to(dtype: np.dtype, x: Values, xp: ModuleType = jnp) -> Values:
         return xp.clip(x, max(bounds.min, own.min), min(bounds.max, own.max)).astype(dtype)
     if x.dtype.itemsize < 4:
         x = x.astype(np.float32)  # float16 ends at 65,504, short of the limits below
-    low, high, one = map(x.dtype.type, (bounds.min, bounds.max, 1))
-    fits = bounds.bits <= 16  # a float holds the limits
-    x = xp.clip(x, low, high) if fits else x
-    rounded = xp.trunc(x)  # not floor(x + 0.5): for 0.49999997 that sum is 1
-    away = one if fits and bounds.min == 0 else xp.sign(x)
-    rounded = rounded + xp.where(xp.abs(x - rounded) >= x.dtype.type(0.5), away, x.dtype.type(0))
-    if fits:
-        return rounded.astype(dtype)
+    low, high = map(x.dtype.type, (bounds.min, bounds.max))
+    x = xp.clip(x, low, high)
+    # A cast cuts the fraction off. The number below one half, as the sum of 0.49999997 and one half is 1; any other
+    # fraction of one half still reaches the next number. No product may come just before the sum, see `rounded`.
+    half = np.nextafter(x.dtype.type(0.5), x.dtype.type(0))
+    x = x + (half if bounds.min == 0 else xp.copysign(half, x))
+    if bounds.bits <= 16:  # a float holds the limits
+        return x.astype(dtype)
     # float32 has no 2**31 - 1: the limit rounds up to 2**31, which does not fit, so the maximum is set separately.
-    return xp.where(rounded >= high, np.asarray(bounds.max, dtype), xp.clip(rounded, low, high).astype(dtype))
+    return xp.where(x >= high, np.asarray(bounds.max, dtype), x.astype(dtype))
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from ..._transfers import transfers
 from .._cast import round_to
 from .._transform import arithmetic_dtype, frozen_value
 from .._types import Side, Values
+from ._border import BORDERS, mirror_axis
 from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
 from ._fill import fill_value
@@ -306,10 +307,13 @@ def _by_bounded_pixels(
         coordinates = whole_coordinates(xp, matrix, size)
         rows, cols = (whole_taps(xp, *axis, fill_mode) for axis in zip(coordinates, sides, strict=True))
     else:
-        coordinates = bounded_coordinates(xp, matrix, size, point)
+        plus = mirror_axis(BORDERS[fill_mode].pixels, point.bits) if order else 0
+        coordinates = bounded_coordinates(xp, matrix, size, point, plus)
         axes = zip(coordinates, sides, strict=True)
         rows, cols = (bounded_taps(xp, *axis, fill_mode, order, point, bits) for axis in axes)
     result = interpolate(xp, image, rows, cols, size, blending(image.dtype, order), stored)
+    if bits is not None and rows.weights is not None:
+        result = result * np.float32(2.0 ** (-2 * bits))
     return _filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 

@@ -113,34 +113,36 @@ def wrapped_once(xp: ModuleType, whole: Values, is_whole: Values, inside: Values
     return xp.where(inside, whole, folded)
 
 
+def mirror_axis(rule: Rule, bits: int) -> int:
+    """How far before pixel 0 the axis lies about which a row is mirrored, in fixed point: nothing, or half a pixel."""
+    return (1 - rule.shared) << (bits - 1) if rule.copies == 2 else 0
+
+
 def fold_coordinate(xp: ModuleType, coordinate: Values, size: int, rule: Rule, bits: int, *, once: bool) -> Values:
-    """A fixed-point coordinate brought to where the picture repeats itself, within half a pixel of the image.
+    """A fixed-point coordinate, from `mirror_axis` on, as one within half a pixel of the image, from pixel 0 on.
 
     Args:
         bits: Fractional bits of the coordinate.
         once: No coordinate lies farther out than one image, so that a single fold, without a division, does.
     """
     period = np.int32(rule.period(size) << bits)
-    if rule.copies == 2:
-        # Counted from the axis of the mirror, where one side is minus the other: pixel 0, or half a pixel before it.
-        before = np.int32((1 - rule.shared) << (bits - 1))
-        from_axis = coordinate + before if before else coordinate
-        place = xp.abs(from_axis if once else _remainder(xp, from_axis, period))
-        place = xp.minimum(place, period - place)
-        return place - before if before else place
+    if rule.copies == 2:  # one side of the axis is minus the other
+        place = xp.abs(coordinate if once else _remainder(xp, coordinate, period))
+        place, axis = xp.minimum(place, period - place), np.int32(mirror_axis(rule, bits))
+        return place - axis if axis else place
     if rule == PERIODIC:
         if not once:
             return modulo(xp, coordinate, int(period))
-        return xp.where(
-            coordinate < 0, coordinate + period, xp.where(coordinate >= period, coordinate - period, coordinate)
-        )
+        # Of the three that lie a period apart the one inside, as what is below 0 becomes large.
+        below, here, above = ((coordinate + step).astype(np.uint32) for step in (-period, np.int32(0), period))
+        return xp.minimum(xp.minimum(below, here), above).astype(np.int32)
     if rule == OVERLAPPING:
         if once:
             inwards = xp.where(coordinate < 0, coordinate + period, coordinate - period)
         else:
             inwards = modulo(xp, coordinate, int(period))
             inwards = xp.where((coordinate < 0) & (inwards == 0), period, inwards)  # as in `wrapped_once`
-        return xp.where((coordinate >= 0) & (coordinate <= period), coordinate, inwards)
+        return xp.where(coordinate.astype(np.uint32) <= np.uint32(period), coordinate, inwards)
     return coordinate
 
 

@@ -172,11 +172,13 @@ def _follows_jvp(primals: Pair, tangents: Pair) -> Pair:
 
 
 def bounded_coordinates(
-    xp: ModuleType, matrix: Values, size: tuple[int, int], point: FixedPoint
+    xp: ModuleType, matrix: Values, size: tuple[int, int], point: FixedPoint, plus: int = 0
 ) -> tuple[Values, Values]:
     """Rows and columns with `point.bits` fractional bits: (height, width) or, axis-aligned, (height, 1) and (1, width).
 
-    The matrix has to lie within the bounds that `point` was made for.
+    Args:
+        matrix: Within the bounds that `point` was made for.
+        plus: Units added to each of them, where it costs nothing.
     """
     height, width = size
     bits = point.bits
@@ -188,7 +190,7 @@ def bounded_coordinates(
             return fixed(xp, factor, bits) * xp.arange(count, dtype=np.int32)
         return multiples(xp, factor, count, bits)
 
-    offsets = [fixed(xp, matrix[axis, 2], bits) for axis in range(2)]
+    offsets = [fixed(xp, matrix[axis, 2], bits) + np.int32(plus) for axis in range(2)]
     if point.axis_aligned:
         return (along(matrix[0, 0], height) + offsets[0])[:, None], (along(matrix[1, 1], width) + offsets[1])[None]
     from_rows, from_cols = (
@@ -210,17 +212,24 @@ def whole_coordinates(xp: ModuleType, matrix: Values, size: tuple[int, int]) -> 
 
 
 def is_inside(coordinate: Values, size: int, bits: int) -> Values:
-    return (coordinate >= 0) & (coordinate <= np.int32((size - 1) << bits))
+    return coordinate.astype(np.uint32) <= np.uint32((size - 1) << bits)  # what is below 0 becomes large
 
 
 def split(coordinate: Values, bits: int, weight_bits: int | None = None) -> tuple[Values, Values]:
     """Floor and fraction of a fixed-point coordinate; the fraction rounded to `weight_bits`, if any."""
+    if weight_bits is not None:
+        whole, part = split_in_units(coordinate, bits, weight_bits)
+        return whole, part * np.float32(2.0**-weight_bits)
     part = coordinate & np.int32((1 << bits) - 1)
-    if weight_bits is not None and weight_bits < bits:
-        # It may become 1, which is all of the next tap.
-        part = (part + np.int32(1 << (bits - weight_bits - 1))) >> np.int32(bits - weight_bits)
-        return coordinate >> np.int32(bits), part.astype(np.float32) * np.float32(2.0**-weight_bits)
     return coordinate >> np.int32(bits), part.astype(np.float32) * np.float32(2.0**-bits)
+
+
+def split_in_units(coordinate: Values, bits: int, weight_bits: int) -> tuple[Values, Values]:
+    """`split`, with the fraction in units of 2**-weight_bits; there are no fewer `bits`."""
+    part, dropped = coordinate & np.int32((1 << bits) - 1), bits - weight_bits
+    if dropped:  # it may become 1, which is all of the next tap
+        part = (part + np.int32(1 << (dropped - 1))) >> np.int32(dropped)
+    return coordinate >> np.int32(bits), part.astype(np.float32)
 
 
 def nearest(coordinate: Values, bits: int) -> Values:

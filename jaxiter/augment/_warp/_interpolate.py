@@ -127,8 +127,7 @@ def _lines_of(taps: Taps, part: slice) -> Taps:
     def of(values: Values) -> Values:
         return values[part] if values.shape[0] > 1 else values
 
-    weights = None if taps.weights is None else tuple(map(of, taps.weights))
-    return Taps(tuple(map(of, taps.indices)), weights, taps.inside)
+    return taps.each(of)
 
 
 def blended(pick: Pick, rows: Taps, cols: Taps, dtype: DTypeLike, blend: Blend) -> Values:
@@ -249,4 +248,4 @@ def _grouped(taps: Taps, size: tuple[int, int]) -> Taps:
     def grouped(values: Values) -> jax.Array:
         return jnp.broadcast_to(values, (height, width)).reshape(height, width // group, group)
 
-    return jax.tree.map(grouped, taps)
+    return taps.each(grouped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from ._border import (
     margin,
     wrapped_once,
 )
-from ._coordinates import Coordinate, FixedPoint, is_inside, nearest, split
+from ._coordinates import Coordinate, FixedPoint, is_inside, nearest, split, split_in_units
 from ._spline import first_tap, tap_weights
 
 
@@ -29,6 +30,11 @@ class Taps(NamedTuple):
     indices: tuple[Values, ...]  # int32
     weights: tuple[Values, ...] | None  # float, one for each; None where the order is 0
     inside: Values  # bool: whether the coordinate lies in the image
+
+    def each(self, function: Callable[[Values], Values]) -> Taps:
+        """With `function` of every index and weight."""
+        weights = None if self.weights is None else tuple(map(function, self.weights))
+        return self._replace(indices=tuple(map(function, self.indices)), weights=weights)
 
 
 def taps_at(xp: ModuleType, coordinate: Coordinate, size: Side, fill_mode: str, order: int, dtype: np.dtype) -> Taps:
@@ -55,10 +61,14 @@ def bounded_taps(
     point: FixedPoint,
     weight_bits: int | None,
 ) -> Taps:
-    """For order 0 and 1 and fixed-point coordinates.
+    """For order 0 and 1 and fixed-point coordinates; those of order 1 count from `mirror_axis`.
 
     The border is applied to the coordinate, so that the compiler sees from the constants that the taps lie inside the
     image: its own clamping of every index goes, and with it a third of the time.
+
+    Args:
+        weight_bits: Weights are counted in units of 2**-weight_bits, and rounded to them: scaled by itself every
+            weight would take a product more. None: they add up to 1, and keep all bits.
     """
     bits, inside = point.bits, is_inside(coordinate, size, point.bits)
     rule = BORDERS[fill_mode].pixels
@@ -67,19 +77,20 @@ def bounded_taps(
         if rule == OVERLAPPING and size > 1:
             coordinate = fold_coordinate(xp, coordinate, size, rule, bits, once=point.folds_once)
         return Taps((fold_index(xp, nearest(coordinate, bits), size, rule),), None, inside)
+    one = np.float32(2 ** (weight_bits or 0))
     if size == 1:
         zero = xp.zeros_like(coordinate)
-        one = zero.astype(np.float32) + np.float32(1)
-        return Taps((zero, zero), (one, zero.astype(np.float32)), inside)
+        none = zero.astype(np.float32)
+        return Taps((zero, zero), (none + one, none), inside)
     folded = fold_coordinate(xp, coordinate, size, rule, bits, once=point.folds_once)
     if rule != PERIODIC:
         # One unit short of the last pixel, so that the tap after the lower one lies inside: 2**-bits of the contrast.
         folded = xp.clip(folded, np.int32(0), np.int32(((size - 1) << bits) - 1))
-    lower, fraction = split(folded, bits, weight_bits)
+    lower, fraction = split(folded, bits) if weight_bits is None else split_in_units(folded, bits, weight_bits)
     indices: tuple[Values, ...] = (lower,)
     if rule == PERIODIC:  # the last pixel's neighbour is the first one, which is not the next in memory
         indices = lower, xp.where(lower == np.int32(size - 1), np.int32(0), lower + np.int32(1))
-    return Taps(indices, (np.float32(1) - fraction, fraction), inside)
+    return Taps(indices, (one - fraction, fraction), inside)
 
 
 def whole_taps(xp: ModuleType, index: Values, size: int, fill_mode: str) -> Taps:
