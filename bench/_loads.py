@@ -1,4 +1,4 @@
-"""The work loads W1 to W5, and two sizes between, on any device: what jaxiter does in each, and what every output must look like.
+"""The work loads W1 to W5, and two sizes between: what jaxiter does in each, and what every output must look like.
 
 bench/versus.py runs this file with two versions of jaxiter: use only names that both have.
 """

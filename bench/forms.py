@@ -25,6 +25,7 @@ from _timing import Contestant, interleave, machine, markdown, versions, write_s
 
 from jaxiter._fusion_barrier import fusion_barrier
 from jaxiter.augment._warp import _affine_warp, _interpolate
+from jaxiter.augment._warp._coordinates import WEIGHT_BITS
 from jaxiter.loader import _program
 
 IN_USE = "in use"
@@ -44,8 +45,13 @@ def around_rows_alone(function: Callable[[], Any]) -> Any:
 
 
 def lerps(dtype: Any, order: int) -> Any:
-    """Bytes mixed as floats are, `a + (b - a) * f`, which uses a tap twice."""
-    return _interpolate._lerp if order == 1 else _interpolate._weighted_sum
+    """Bytes mixed as floats are, `a + (b - a) * f`, which uses a tap twice; in units of the weights."""
+
+    def lerp(values: Any, weights: Any) -> Any:
+        first, second = values
+        return first * np.float32(2**WEIGHT_BITS) + (second - first) * weights[1]
+
+    return lerp if order == 1 else _interpolate._weighted_sum
 
 
 def plain_sum(values: Any, weights: Any) -> Any:
