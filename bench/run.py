@@ -3,7 +3,8 @@
     python bench/run.py [--quick] [--rounds N] [--write] [--compare OLD.json [NEW.json]]
 
 needs `pip install -e '.[bench]'`, and `.[peers]` (3.8 GB) for the libraries beside it; a full run takes about ten
-minutes on two cores. `--write` puts the tables into bench/RESULTS.md and their figures into bench/results.json.
+minutes on two cores. `--write` puts the tables into bench/RESULTS.md, their figures into bench/results.json, and draws
+docs/speed.png.
 `--compare` says what became slower than an earlier such file, and ends with status 1 if anything of jaxiter fell below
 0.9 of it; with a second file nothing is run. Absolute figures move with what else the machine does, which the rows of
 the other libraries show: for a close look at two versions take bench/versus.py.
@@ -23,6 +24,7 @@ import sys
 from pathlib import Path
 
 import memory
+import plot
 from _loads import (
     BATCH,
     DONATED,
@@ -176,6 +178,7 @@ def main() -> None:
     if arguments.write:
         write_section("run", report(run))
         RESULTS.write_text(json.dumps(run.as_json(), indent=1) + "\n")
+        plot.main()
     if arguments.compare:
         text, slower = compare(files[0]["tables"], files[1]["tables"])
         print(f"\n{text}")
