@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_flag, check_not_forked, is_array
+from .._checks import check_flag, is_array
 from .._keys import Key, uniforms
 from .._transfers import transfers
 from ._cast import AsFloat
+from ._geometric import Geometric, Sampling
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 from ._ranges import (
     Bounds,
@@ -28,21 +28,12 @@ from ._ranges import (
     shift_ranges,
     symmetric_range,
 )
-from ._transform import Transform, arithmetic_dtype, frozen_value, result_dtype
-from ._warp import (
-    MatrixBounds,
-    StoredImage,
-    check_image,
-    check_image_shape,
-    check_sampling,
-    fill_value,
-    matrix_bounds,
-    resample,
-)
+from ._transform import Transform, frozen_value
+from ._warp import MatrixBounds, as_image_size, check_image_shape, check_sampling, matrix_bounds
 
 if TYPE_CHECKING:
-    from jax.typing import ArrayLike, DTypeLike
-    from jaxtyping import Array, Bool, Float, Num
+    from jax.typing import ArrayLike
+    from jaxtyping import Array, Bool, Float
 
 _NUM_SLOTS = 8  # rotation, shift rows, shift cols, shear, zoom rows, zoom cols, horizontal flip, vertical flip
 
@@ -59,7 +50,7 @@ class AffineParams(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Affine(Transform):
+class Affine(Geometric):
     """A random affine change of the picture in one resampling, with different parameters for every image.
 
     The picture is zoomed, sheared and rotated about its centre, then shifted, then flipped. An option that is 0
@@ -79,6 +70,8 @@ class Affine(Transform):
         whole_pixels: Round the shift to whole pixels. With neither rotation, shear nor zoom nothing is
             interpolated then, and the image keeps its dtype.
         keep_aspect: One zoom factor for rows and columns.
+        size: (height, width) of the result, or one number for a square: the picture keeps its scale and its centre, and
+            the canvas around it changes. None: that of the image.
         draws: Names the draws, see `Transform`.
 
     Returns (apply):
@@ -111,18 +104,19 @@ class Affine(Transform):
     order: int = 1
     whole_pixels: bool = False
     keep_aspect: bool = False
+    size: int | tuple[int, int] | None = None
     draws: str | None = None
     # Set for evaluation, where options that interpolated in training are off: integers still become floats.
     returns_float: bool = field(default=False, init=False, repr=False)
 
     kind: ClassVar[str] = "Affine"
-    keeps_shape: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cval", frozen_value(self.cval))
         check_sampling(self.fill_mode, self.order, self.cval)
         check_flag("whole_pixels", self.whole_pixels)
         check_flag("keep_aspect", self.keep_aspect)
+        object.__setattr__(self, "size", None if self.size is None else as_image_size("size", self.size))
         values = {
             "rotation": symmetric_range("rotation", self.rotation),
             "shift": (shift := shift_ranges("shift", self.shift)),
@@ -176,12 +170,14 @@ class Affine(Transform):
             steps.append(shift_matrix(params.shift[0], params.shift[1]))
         if self._flips:
             steps.append(flip_matrix(params.horizontal_flip, params.vertical_flip))
-        return about_centre(compose(*steps), height, width)
-
-    @transfers
-    def apply(self, params: AffineParams, image: Num[Array, "height width channels"]) -> Num[Array, ...]:
-        check_not_forked()
-        return apply_affines([(self, params)], jnp.asarray(image))
+        size = self.out_size((height, width))
+        moved = about_centre(compose(*steps), *size)
+        # With whole pixels the centres may not lie half a pixel apart.
+        rows, cols = (
+            (own - new) // 2 if self.whole_pixels else (own - new) / 2
+            for own, new in zip((height, width), size, strict=True)
+        )
+        return moved if size == (height, width) else compose(shift_matrix(-rows, -cols), moved)
 
     def without_randomness(self) -> Transform:
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""
@@ -199,6 +195,13 @@ class Affine(Transform):
             return AsFloat()
         object.__setattr__(fixed, "returns_float", True)
         return fixed
+
+    def out_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        return size if self.size is None else cast("tuple[int, int]", self.size)  # as `__post_init__` left it
+
+    @property
+    def keeps_shape(self) -> bool:  # type: ignore[override]
+        return self.size is None
 
     # Which options are on is static: an array always is.
 
@@ -226,24 +229,20 @@ class Affine(Transform):
     def interpolates(self) -> bool:
         """Whether a pixel may be mixed from several, so that the result is a float; if not, pixels are copied."""
         is_any = type(self).matrix is not Affine.matrix  # a subclass's own map may lie anywhere
-        is_mixed = self._rotates or self._shears or self._zooms or ((self._shifts or is_any) and not self.whole_pixels)
+        is_shifted = self._shifts or is_any or self.size is not None
+        is_mixed = self._rotates or self._shears or self._zooms or (is_shifted and not self.whole_pixels)
         return self.returns_float or (self.order != 0 and is_mixed)
 
     @property
     def looks_outside(self) -> bool:
         """Whether a pixel may come from outside the image; flips take every one from inside."""
-        is_on = self._rotates or self._shears or self._zooms or self._shifts
+        is_on = self._rotates or self._shears or self._zooms or self._shifts or self.size is not None
         return is_on or not self._draws_from_its_ranges
-
-    @property
-    def is_one_warp(self) -> bool:
-        """False where a subclass overrides `apply`: it is then no more than the user's own step."""
-        return type(self).apply is Affine.apply
 
     @property
     def is_identity(self) -> bool:
         """Whether `matrix` is the identity, whatever is drawn: options that are off leave their draws unused."""
-        is_on = self._rotates or self._shears or self._zooms or self._shifts or self._flips
+        is_on = self._rotates or self._shears or self._zooms or self._shifts or self._flips or self.size is not None
         return type(self).matrix is Affine.matrix and not is_on
 
     @property
@@ -255,7 +254,10 @@ class Affine(Transform):
     def is_whole(self) -> bool:
         """Whether every map that may be drawn takes whole pixels to whole pixels: flips and rounded shifts."""
         return self._draws_from_its_ranges and not (
-            self._rotates or self._shears or self._zooms or (self._shifts and not self.whole_pixels)
+            self._rotates
+            or self._shears
+            or self._zooms
+            or ((self._shifts or self.size is not None) and not self.whole_pixels)
         )
 
     def bounds(self, image_shape: Sequence[int]) -> MatrixBounds | None:
@@ -270,85 +272,14 @@ class Affine(Transform):
         shift = np.full(2, np.inf)
         if not is_array(self.shift):
             shift = linear @ (np.array([_farthest_from_0(part) for part in _both_shifts(self.shift)]) * image_shape[:2])
+        if self.size is not None and self.whole_pixels:
+            shift = shift + 0.5  # between two centres
         return matrix_bounds(linear, shift, is_whole=self.is_whole)
 
     @property
-    def sampling(self) -> tuple[str, float, int]:
-        return self.fill_mode, self.cval, self.order
-
-
-@transfers
-def apply_affines(
-    steps: Sequence[tuple[Affine, AffineParams]],
-    image: jax.Array,
-    *,
-    drawn: bool = False,
-    stored: StoredImage | None = None,
-) -> jax.Array:
-    """Several Affines of equal `sampling`, the first acting first, as one map and one resampling.
-
-    Args:
-        drawn: The params are as `sample` draws them, so that the map stays within the bounds of the ranges. Those
-            of a caller may lie anywhere.
-        stored: Where `image` was copied from, if it is an image as it is stored.
-    """
-    check_image(image)
-    affines = [affine for affine, _ in steps]
-    return warp_along(affines, matrix_of(steps, image.shape), image, drawn=drawn, stored=stored)
-
-
-def matrix_of(steps: Sequence[tuple[Affine, AffineParams]], image_shape: Sequence[int]) -> Float[Array, "3 3"] | None:
-    """The map of several Affines, the first acting first; None for the identity."""
-    matrices = [affine.matrix(params, image_shape) for affine, params in steps if not affine.is_identity]
-    return compose(*matrices) if matrices else None
-
-
-def warp_along(
-    affines: Sequence[Affine],
-    matrix: Float[Array, "3 3"] | None,
-    image: jax.Array,
-    *,
-    drawn: bool,
-    stored: StoredImage | None,
-) -> jax.Array:
-    """`apply_affines` from the map on that `matrix_of` made."""
-    affines = [affine for affine in affines if not affine.is_identity]
-    if matrix is None or not affines:
-        return image
-    fill_mode, _, order = affines[0].sampling
-    dtype, fill = dtype_and_fill(affines, image.dtype)
-    bounds = _bounds(affines, image.shape) if drawn else None
-    order = order if _interpolate(affines) else 0
-    if order and bounds is not None and bounds.is_whole:
-        image = image.astype(arithmetic_dtype(image.dtype))  # pixels are only selected, and cval may be no integer
-    warped = resample(image, matrix, fill_mode=fill_mode, cval=fill, order=order, bounds=bounds, stored=stored)
-    return warped.astype(dtype)
-
-
-def dtype_and_fill(affines: Sequence[Affine], dtype: DTypeLike) -> tuple[np.dtype, ArrayLike]:
-    """What several Affines of equal `sampling` make of images of `dtype`, and what they fill borders with.
-
-    Raises:
-        ValueError: If the dtype cannot hold cval.
-    """
-    fill_mode, cval, _ = affines[0].sampling
-    interpolates = _interpolate(affines)
-    result = result_dtype(dtype) if interpolates else np.dtype(dtype)
-    if fill_mode != "constant" or not any(affine.looks_outside for affine in affines):
-        return result, np.zeros((), result)
-    return result, fill_value(cval, arithmetic_dtype(dtype), rounded_to=result) if interpolates else fill_value(
-        cval, result
-    )
-
-
-def _interpolate(affines: Sequence[Affine]) -> bool:
-    return any(affine.interpolates for affine in affines)
-
-
-def _bounds(affines: Sequence[Affine], image_shape: Sequence[int]) -> MatrixBounds | None:
-    each = [affine.bounds(image_shape) for affine in affines]
-    known = [bounds for bounds in each if bounds is not None]
-    return reduce(MatrixBounds.then, known) if len(known) == len(each) else None
+    def sampling(self) -> Sampling:
+        border = (self.fill_mode, self.cval) if self.looks_outside else None
+        return Sampling(border, None if self.is_whole else self.order)
 
 
 def _both_shifts(field: Range | Sequence[Range]) -> tuple[Bounds, Bounds]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import jax
@@ -18,11 +17,11 @@ from .._describe import described
 from .._key_checks import named_keys
 from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
-from ._affine import Affine, apply_affines, dtype_and_fill, matrix_of, warp_along
 from ._cast import Cast
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
 from ._evaluation import for_evaluation
 from ._frozen_draws import array_of_apply, checked_apply, checked_sample
+from ._geometric import Geometric, Sampling, apply_geometry, dtype_and_fill, matrix_of, shapes_through, warp_along
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, result_dtype
 from ._warp import StoredImage
@@ -35,8 +34,9 @@ if TYPE_CHECKING:
 class Chain(Transform):
     """Steps one after the other; `Chain()` is the identity and chains within chains are flattened.
 
-    Adjacent `Affine`s with equal fill_mode, cval and order are one resampling: the picture is interpolated once,
-    and borders are filled once, after the whole map.
+    Adjacent geometric steps, `Affine` among them, with equal fill_mode, cval and order are one resampling: the picture
+    is interpolated once, and borders are filled once, after the whole map. Of a step that never reads outside the
+    picture the first two do not count, and of one that only selects whole pixels the order does not.
 
     Every step draws from its own key, which depends on its kind and on how many of its kind stand before it, so that
     adding a step changes no draw of another kind.
@@ -84,7 +84,7 @@ class Chain(Transform):
     @property
     def resamples(self) -> bool:
         """Whether a pixel of the result is read from another position."""
-        return any(isinstance(step, Affine) and not step.is_identity for step in self.transforms)
+        return any(isinstance(step, Geometric) and not step.is_identity for step in self.transforms)
 
     def sample(self, key: Key, image_shape: tuple[int, ...]) -> tuple[Params, ...]:
         """One entry for each step."""
@@ -113,7 +113,8 @@ class Chain(Transform):
     def can_prepare(self) -> bool:
         """Whether `prepare` finds the same numbers in any program: all steps are this library's own."""
         own = __package__.partition(".")[0]
-        return self.keeps_shape and all(type(step).__module__.partition(".")[0] == own for step in self.transforms)
+        known = all(_fuses(step) or step.keeps_shape for step in self.transforms)
+        return known and all(type(step).__module__.partition(".")[0] == own for step in self.transforms)
 
     def prepare(self, key: Key, image_shape: tuple[int, ...]) -> list[Any]:
         """All of `sample_and_apply` that needs no pixels: a matrix for each resampling, the params of other steps.
@@ -124,18 +125,19 @@ class Chain(Transform):
         for group in _groups(self.transforms):
             steps = self.transforms[group]
             with self._named_in_errors(group, image_shape):
-                drawn = [_draw(step, own_key, image_shape) for step, own_key in zip(steps, keys[group], strict=True)]
-                affines = [(step, params) for step, params in zip(steps, drawn, strict=True) if _fuses(step)]
-                prepared.append(matrix_of(affines, image_shape) if affines else drawn[0])
+                drawn, shapes = _drawn(steps, keys[group], image_shape)
+                geometry = [(step, params) for step, params in zip(steps, drawn, strict=True) if _fuses(step)]
+                prepared.append(matrix_of(geometry, image_shape) if geometry else drawn[0])
+            image_shape = shapes[-1]
         return prepared
 
     def apply_prepared(self, prepared: Sequence[Any], image: jax.Array, stored: StoredImage | None = None) -> jax.Array:
         """The rest of `sample_and_apply`."""
         for group, found in zip(_groups(self.transforms), prepared, strict=True):
-            steps, affines = self.transforms[group], [step for step in self.transforms[group] if _fuses(step)]
+            steps, geometry = self.transforms[group], [step for step in self.transforms[group] if _fuses(step)]
             with self._named_in_errors(group, image.shape, image.dtype):
-                if affines:
-                    image = warp_along(affines, found, image, drawn=True, stored=stored)
+                if geometry:
+                    image = warp_along(geometry, found, image, drawn=True, stored=stored)
                 else:
                     image = checked_apply(steps[0], found, image)
             stored = None  # the image is another one now
@@ -168,7 +170,7 @@ class Chain(Transform):
         """The same steps for a leaf of a loader's data, of which `dtype` is known.
 
         Raises:
-            ValueError: If an `Affine` fills borders with what the dtype that reaches it cannot hold, as far as that is
+            ValueError: If a step fills borders with what the dtype that reaches it cannot hold, as far as that is
                 known: a step of a user's may return any.
         """
         try:
@@ -183,7 +185,7 @@ class Chain(Transform):
         for group in _groups(self.transforms):
             step, *_ = steps = self.transforms[group]
             if _fuses(step):
-                on = [affine for affine in steps if isinstance(affine, Affine) and not affine.is_identity]
+                on = [other for other in steps if isinstance(other, Geometric) and not other.is_identity]
                 dtype = dtype_and_fill(on, dtype)[0] if on else dtype
             elif type(step) is Cast:
                 dtype = jnp.dtype(step.dtype)
@@ -216,21 +218,19 @@ class Chain(Transform):
         shapes: list[tuple[int, ...]] = []
         for group in _groups(self.transforms):
             steps, shape = self.transforms[group], current.shape
-            if params is None:
-                with self._named_in_errors(group, shape):
-                    drawn = [_draw(step, own_key, shape) for step, own_key in zip(steps, keys[group], strict=True)]
-            else:
-                drawn = list(params[group])
-            affines = [step for step in steps if _fuses(step)]
+            with self._named_in_errors(group, shape):
+                own_keys = keys[group] if params is None else [None] * len(steps)
+                drawn, through = _drawn(steps, own_keys, shape, None if params is None else params[group])
+            geometry = [step for step in steps if _fuses(step)]
             with self._named_in_errors(group, shape, current.dtype):
-                if affines:
-                    together = list(zip(affines, drawn, strict=True))
-                    current = apply_affines(together, current, drawn=params is None, stored=stored)
+                if geometry:
+                    together = list(zip(geometry, drawn, strict=True))
+                    current = apply_geometry(together, current, drawn=params is None, stored=stored)
                 else:
                     current = checked_apply(steps[0], drawn[0], current)
             stored = None  # the image is another one now
             used += drawn
-            shapes += [shape] * len(steps)
+            shapes += through[: len(steps)]
         return used, shapes, current
 
     def _compose(self, params: Sequence[Params], shapes: Sequence[tuple[int, ...]]) -> Float[Array, "3 3"] | None:
@@ -319,15 +319,34 @@ def deterministic(transform: Any) -> Any:
 
 
 def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
-    """Slices of steps that run as one: adjacent `Affine`s of equal sampling; any other step by itself."""
+    """Slices of steps that run as one: adjacent geometric steps whose samplings agree; any other step by itself."""
+    start = 0
+    while start < len(steps):
+        stop, step = start + 1, steps[start]
+        sampling: Sampling | None = step.sampling if _fuses(step) else None
+        while sampling is not None and stop < len(steps):
+            step = steps[stop]
+            sampling = sampling.joined(step.sampling) if _fuses(step) else None
+            stop += sampling is not None
+        yield slice(start, stop)
+        start = stop
 
-    def what_fuses(place: int) -> object:
-        step = steps[place]
-        return step.sampling if _fuses(step) else place
 
-    for _, group in groupby(range(len(steps)), what_fuses):
-        places = list(group)
-        yield slice(places[0], places[-1] + 1)
+def _drawn(
+    steps: Sequence[Transform],
+    keys: Sequence[jax.Array | None],
+    image_shape: tuple[int, ...],
+    given: Sequence[Params] | None = None,
+) -> tuple[list[Params], list[tuple[int, ...]]]:
+    """What the steps of a group draw, or the `given` params, and the image shapes before each step and after the last.
+
+    That after a step that is no geometry is not known here: the one before it stands in its place.
+    """
+    shapes = shapes_through([step for step in steps if _fuses(step)], image_shape)
+    shapes = shapes if len(shapes) > 1 else [image_shape] * 2
+    if given is not None:
+        return list(given), shapes
+    return [_draw(*each) for each in zip(steps, keys, shapes[:-1], strict=True)], shapes
 
 
 def _is_plain_chain(step: object) -> TypeGuard[Chain]:
@@ -335,8 +354,8 @@ def _is_plain_chain(step: object) -> TypeGuard[Chain]:
     return isinstance(step, Chain) and type(step).sample is Chain.sample and type(step).apply is Chain.apply
 
 
-def _fuses(step: Transform) -> TypeGuard[Affine]:
-    return isinstance(step, Affine) and step.is_one_warp
+def _fuses(step: Transform) -> TypeGuard[Geometric]:
+    return isinstance(step, Geometric) and step.is_one_warp
 
 
 def _draw(step: Transform, key: jax.Array | None, image_shape: tuple[int, ...]) -> Params:
@@ -354,5 +373,7 @@ def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> 
 def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) -> tuple[int, ...]:
     if step.keeps_shape:
         return image_shape
+    if _fuses(step):
+        return shapes_through([step], image_shape)[-1]
     image = jax.ShapeDtypeStruct(image_shape, np.float32)
     return tuple(jax.eval_shape(partial(array_of_apply, step), params, image).shape)

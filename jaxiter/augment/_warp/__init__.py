@@ -2,6 +2,7 @@
 
 from ._affine_warp import FILL_MODES as FILL_MODES
 from ._affine_warp import affine_warp as affine_warp
+from ._affine_warp import as_image_size as as_image_size
 from ._affine_warp import check_image as check_image
 from ._affine_warp import check_image_shape as check_image_shape
 from ._affine_warp import check_sampling as check_sampling

@@ -149,6 +149,15 @@ def check_image_size(name: str, size: object) -> tuple[int, int]:
     return height, width
 
 
+def as_image_size(name: str, size: object) -> tuple[int, int]:
+    """As `check_image_size`; one number is a square."""
+    if is_integer(size):
+        size = (size, size)
+    elif not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError(f"{name} is {described(size)}; expected (height, width), or one number for a square.")
+    return check_image_size(name, size)
+
+
 def _size_of(image: Values) -> tuple[int, int]:
     height, width, _ = image.shape
     return height, width
