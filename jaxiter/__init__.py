@@ -4,11 +4,15 @@ from .augment import Affine as Affine
 from .augment import AffineParams as AffineParams
 from .augment import Brightness as Brightness
 from .augment import Cast as Cast
+from .augment import CenterCrop as CenterCrop
 from .augment import Chain as Chain
 from .augment import ChannelShift as ChannelShift
 from .augment import Map as Map
 from .augment import Normalize as Normalize
+from .augment import RandomCrop as RandomCrop
+from .augment import RandomResizedCrop as RandomResizedCrop
 from .augment import Rescale as Rescale
+from .augment import Resize as Resize
 from .augment import SamplewiseNormalize as SamplewiseNormalize
 from .augment import Statistics as Statistics
 from .augment import Transform as Transform
@@ -48,6 +52,7 @@ __all__ = [
     "AffineParams",
     "Brightness",
     "Cast",
+    "CenterCrop",
     "Chain",
     "ChannelShift",
     "Explanation",
@@ -57,7 +62,10 @@ __all__ = [
     "MemoryEstimate",
     "Normalize",
     "NumpyArrayIterator",
+    "RandomCrop",
+    "RandomResizedCrop",
     "Rescale",
+    "Resize",
     "SamplewiseNormalize",
     "Split",
     "Statistics",

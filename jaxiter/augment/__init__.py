@@ -8,6 +8,8 @@ from ._chain import Chain as Chain
 from ._chain import deterministic as deterministic
 from ._color import Brightness as Brightness
 from ._color import ChannelShift as ChannelShift
+from ._crop import CenterCrop as CenterCrop
+from ._crop import RandomCrop as RandomCrop
 from ._matrix import about_centre as about_centre
 from ._matrix import compose as compose
 from ._matrix import flip_matrix as flip_matrix
@@ -19,6 +21,8 @@ from ._normalize import Normalize as Normalize
 from ._normalize import Rescale as Rescale
 from ._normalize import SamplewiseNormalize as SamplewiseNormalize
 from ._normalize import Whiten as Whiten
+from ._resize import RandomResizedCrop as RandomResizedCrop
+from ._resize import Resize as Resize
 from ._statistics import Statistics as Statistics
 from ._statistics import fit_statistics as fit_statistics
 from ._transform import Transform as Transform

@@ -279,7 +279,7 @@ class Affine(Geometric):
     @property
     def sampling(self) -> Sampling:
         border = (self.fill_mode, self.cval) if self.looks_outside else None
-        return Sampling(border, None if self.is_whole else self.order)
+        return Sampling(border) if self.is_whole else Sampling(border, self.order, antialias=False)
 
 
 def _both_shifts(field: Range | Sequence[Range]) -> tuple[Bounds, Bounds]:

@@ -21,7 +21,7 @@ from ._cast import Cast
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
 from ._evaluation import for_evaluation
 from ._frozen_draws import array_of_apply, checked_apply, checked_sample
-from ._geometric import Geometric, Sampling, apply_geometry, dtype_and_fill, matrix_of, shapes_through, warp_along
+from ._geometric import Geometric, Sampling, apply_geometry, dtype_and_fill, geometry_of, shapes_through, warp_along
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, result_dtype
 from ._warp import StoredImage
@@ -117,7 +117,7 @@ class Chain(Transform):
         return known and all(type(step).__module__.partition(".")[0] == own for step in self.transforms)
 
     def prepare(self, key: Key, image_shape: tuple[int, ...]) -> list[Any]:
-        """All of `sample_and_apply` that needs no pixels: a matrix for each resampling, the params of other steps.
+        """All of `sample_and_apply` that needs no pixels: the geometry of each resampling, the params of other steps.
 
         For chains that `can_prepare`.
         """
@@ -127,7 +127,7 @@ class Chain(Transform):
             with self._named_in_errors(group, image_shape):
                 drawn, shapes = _drawn(steps, keys[group], image_shape)
                 geometry = [(step, params) for step, params in zip(steps, drawn, strict=True) if _fuses(step)]
-                prepared.append(matrix_of(geometry, image_shape) if geometry else drawn[0])
+                prepared.append(geometry_of(geometry, image_shape) if geometry else drawn[0])
             image_shape = shapes[-1]
         return prepared
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +13,9 @@ import numpy as np
 from .._checks import check_not_forked
 from .._transfers import transfers
 from ._matrix import compose
+from ._rounded import rounded
 from ._transform import Params, Transform, arithmetic_dtype, result_dtype
-from ._warp import MatrixBounds, StoredImage, check_image, fill_value, resample
+from ._warp import MatrixBounds, StoredImage, Window, check_image, fill_value, resample, resize_along
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -24,20 +25,37 @@ if TYPE_CHECKING:
 class Sampling(NamedTuple):
     """How a step reads pixels; None where it does not matter to it.
 
-    A border matters where a pixel may come from outside the image, an order where one may lie between two.
+    A border matters where a pixel may come from outside the image, the other two where one may lie between two.
     """
 
     border: tuple[str, float] | None = None  # fill_mode, cval
     order: int | None = None
+    antialias: bool | None = None
 
     def joined(self, other: Sampling) -> Sampling | None:
         """That of both steps; None if they differ."""
-        if None not in (self.border, other.border) and self.border != other.border:
+        border, order, antialias = (_either(own, others) for own, others in zip(self, other, strict=True))
+        if _DIFFER in (border, order, antialias):
             return None
-        if None not in (self.order, other.order) and self.order != other.order:
-            return None
-        border = other.border if self.border is None else self.border
-        return Sampling(border, other.order if self.order is None else self.order)
+        looks_further = self.border is not None and other.border is not None and border[0] not in _AT_EDGES
+        return None if antialias and looks_further else Sampling(border, order, antialias)
+
+
+_AT_EDGES = ("nearest", "constant")  # borders for which no pixel is read but those of a window
+_DIFFER = object()
+
+
+def _either(own: object, other: object) -> Any:
+    if own is None or other is None:
+        return other if own is None else own
+    return own if own == other else _DIFFER
+
+
+class Geometry(NamedTuple):
+    """What several steps draw, as far as a resampling needs it."""
+
+    matrix: Float[Array, "3 3"]
+    windows: tuple[Window, Window] | None  # of rows and columns, if a step resizes one: nothing beyond is mixed in
 
 
 class Geometric(Transform):
@@ -45,6 +63,8 @@ class Geometric(Transform):
 
     What it says by properties is static, and holds for whatever is drawn.
     """
+
+    resizes: ClassVar[bool] = False  # it brings a window of the image to a size, without rotation or shear
 
     def matrix(self, params: Params, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
         """The map of `params`, output to source in (row, col, 1), for an image of this shape."""
@@ -57,6 +77,11 @@ class Geometric(Transform):
     def bounds(self, image_shape: Sequence[int]) -> MatrixBounds | None:
         """Bounds on every map that may be drawn for images of this shape; None where they are unknown."""
         return None
+
+    def windows(self, params: Params, image_shape: Sequence[int]) -> tuple[Window, Window]:
+        """Of a step that `resizes`: the rows and columns of the image that are brought to another size."""
+        height, width = image_shape[:2]
+        return Window(-0.5, height - 0.5), Window(-0.5, width - 0.5)
 
     @property
     def sampling(self) -> Sampling:
@@ -103,7 +128,7 @@ def apply_geometry(
         stored: Where `image` was copied from, if it is an image as it is stored.
     """
     check_image(image)
-    return warp_along([step for step, _ in steps], matrix_of(steps, image.shape), image, drawn=drawn, stored=stored)
+    return warp_along([step for step, _ in steps], geometry_of(steps, image.shape), image, drawn=drawn, stored=stored)
 
 
 def shapes_through(steps: Sequence[Geometric], image_shape: Sequence[int]) -> list[tuple[int, ...]]:
@@ -115,39 +140,69 @@ def shapes_through(steps: Sequence[Geometric], image_shape: Sequence[int]) -> li
     return shapes
 
 
-def matrix_of(steps: Steps, image_shape: Sequence[int]) -> Float[Array, "3 3"] | None:
-    """The map of several steps, the first acting first; None for the identity."""
+def geometry_of(steps: Steps, image_shape: Sequence[int]) -> Geometry | None:
+    """That of several steps, the first acting first; None for the identity."""
     shapes = shapes_through([step for step, _ in steps], image_shape)
-    matrices = [
-        step.matrix(params, shape) for (step, params), shape in zip(steps, shapes, strict=False) if not step.is_identity
-    ]
-    return compose(*matrices) if matrices else None
+    matrices: list[jax.Array] = []
+    windows = None
+    for (step, params), shape in zip(steps, shapes, strict=False):
+        if step.resizes:
+            windows = _seen_through(matrices, step.windows(params, shape), image_shape)
+        if not step.is_identity:
+            matrices.append(step.matrix(params, shape))
+    return Geometry(compose(*matrices), windows) if matrices else None
+
+
+def _seen_through(
+    matrices: Sequence[jax.Array], windows: tuple[Window, Window], image_shape: Sequence[int]
+) -> tuple[Window, Window]:
+    """Windows of what maps without rotation make of an image, as windows of the image itself."""
+    if not matrices:
+        return windows
+    matrix, found = compose(*matrices), []
+    for axis, window in enumerate(windows):
+        ends = [rounded(matrix[axis, axis] * edge) + matrix[axis, 2] for edge in window]
+        low, high = np.float32(-0.5), np.float32(image_shape[axis] - 0.5)
+        found.append(Window(*(jnp.clip(end, low, high) for end in (jnp.minimum(*ends), jnp.maximum(*ends)))))
+    return found[0], found[1]
 
 
 def warp_along(
     steps: Sequence[Geometric],
-    matrix: Float[Array, "3 3"] | None,
+    geometry: Geometry | None,
     image: jax.Array,
     *,
     drawn: bool,
     stored: StoredImage | None,
 ) -> jax.Array:
-    """`apply_geometry` from the map on that `matrix_of` made."""
+    """`apply_geometry` from what `geometry_of` found."""
     steps = [step for step in steps if not step.is_identity]
-    if matrix is None or not steps:
+    if geometry is None or not steps:
         return image
-    border, order = joined_sampling(steps)
+    border, order, antialias = joined_sampling(steps)
     dtype, fill = dtype_and_fill(steps, image.dtype)
-    bounds = _bounds(steps, image.shape) if drawn else None
+    height, width, _ = shapes_through(steps, image.shape)[-1]
+    sampling: dict[str, Any] = {"fill_mode": "nearest" if border is None else border[0], "cval": fill, "stored": stored}
+    bounds = _bounds(steps, image.shape)
+    if geometry.windows is not None and bounds is not None and _resizes_alone(steps):
+        most, smooth = (bounds.linear[0][0], bounds.linear[1][1]), bool(antialias)
+        size = (height, width)
+        warped = resize_along(image, geometry.matrix, geometry.windows, size, most=most, antialias=smooth, **sampling)
+        return warped.astype(dtype)
+    bounds = bounds if drawn else None
     order = (1 if order is None else order) if _interpolate(steps) else 0
     if order and bounds is not None and bounds.is_whole:
         image = image.astype(arithmetic_dtype(image.dtype))  # pixels are only selected, and cval may be no integer
-    height, width, _ = shapes_through(steps, image.shape)[-1]
-    fill_mode = "nearest" if border is None else border[0]
-    warped = resample(
-        image, matrix, fill_mode=fill_mode, cval=fill, order=order, bounds=bounds, size=(height, width), stored=stored
-    )
+    warped = resample(image, geometry.matrix, order=order, bounds=bounds, size=(height, width), **sampling)
     return warped.astype(dtype)
+
+
+def _resizes_alone(steps: Sequence[Geometric]) -> bool:
+    """Whether the others beside steps that resize take whole pixels, and look no further than to the edges."""
+    others = [step.sampling for step in steps if not step.resizes]
+    at_edges = all(other.border is None or other.border[0] in _AT_EDGES for other in others)
+    is_linear = joined_sampling(steps).order == 1
+    return is_linear and at_edges and all(other.order is None for other in others)
 
 
 def joined_sampling(steps: Sequence[Geometric]) -> Sampling:

@@ -24,6 +24,10 @@ _HALF_PI = (1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8)
 _SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
 _COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 
+# log(2) in two parts, likewise, and a polynomial for half of it on both sides of 0: the same, expf.c.
+_LOG_2 = (0.693359375, -2.12194440e-4)
+_EXPONENTIAL = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+
 
 @jax.custom_jvp
 def rounded(product: Array) -> Array:
@@ -73,3 +77,14 @@ def _sine_cosine(xp: ModuleType, theta: Any, quarters: Any, times: Callable[[Any
 def tangent(theta: Array) -> Array:
     sine, cosine = sine_cosine(theta)
     return sine / cosine
+
+
+def exponential(x: Array) -> Array:
+    """e to the power of float32s within [-80, 80], to 1e-7 of the result."""
+    whole = jnp.round(x * np.float32(1 / np.log(2)))
+    rest = reduce(lambda left, part: left - rounded(whole * np.float32(part)), _LOG_2, x)
+    first, *others = map(np.float32, _EXPONENTIAL)
+    power = reduce(lambda value, constant: rounded(value * rest) + constant, others, jnp.full_like(rest, first))
+    power = rounded(power * rounded(rest * rest)) + rest + np.float32(1)
+    # By bits, as exp2 need not be exact.
+    return power * jax.lax.bitcast_convert_type((whole.astype(np.int32) + np.int32(127)) << np.int32(23), np.float32)

@@ -13,3 +13,5 @@ from ._coordinates import MatrixBounds as MatrixBounds
 from ._coordinates import matrix_bounds as matrix_bounds
 from ._fill import fill_value as fill_value
 from ._interpolate import StoredImage as StoredImage
+from ._triangle import Window as Window
+from ._triangle import resize_along as resize_along

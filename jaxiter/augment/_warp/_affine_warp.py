@@ -21,7 +21,7 @@ from .._types import Side, Values
 from ._border import BORDERS, mirror_axis
 from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
-from ._fill import fill_value
+from ._fill import fill_value, filled
 from ._interpolate import StoredImage, blending, interpolate, weight_bits
 from ._row_shift import shift_rows, shifts_rows
 from ._spline import coefficients, compiled_coefficients
@@ -270,7 +270,7 @@ def general_warp(
         find = partial(coefficients, np) if xp is np else compiled_coefficients
         values, stored = find(image, order=order, fill_mode=fill_mode, size=source_size), None
     result = interpolate(xp, values, rows, cols, size, blend, stored)
-    return _filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
+    return filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 
 # Compiled once for each config: the choice is made of closures, which without a program around them would be compiled
@@ -289,7 +289,7 @@ def _by_rows_on_cpu(
     """By whole rows on CPU; elsewhere a pixel looked up is nothing slow."""
 
     def by_rows() -> Values:
-        return _filled(jnp, *shift_rows(image, matrix, fill_mode, order, point), fill_mode, cval)
+        return filled(jnp, *shift_rows(image, matrix, fill_mode, order, point), fill_mode, cval)
 
     def by_pixels() -> Values:
         size = _size_of(image)
@@ -323,25 +323,7 @@ def _by_bounded_pixels(
     result = interpolate(xp, image, rows, cols, size, blending(image.dtype, order), stored)
     if bits is not None and rows.weights is not None:
         result = result * np.float32(2.0 ** (-2 * bits))
-    return _filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
-
-
-def _filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval: ArrayLike) -> Values:
-    """With "constant" pixels whose place is not `inside` are cval: itself if it has the dtype of the result."""
-    if fill_mode != "constant":
-        return result
-    if np.ndim(cval) and np.shape(cval) != result.shape[-1:]:
-        raise ValueError(
-            f"cval has shape {np.shape(cval)}; expected a number, or one for each of {result.shape[-1]} channels."
-        )
-    is_exact = getattr(cval, "dtype", None) == result.dtype
-    value = xp.asarray(cval) if is_exact else round_to(result.dtype, xp.asarray(cval, _dtype_of(cval)), xp)
-    return xp.where(inside, result, value)
-
-
-def _dtype_of(cval: ArrayLike) -> DTypeLike:
-    """Its own, of which float32 would lose digits, or float32 for a plain number."""
-    return getattr(cval, "dtype", np.dtype(np.float32))
+    return filled(xp, result, (rows.inside & cols.inside)[..., None], fill_mode, cval)
 
 
 def is_bounded(image: Values, order: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -13,6 +14,8 @@ from jax.typing import ArrayLike, DTypeLike
 
 from ..._checks import is_array
 from ..._describe import shown_number
+from .._cast import round_to
+from .._types import Values
 
 # A larger whole number is no label but a size, which a float may round.
 _LARGEST_LABEL = 2**32
@@ -36,6 +39,24 @@ def fill_value(cval: ArrayLike, dtype: DTypeLike, *, rounded_to: DTypeLike | Non
         _each(numbers, lambda number: _held(_rounded(number, rounded_to), rounded_to, number))
     largest = _LARGEST_LABEL if rounded_to is None or jnp.issubdtype(rounded_to, np.floating) else math.inf
     return np.asarray(_each(numbers, lambda number: _held(number, dtype, number, largest)), dtype)
+
+
+def filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval: ArrayLike) -> Values:
+    """With "constant" pixels whose place is not `inside` are cval: itself if it has the dtype of the result."""
+    if fill_mode != "constant":
+        return result
+    if np.ndim(cval) and np.shape(cval) != result.shape[-1:]:
+        raise ValueError(
+            f"cval has shape {np.shape(cval)}; expected a number, or one for each of {result.shape[-1]} channels."
+        )
+    is_exact = getattr(cval, "dtype", None) == result.dtype
+    value = xp.asarray(cval) if is_exact else round_to(result.dtype, xp.asarray(cval, _dtype_of(cval)), xp)
+    return xp.where(inside, result, value)
+
+
+def _dtype_of(cval: ArrayLike) -> DTypeLike:
+    """Its own, of which float32 would lose digits, or float32 for a plain number."""
+    return getattr(cval, "dtype", np.dtype(np.float32))
 
 
 def _each(numbers: Any, function: Callable[[float], object]) -> object:
