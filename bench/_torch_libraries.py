@@ -13,6 +13,8 @@ import numpy as np
 from _loads import Load
 from _peers import SCALE, optional, torch
 
+_OPERATORS = torch and torch.library.Library("torchvision", "FRAGMENT")  # which lives as long as the names below
+
 
 def _torchvision() -> Any:
     """`torchvision.transforms.v2`.
@@ -24,11 +26,10 @@ def _torchvision() -> Any:
         return None
     if torch.version.cuda is None:
         for name in ("nms", "qnms"):
-            _DEFINED.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+            _OPERATORS.define(f"{name}(Tensor boxes, Tensor scores, float threshold) -> Tensor")
     return optional("torchvision.transforms.v2")
 
 
-_DEFINED = torch and torch.library.Library("torchvision", "FRAGMENT")
 kornia, v2 = torch and optional("kornia.augmentation"), _torchvision()
 
 

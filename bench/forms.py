@@ -10,6 +10,7 @@ bench/RESULTS.md. Nothing here is part of the package: each form replaces a func
 from __future__ import annotations
 
 import argparse
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -94,6 +95,7 @@ def by_words(image: Any, stored: Any) -> Any:
 
 FORMS: dict[str, list[tuple[Any, str, Any]]] = {
     IN_USE: [],
+    "the same again": [],  # how far two rows lie apart that should not
     "pixels from the whole data, no barriers": [(jax.lax, "platform_dependent", from_all_data)],
     "rows of small images copied first": [(_program, "_COPIED", -1)],
     "rows of large images not copied first": [(_program, "_COPIED", 2**40)],
@@ -143,8 +145,9 @@ def shares(load: Load, rounds: int, seconds: float) -> list[str]:
         np.testing.assert_allclose(np.asarray(one.call()), expected, atol=1e-4)
     interleave(contestants, rounds, seconds)
     first = contestants[0]
-    ratios = [np.median(np.divide(first.wall, one.wall)) for one in contestants[1:]]
-    return [f"{first.images_per_second:,.0f}", *(f"{ratio:.2f}" for ratio in ratios)]
+    ratios = [np.divide(first.wall, one.wall) for one in contestants[1:]]
+    spans = [f"{np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f})" for ratio in ratios]
+    return [f"{first.images_per_second:,.0f}", *spans]
 
 
 def main() -> None:
@@ -160,7 +163,7 @@ def main() -> None:
     print(table)
     if arguments.write:
         release = versions(("jax", "jaxlib"))["jaxlib"]
-        about = {"release": release, "machine": machine(), "table": table}
+        about = {"release": release, "machine": machine(), "table": table, "python": platform.python_version()}
         section = SECTION.format(**about, rounds=arguments.rounds, seconds=arguments.seconds)
         write_section(f"forms {release}", section)
 
@@ -168,7 +171,8 @@ def main() -> None:
 SECTION = """## Forms of the warp, jaxlib {release}
 
 Written by `python bench/forms.py --write`, {rounds} rounds of about {seconds} s for each form, in turns; {machine}.
-Below the first line: the share of the speed of the form in use, more than 1 is faster (median over the rounds).
+Below the first line: the share of the speed of the form in use, more than 1 is faster (median and range over the
+rounds). Python {python}. What is copied first is the same program as in use for W2, and what is not for W1.
 
 {table}"""
 

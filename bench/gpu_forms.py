@@ -2,8 +2,8 @@
 
     python bench/gpu_forms.py [--target h200] [--write]
 
-Each form is one warp of bytes by itself, along fixed-point maps that are given: W2, batch 256, linear, "nearest". That
-they give the same pixels is checked on this machine's CPU. bench/gpu.py times them on a card.
+Each form is one warp of bytes by itself, along fixed-point maps that are given: W2, batch 256, linear, "nearest", with
+weights as plain floats. That they give the same pixels is checked on this machine's CPU. Nothing times them.
 """
 
 from __future__ import annotations

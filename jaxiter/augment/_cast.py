@@ -38,9 +38,9 @@ def round_to(dtype: np.dtype, x: Values, xp: ModuleType = jnp) -> Values:
         return xp.abs(x) >= x.dtype.type(0.5)  # a cast would grow a mask by every pixel that it touches
     if not jnp.issubdtype(dtype, np.integer) or x.dtype == np.bool_:
         return x.astype(dtype)
-    bounds = np.iinfo(dtype)
+    bounds = jnp.iinfo(dtype)
     if jnp.issubdtype(x.dtype, np.integer):
-        own = np.iinfo(x.dtype)
+        own = jnp.iinfo(x.dtype)
         return xp.clip(x, max(bounds.min, own.min), min(bounds.max, own.max)).astype(dtype)
     if x.dtype.itemsize < 4:
         x = x.astype(np.float32)  # float16 ends at 65,504, short of the limits below

@@ -335,8 +335,8 @@ def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Arr
     """Rows of a leaf on the device.
 
     Large images that are resampled are copied out first: left to itself XLA:CPU looks every pixel up in the whole data,
-    four times over, a sixth of the time at 224 pixels. Up to 96 pixels the copy takes longer than that (see
-    bench/RESULTS.md). What is not resampled is read once, and best on the way.
+    four times over, a sixth of the time at 224 pixels. At 32 to 96 pixels the copy took longer than that, as measured
+    once. What is not resampled is read once, and best on the way.
     """
     take = partial(take_rows, leaf, index)
     is_large = leaf.size // leaf.shape[0] * leaf.dtype.itemsize > _COPIED

@@ -73,7 +73,7 @@ def bounded_taps(
     bits, inside = point.bits, is_inside(coordinate, size, point.bits)
     rule = BORDERS[fill_mode].pixels
     if order == 0:
-        # Halves go to the pixel behind, before an image is folded and after it is wrapped: as in SciPy.
+        # Halves go to the pixel behind, before an image is folded and after it is wrapped.
         if rule == OVERLAPPING and size > 1:
             coordinate = fold_coordinate(xp, coordinate, size, rule, bits, once=point.folds_once)
         return Taps((fold_index(xp, nearest(coordinate, bits), size, rule),), None, inside)
