@@ -102,8 +102,8 @@ FORMS: dict[str, list[tuple[Any, str, Any]]] = {
     "no barrier around the batch": [(_program, "fusion_barrier", around_rows_alone)],
     "lerps": [(_affine_warp, "blending", lerps)],
     "plain sums": [(_interpolate, "_sum_of_bytes", plain_sum)],
-    "a gather for each channel": [(_interpolate, "_reader", value_by_value)],
-    "words of 32 bits": [(_interpolate, "_reader", by_words)],
+    "a gather for each channel": [(_interpolate, "reader", value_by_value)],
+    "words of 32 bits": [(_interpolate, "reader", by_words)],
 }
 
 

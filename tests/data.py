@@ -23,6 +23,14 @@ def pictures(size=23, shape=(6, 5, 3), seed=0):
     return images, np.arange(size, dtype=np.int32)
 
 
+def photo(height, width, seed=0):
+    """A uint8 picture with shades, edges and noise."""
+    random, rows, cols = np.random.default_rng(seed), np.arange(height)[:, None, None], np.arange(width)[None, :, None]
+    waves = np.sin(rows / 23 + cols * np.array([1, 2, 3]) / 31) * 90 + 120
+    discs = np.where((rows - height / 3) ** 2 + (cols - width / 2) ** 2 < (width / 5) ** 2, 70, 0)
+    return np.clip(waves + discs + random.normal(0, 25, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
 def loader(size=23, batch_size=4, **options):
     return Loader(pictures(size), batch_size=batch_size, **{"augment": AUGMENT, **options})
 

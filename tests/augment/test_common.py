@@ -11,11 +11,15 @@ from jaxiter import (
     Affine,
     Brightness,
     Cast,
+    CenterCrop,
     Chain,
     ChannelShift,
     Map,
     Normalize,
+    RandomCrop,
+    RandomResizedCrop,
     Rescale,
+    Resize,
     SamplewiseNormalize,
     Transform,
     Whiten,
@@ -35,6 +39,10 @@ TRANSFORMS = {
     "Affine of order 3": Affine(rotation=20, shift=0.2, order=3, fill_mode="reflect"),
     "Affine of arrays": Affine(rotation=np.array([-5.0, 20.0]), shift=(np.array(0.1), 0.2), fill_mode="constant"),
     "Affine that selects": Affine(shift=0.4, whole_pixels=True, horizontal_flip=0.3, fill_mode="reflect"),
+    "CenterCrop": CenterCrop(SHAPE[:2]),
+    "RandomCrop": RandomCrop(SHAPE[:2], padding=2, fill_mode="reflect"),
+    "RandomResizedCrop": RandomResizedCrop(SHAPE[:2]),
+    "Resize": Resize(SHAPE[:2], mode="pad"),
     "ChannelShift": ChannelShift(20),
     "Brightness": Brightness((0.5, 1.5)),
     "Rescale": Rescale(1 / 255),
@@ -47,7 +55,7 @@ TRANSFORMS = {
     "Chain()": Chain(),
     "deterministic": deterministic(Chain(Affine(rotation=20, vertical_flip=1.0), Brightness(0.2), Normalize(100.0))),
 }
-KEEPS = {"Affine of order 0", "Affine that selects", "Map", "Chain()"}
+KEEPS = {"Affine of order 0", "Affine that selects", "CenterCrop", "RandomCrop", "Map", "Chain()"}
 CASTS = {"Cast": "int16", "Chain": "uint8"}
 
 

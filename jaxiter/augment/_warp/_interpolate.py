@@ -70,10 +70,10 @@ def interpolate(
     if xp is np:
         return _interpolate_planes(np.asarray(values), rows, cols, size, blend)
     if channels > 1:
-        pick = _reader(values, stored)
+        pick = reader(values, stored)
         return blended(pick, _for_channels(rows), _for_channels(cols), values.dtype, blend).reshape(*size, channels)
     rows, cols = _grouped(rows, size), _grouped(cols, size)
-    pick_one = _reader(values, stored)
+    pick_one = reader(values, stored)
     found = blended(lambda *place: pick_one(*place)[..., 0], rows, cols, values.dtype, blend)
     return found.reshape(*size, 1)
 
@@ -192,7 +192,7 @@ def slices_at(values: Values, start: Values, length: int) -> Shaped[Array, "... 
     return jax.lax.gather(values, start[..., None], dimensions, (length,), mode=mode)
 
 
-def _reader(image: Values, stored: StoredImage | None) -> Pick:
+def reader(image: Values, stored: StoredImage | None) -> Pick:
     """Pixels of `image`; off CPU of the array that it was copied from.
 
     XLA:GPU then makes one kernel of the whole batch, where it otherwise writes down every coordinate first, and needs

@@ -7,10 +7,12 @@ read. Pillow's `resize` with BILINEAR does the same, rounded to bytes after each
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
+from operator import add
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,14 +22,14 @@ from ..._fusion_barrier import computed_once, fusion_barrier
 from .._rounded import rounded
 from .._transform import arithmetic_dtype
 from ._fill import filled
-from ._interpolate import StoredImage, blending, interpolate
-from ._taps import Taps
+from ._interpolate import StoredImage, reader
 
 if TYPE_CHECKING:
-    from jax.typing import ArrayLike
-    from jaxtyping import Array, Float, Num
+    from jax.typing import ArrayLike, DTypeLike
+    from jaxtyping import Array, Bool, Float, Int32, Num, Shaped
 
 _AT_ONCE = 9  # taps of a pixel
+_UNROLLED = 12  # taps of an axis
 
 
 class Window(NamedTuple):
@@ -35,6 +37,22 @@ class Window(NamedTuple):
 
     first: Float[Array, ""] | float
     last: Float[Array, ""] | float
+
+
+class _Axis(NamedTuple):
+    start: Int32[Array, " count"]  # the first pixel of each output place
+    weights: Float[Array, "taps count"]  # of so many from there on, which add up to 1
+    inside: Bool[Array, " count"]  # whether the place lies in the window
+
+
+class _Mixing(NamedTuple):
+    """How pixels of a dtype are summed, with the same bits in every program."""
+
+    units: tuple[int, int]  # what the weights of rows, and of columns, are counted in
+    dtype: np.dtype  # of the sums
+    between: Callable[[jax.Array], jax.Array]  # what is kept of the sums of rows
+    last: Callable[[jax.Array], jax.Array]  # what becomes of those of columns
+    product: Callable[[jax.Array], jax.Array]
 
 
 # Compiled once for each config, as what depends on the platform is made of closures.
@@ -58,53 +76,100 @@ def resize_along(
         most: Source pixels for an output pixel, by rows and columns, which the matrix does not exceed; static.
         antialias: False: two pixels are mixed along each axis, however much the picture shrinks.
     """
+    mixing = _mixing(image.dtype)
 
-    def taps() -> list[Taps]:
-        axes = ((matrix[axis, axis], matrix[axis, 2], size[axis], image.shape[axis]) for axis in range(2))
+    def axes() -> list[_Axis]:
+        lines = ((matrix[axis, axis], matrix[axis, 2], size[axis], image.shape[axis]) for axis in range(2))
         extents = most if antialias else (1.0, 1.0)
-        each = zip(axes, windows, extents, strict=True)
-        return [_taps(*axis, window, extent, antialias=antialias) for axis, window, extent in each]
+        each = zip(lines, windows, extents, mixing.units, strict=True)
+        return [_axis(*line, window, extent, unit, antialias=antialias) for line, window, extent, unit in each]
 
-    rows, cols = jax.tree.map(computed_once, fusion_barrier(taps))
-    result = _resized(image, rows, cols, size, stored)
+    rows, cols = jax.tree.map(computed_once, fusion_barrier(axes))
+    result = _resized(image, rows, cols, mixing, stored)
     return jnp.asarray(filled(jnp, result, (rows.inside[:, None] & cols.inside[None])[..., None], fill_mode, cval))
 
 
 def _resized(
-    image: jax.Array, rows: Taps, cols: Taps, size: tuple[int, int], stored: StoredImage | None
+    image: jax.Array, rows: _Axis, cols: _Axis, mixing: _Mixing, stored: StoredImage | None
 ) -> Float[Array, "height width channels"]:
     """Rows and then columns on CPU, which takes half the time; elsewhere few taps in one kernel."""
-    dtype = arithmetic_dtype(image.dtype)
-    row_weights, col_weights = ([w.astype(dtype) for w in taps.weights or ()] for taps in (rows, cols))
+    row_weights, col_weights = (axis.weights.astype(mixing.dtype) for axis in (rows, cols))
 
     def at_once() -> jax.Array:
-        placed = rows.each(lambda values: values[:, None]), cols.each(lambda values: values[None])
-        return jnp.asarray(interpolate(jnp, image, *placed, size, _mixed, stored))
+        pick = reader(image, stored)
+        row, col = jnp.broadcast_arrays(rows.start[:, None], cols.start[None])
+
+        def column(right: int) -> jax.Array:
+            def at(down: int) -> jax.Array:
+                return jnp.asarray(pick(row, col, down, right))
+
+            return mixing.between(_summed(at, row_weights[:, :, None, None], mixing))
+
+        return mixing.last(_summed(column, col_weights[:, None, :, None], mixing))
 
     def by_axes() -> jax.Array:
         def mixed_rows() -> jax.Array:
-            start = rows.indices[0]
-            lines = [image.at[start + np.int32(k)].get(mode="promise_in_bounds") for k in range(len(row_weights))]
-            return _mixed([line.astype(dtype) for line in lines], [w[:, None, None] for w in row_weights])
+            return mixing.between(_summed(_lines(image, rows.start, 0), row_weights[:, :, None, None], mixing))
 
-        lines, start = fusion_barrier(mixed_rows), cols.indices[0]
-        parts = [lines.at[:, start + np.int32(k)].get(mode="promise_in_bounds") for k in range(len(col_weights))]
-        return _mixed(parts, [w[None, :, None] for w in col_weights])
+        return mixing.last(
+            _summed(_lines(fusion_barrier(mixed_rows), cols.start, 1), col_weights[:, None, :, None], mixing)
+        )
 
     if len(row_weights) * len(col_weights) > _AT_ONCE:
         return by_axes()
     return jax.lax.platform_dependent(cpu=by_axes, default=at_once)
 
 
-def _mixed(values: Sequence[Any], weights: Sequence[Any]) -> Any:
-    blend = blending(np.dtype(np.float32), 3)
-    return blend(values, weights) if len(values) > 1 else values[0] * weights[0]
+def _lines(values: jax.Array, start: jax.Array, axis: int) -> Callable[[int | jax.Array], jax.Array]:
+    """The rows or columns a step further than `start`."""
+
+    def at(step: int | jax.Array) -> jax.Array:
+        places = (slice(None),) * axis + (start + jnp.asarray(step, np.int32),)
+        return values.at[places].get(mode="promise_in_bounds")
+
+    return at
 
 
-def _taps(
-    factor: jax.Array, offset: jax.Array, count: int, size: int, window: Window, most: float, *, antialias: bool
-) -> Taps:
-    """Those of an axis: the first pixel of each output place, and the weights of so many from there on."""
+def _summed(at: Callable[..., jax.Array], weights: Shaped[Array, "taps ..."], mixing: _Mixing) -> jax.Array:
+    """The sum of `at(k) * weights[k]`; many are a loop, which is compiled once."""
+
+    def product(k: int | jax.Array) -> jax.Array:
+        return mixing.product(at(k).astype(mixing.dtype) * weights[k])
+
+    if len(weights) <= _UNROLLED:
+        return reduce(add, map(product, range(len(weights))))
+    return jax.lax.fori_loop(1, len(weights), lambda k, total: total + product(k), product(0))
+
+
+def _mixing(dtype: DTypeLike) -> _Mixing:
+    """Bytes in whole numbers, 16 bits between the axes and 31 at the end; others in floats, each product rounded.
+
+    So no compiler can choose whether a product and a sum are rounded once or twice.
+    """
+    if np.dtype(dtype).kind in "bu" and np.dtype(dtype).itemsize == 1:
+        return _Mixing(
+            units=(2**16, 2**15),
+            dtype=np.dtype(np.int32),
+            between=lambda sums: ((sums + np.int32(2**7)) >> np.int32(8)).astype(np.uint16),
+            last=lambda sums: sums.astype(np.float32) * np.float32(2.0**-23),
+            product=lambda product: product,
+        )
+    kept = arithmetic_dtype(dtype)
+    return _Mixing((1, 1), kept, between=lambda sums: sums, last=lambda sums: sums, product=rounded)
+
+
+def _axis(
+    factor: jax.Array,
+    offset: jax.Array,
+    count: int,
+    size: int,
+    window: Window,
+    most: float,
+    unit: int,
+    *,
+    antialias: bool,
+) -> _Axis:
+    """The pixels of each output place along an axis, and their weights, in whole numbers that add up to `unit` or 1."""
     centre = rounded(factor * np.arange(count, dtype=np.float32)) + offset
     first, last = (jnp.asarray(edge, np.float32) for edge in window)
     inside = (centre >= first) & (centre <= last)
@@ -112,14 +177,14 @@ def _taps(
     half = jnp.maximum(jnp.abs(factor), np.float32(1)) if antialias else jnp.float32(1)
     num_taps = min(size, math.ceil(2 * max(1.0, most)))
     start = jnp.clip(jnp.floor(centre - half).astype(np.int32) + np.int32(1), 0, np.int32(size - num_taps))
-    places = [start + np.int32(k) for k in range(num_taps)]
-    heights = [
-        jnp.where(
-            (place >= first) & (place <= last),
-            jnp.maximum(np.float32(1) - jnp.abs(place.astype(np.float32) - centre) / half, np.float32(0)),
-            np.float32(0),
-        )
-        for place in places
-    ]
-    total = sum(heights[1:], heights[0])
-    return Taps((start,), tuple(height / total for height in heights), inside)
+    places = (start + np.arange(num_taps, dtype=np.int32)[:, None]).astype(np.float32)
+    # A quotient by one number for all places would be made a product in some programs, with another last bit.
+    slope, none = np.float32(1) / half, np.float32(0)
+    heights = jnp.maximum(np.float32(1) - rounded(jnp.abs(places - centre) * slope), none)
+    heights = jnp.where((places >= first) & (places <= last), heights, none)
+    sums = jnp.stack(list(itertools.accumulate(heights)))
+    if unit == 1:
+        return _Axis(start, heights / sums[-1], inside)
+    # Differences of rounded sums add up to the whole.
+    shares = jnp.round(sums / sums[-1] * np.float32(unit))
+    return _Axis(start, jnp.diff(shares, axis=0, prepend=np.float32(0)), inside)
