@@ -7,6 +7,8 @@ from .augment import Cast as Cast
 from .augment import CenterCrop as CenterCrop
 from .augment import Chain as Chain
 from .augment import ChannelShift as ChannelShift
+from .augment import Contrast as Contrast
+from .augment import Grayscale as Grayscale
 from .augment import Map as Map
 from .augment import Normalize as Normalize
 from .augment import RandomCrop as RandomCrop
@@ -14,6 +16,7 @@ from .augment import RandomResizedCrop as RandomResizedCrop
 from .augment import Rescale as Rescale
 from .augment import Resize as Resize
 from .augment import SamplewiseNormalize as SamplewiseNormalize
+from .augment import Saturation as Saturation
 from .augment import Statistics as Statistics
 from .augment import Transform as Transform
 from .augment import Whiten as Whiten
@@ -55,7 +58,9 @@ __all__ = [
     "CenterCrop",
     "Chain",
     "ChannelShift",
+    "Contrast",
     "Explanation",
+    "Grayscale",
     "ImageDataGenerator",
     "Loader",
     "Map",
@@ -67,6 +72,7 @@ __all__ = [
     "Rescale",
     "Resize",
     "SamplewiseNormalize",
+    "Saturation",
     "Split",
     "Statistics",
     "Stream",

@@ -10,6 +10,9 @@ from ._color import Brightness as Brightness
 from ._color import ChannelShift as ChannelShift
 from ._crop import CenterCrop as CenterCrop
 from ._crop import RandomCrop as RandomCrop
+from ._linear_color import Contrast as Contrast
+from ._linear_color import Grayscale as Grayscale
+from ._linear_color import Saturation as Saturation
 from ._matrix import about_centre as about_centre
 from ._matrix import compose as compose
 from ._matrix import flip_matrix as flip_matrix

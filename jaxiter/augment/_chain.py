@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 
 from .._checks import check_not_forked, check_not_masked
 from .._describe import described
+from .._fusion_barrier import fusion_barrier
 from .._key_checks import named_keys
 from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
@@ -22,6 +24,7 @@ from ._duck_typed import TransformLike, as_transform, is_transform, is_transform
 from ._evaluation import for_evaluation
 from ._frozen_draws import array_of_apply, checked_apply, checked_sample
 from ._geometric import Geometric, Sampling, apply_geometry, dtype_and_fill, geometry_of, shapes_through, warp_along
+from ._linear_color import apply_colors, is_linear, mixes_channels
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, result_dtype
 from ._warp import StoredImage
@@ -127,19 +130,21 @@ class Chain(Transform):
             with self._named_in_errors(group, image_shape):
                 drawn, shapes = _drawn(steps, keys[group], image_shape)
                 geometry = [(step, params) for step, params in zip(steps, drawn, strict=True) if _fuses(step)]
-                prepared.append(geometry_of(geometry, image_shape) if geometry else drawn[0])
+                prepared.append(geometry_of(geometry, image_shape) if geometry else drawn)
             image_shape = shapes[-1]
         return prepared
 
     def apply_prepared(self, prepared: Sequence[Any], image: jax.Array, stored: StoredImage | None = None) -> jax.Array:
         """The rest of `sample_and_apply`."""
         for group, found in zip(_groups(self.transforms), prepared, strict=True):
-            steps, geometry = self.transforms[group], [step for step in self.transforms[group] if _fuses(step)]
+            steps, later = self.transforms[group], self.transforms[group.stop :]
             with self._named_in_errors(group, image.shape, image.dtype):
-                if geometry:
-                    image = warp_along(geometry, found, image, drawn=True, stored=stored)
+                if _fuses(steps[0]):
+                    geometry = [step for step in steps if _fuses(step)]
+                    warped = partial(warp_along, geometry, found, image, drawn=True, stored=stored)
+                    image = _before(later, warped, image)
                 else:
-                    image = checked_apply(steps[0], found, image)
+                    image = self._apply_group(group, found, image, drawn_here=True, stored=stored)
             stored = None  # the image is another one now
         return image
 
@@ -221,17 +226,30 @@ class Chain(Transform):
             with self._named_in_errors(group, shape):
                 own_keys = keys[group] if params is None else [None] * len(steps)
                 drawn, through = _drawn(steps, own_keys, shape, None if params is None else params[group])
-            geometry = [step for step in steps if _fuses(step)]
             with self._named_in_errors(group, shape, current.dtype):
-                if geometry:
-                    together = list(zip(geometry, drawn, strict=True))
-                    current = apply_geometry(together, current, drawn=params is None, stored=stored)
-                else:
-                    current = checked_apply(steps[0], drawn[0], current)
+                current = self._apply_group(group, drawn, current, drawn_here=params is None, stored=stored)
             stored = None  # the image is another one now
             used += drawn
             shapes += through[: len(steps)]
         return used, shapes, current
+
+    def _apply_group(
+        self,
+        group: slice,
+        params: Sequence[Any],
+        image: jax.Array,
+        *,
+        drawn_here: bool,
+        stored: StoredImage | None,
+    ) -> jax.Array:
+        steps, later = self.transforms[group], self.transforms[group.stop :]
+        if _fuses(steps[0]):
+            geometry = [(step, drawn) for step, drawn in zip(steps, params, strict=True) if _fuses(step)]
+            warped = partial(apply_geometry, geometry, image, drawn=drawn_here, stored=stored)
+            return _before(later, warped, image)
+        if is_linear(steps[0]) and any(map(mixes_channels, steps)):
+            return apply_colors(list(zip(steps, params, strict=True)), image)
+        return checked_apply(steps[0], params[0], image)
 
     def _compose(self, params: Sequence[Params], shapes: Sequence[tuple[int, ...]]) -> Float[Array, "3 3"] | None:
         """The maps of the steps, as far as `shapes` goes, as one; None where one is not known."""
@@ -319,17 +337,30 @@ def deterministic(transform: Any) -> Any:
 
 
 def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
-    """Slices of steps that run as one: adjacent geometric steps whose samplings agree; any other step by itself."""
+    """Slices of steps that run as one; any other step by itself.
+
+    Those are adjacent geometric steps whose samplings agree, and adjacent linear steps if one of them mixes channels.
+    """
     start = 0
     while start < len(steps):
-        stop, step = start + 1, steps[start]
-        sampling: Sampling | None = step.sampling if _fuses(step) else None
-        while sampling is not None and stop < len(steps):
-            step = steps[stop]
-            sampling = sampling.joined(step.sampling) if _fuses(step) else None
-            stop += sampling is not None
-        yield slice(start, stop)
-        start = stop
+        length = max(1, _num_geometric(steps[start:]), _num_linear(steps[start:]))
+        yield slice(start, start + length)
+        start += length
+
+
+def _num_geometric(steps: Sequence[Transform]) -> int:
+    sampling = Sampling()
+    for number, step in enumerate(steps):
+        joined = sampling.joined(step.sampling) if _fuses(step) else None
+        if joined is None:
+            return number
+        sampling = joined
+    return len(steps)
+
+
+def _num_linear(steps: Sequence[Transform]) -> int:
+    together = list(takewhile(is_linear, steps))
+    return len(together) if any(map(mixes_channels, together)) else 0
 
 
 def _drawn(
@@ -340,13 +371,19 @@ def _drawn(
 ) -> tuple[list[Params], list[tuple[int, ...]]]:
     """What the steps of a group draw, or the `given` params, and the image shapes before each step and after the last.
 
-    That after a step that is no geometry is not known here: the one before it stands in its place.
+    Of a step that is no geometry the shape after it is not known here, and that before it stands in its place.
     """
-    shapes = shapes_through([step for step in steps if _fuses(step)], image_shape)
-    shapes = shapes if len(shapes) > 1 else [image_shape] * 2
+    geometry = [step for step in steps if _fuses(step)]
+    shapes = shapes_through(geometry, image_shape) if geometry else [image_shape] * (len(steps) + 1)
     if given is not None:
         return list(given), shapes
     return [_draw(*each) for each in zip(steps, keys, shapes[:-1], strict=True)], shapes
+
+
+def _before(later: Sequence[Transform], warped: Callable[[], jax.Array], image: jax.Array) -> jax.Array:
+    """`warped()`, behind a barrier where the next step reads several of its values for each of its own."""
+    reads_several = bool(later) and is_linear(later[0]) and _num_linear(later) > 0
+    return fusion_barrier(warped) if reads_several and isinstance(image, jax.core.Tracer) else warped()
 
 
 def _is_plain_chain(step: object) -> TypeGuard[Chain]:

@@ -59,6 +59,13 @@ class ChannelShift(Transform):
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
         return in_arithmetic(image, jnp.add, params)
 
+    def scale_and_offset(self, params: Float[Array, ""]) -> tuple[float, Float[Array, ""]]:
+        return 1.0, params
+
+    @property
+    def is_scale_and_offset(self) -> bool:
+        return type(self).apply is ChannelShift.apply
+
     def without_randomness(self) -> Transform:
         return self if is_point(as_bounds(self.range)) and type(self).sample is ChannelShift.sample else AsFloat()
 
@@ -70,7 +77,7 @@ class Brightness(Transform):
     Keras' brightness, which works in 8 bits, is in `jaxiter.keras`.
 
     Args:
-        range: Factors: a pair is taken as it is, r means [1 - r, 1 + r], an array is traced.
+        range: Factors: a pair is taken as it is, r means [max(0, 1 - r), 1 + r], an array is traced.
         draws: Names the draws, see `Transform`.
 
     Returns (apply):
@@ -103,6 +110,13 @@ class Brightness(Transform):
 
     def apply(self, params: Float[Array, ""], image: Num[Array, ...]) -> Float[Array, ...]:
         return in_arithmetic(image, jnp.multiply, params)
+
+    def scale_and_offset(self, params: Float[Array, ""]) -> tuple[Float[Array, ""], float]:
+        return params, 0.0
+
+    @property
+    def is_scale_and_offset(self) -> bool:
+        return type(self).apply is Brightness.apply
 
     def without_randomness(self) -> Transform:
         return self if is_point(as_bounds(self.range)) and type(self).sample is Brightness.sample else AsFloat()

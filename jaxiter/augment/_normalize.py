@@ -63,6 +63,13 @@ class Rescale(Transform):
         _check_keeps_shape("factor", self.factor, image)
         return in_arithmetic(image, jnp.multiply, self.factor)
 
+    def scale_and_offset(self, params: Params) -> tuple[Numbers, float]:
+        return self.factor, 0.0
+
+    @property
+    def is_scale_and_offset(self) -> bool:
+        return type(self).apply is Rescale.apply and np.ndim(self.factor) <= 1
+
 
 @dataclass(frozen=True, eq=False)
 class Normalize(Transform):
@@ -101,6 +108,14 @@ class Normalize(Transform):
         _check_keeps_shape("mean", self.mean, image)
         _check_keeps_shape("std", self.std, image)
         return in_arithmetic(image, lambda x, mean, std: (x - mean) / std, self.mean, self.std)
+
+    def scale_and_offset(self, params: Params) -> tuple[Array, Array]:
+        mean, std = (jnp.asarray(part, np.float32) for part in (self.mean, self.std))
+        return np.float32(1) / std, -mean / std
+
+    @property
+    def is_scale_and_offset(self) -> bool:
+        return type(self).apply is Normalize.apply and np.ndim(self.mean) <= 1 and np.ndim(self.std) <= 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -46,13 +46,14 @@ def symmetric_range(name: str, given: Range, below: float | None = None) -> Boun
 
 
 def centred_range(name: str, given: Range, *, above: float | None = None, least: float | None = None) -> Bounds:
-    """Returns r as (1 - r, 1 + r), a pair unchanged. Every factor is above `above`, or at least `least`."""
+    """Returns r as (1 - r, 1 + r), no lower than `least`, and a pair unchanged, which keeps to the limits itself."""
     value = _number_or_pair(name, given)
     low, high = _extremes(value)
     if _is_number(value):
         if low < 0:
             raise ValueError(f"{name} is {value!r}; expected 0 or more: r means [1 - r, 1 + r]. Else pass a pair.")
         low, high = 1.0 - high, 1.0 + high
+        low = low if least is None else max(least, low)
     if above is not None and low <= above:
         raise ValueError(f"{name} is {value!r}, which reaches {low:g}; expected factors above {above:g}.{_PAIR}")
     if least is not None and low < least:
