@@ -7,8 +7,13 @@ from .augment import Cast as Cast
 from .augment import CenterCrop as CenterCrop
 from .augment import Chain as Chain
 from .augment import ChannelShift as ChannelShift
+from .augment import Clip as Clip
+from .augment import ColorJitter as ColorJitter
 from .augment import Contrast as Contrast
+from .augment import Cutout as Cutout
+from .augment import Erase as Erase
 from .augment import Grayscale as Grayscale
+from .augment import Hue as Hue
 from .augment import Map as Map
 from .augment import Normalize as Normalize
 from .augment import RandomCrop as RandomCrop
@@ -58,9 +63,14 @@ __all__ = [
     "CenterCrop",
     "Chain",
     "ChannelShift",
+    "Clip",
+    "ColorJitter",
     "Contrast",
+    "Cutout",
+    "Erase",
     "Explanation",
     "Grayscale",
+    "Hue",
     "ImageDataGenerator",
     "Loader",
     "Map",

@@ -3,6 +3,7 @@
 from ._affine import Affine as Affine
 from ._affine import AffineParams as AffineParams
 from ._cast import Cast as Cast
+from ._cast import Clip as Clip
 from ._cast import Map as Map
 from ._chain import Chain as Chain
 from ._chain import deterministic as deterministic
@@ -10,6 +11,10 @@ from ._color import Brightness as Brightness
 from ._color import ChannelShift as ChannelShift
 from ._crop import CenterCrop as CenterCrop
 from ._crop import RandomCrop as RandomCrop
+from ._erase import Cutout as Cutout
+from ._erase import Erase as Erase
+from ._hue import ColorJitter as ColorJitter
+from ._hue import Hue as Hue
 from ._linear_color import Contrast as Contrast
 from ._linear_color import Grayscale as Grayscale
 from ._linear_color import Saturation as Saturation

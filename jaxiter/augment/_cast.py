@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_not_forked
+from .._describe import described
 from .._transfers import transfers
 from ._one_array import one_array
 from ._transform import Params, Transform, in_arithmetic
@@ -116,6 +118,59 @@ class AsFloat(Transform):
 
     def apply(self, params: Params, image: ArrayLike) -> jax.Array:
         return in_arithmetic(image, lambda x: x)
+
+
+@dataclass(frozen=True, eq=False)
+class Clip(Transform):
+    """Values below `low` become `low`, those above `high` become `high`. Takes leaves of any rank.
+
+    Args:
+        low, high: In units of the data; of integers those outside their dtype stand for its ends, and parts of whole
+            numbers are rounded inwards.
+
+    Returns (apply):
+        The same dtype.
+
+    Raises:
+        ValueError: If low exceeds high, or either is NaN.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxiter import Clip
+        >>> Clip(0, 255).apply((), jnp.array([-3.0, 7.5, 300.0])).tolist()
+        [0.0, 7.5, 255.0]
+    """
+
+    low: float
+    high: float
+
+    kind: ClassVar[str] = "Clip"
+    needs_image: ClassVar[bool] = False
+    keeps_shape: ClassVar[bool] = True
+    moves_pixels: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("low", "high"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or math.isnan(value):
+                raise ValueError(f"{name} is {described(value)}; expected a number.")
+        if self.low > self.high:
+            raise ValueError(f"low is {self.low!r} and high is {self.high!r}; expected low <= high.")
+
+    @transfers
+    def apply(self, params: Params, image: ArrayLike) -> jax.Array:
+        check_not_forked()
+        image = jnp.asarray(image)
+        low, high = self.low, self.high
+        if not jnp.issubdtype(image.dtype, np.floating):
+            ends = (0, 1) if image.dtype == np.bool_ else (jnp.iinfo(image.dtype).min, jnp.iinfo(image.dtype).max)
+            low, high = (min(max(_whole(value, up), ends[0]), ends[1]) for value, up in ((low, True), (high, False)))
+        return jnp.minimum(jnp.maximum(image, np.asarray(low, image.dtype)), np.asarray(high, image.dtype))
+
+
+def _whole(value: float, up: bool) -> float:
+    return value if math.isinf(value) else math.ceil(value) if up else math.floor(value)
 
 
 @dataclass(frozen=True, eq=False)

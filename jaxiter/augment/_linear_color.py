@@ -96,7 +96,7 @@ def apply_colors(steps: Sequence[tuple[Any, Params]], image: ArrayLike) -> Float
     check_not_masked("image", image)
     image = jnp.asarray(image)
     for step, _ in steps:
-        _check_channels(step, image)
+        check_channels(step, image.shape)
     dtype = arithmetic_dtype(image.dtype)
 
     def color_map() -> ColorMap:
@@ -119,16 +119,16 @@ def apply_colors(steps: Sequence[tuple[Any, Params]], image: ArrayLike) -> Float
     return result.astype(result_dtype(image.dtype))
 
 
-def _check_channels(step: Transform, image: jax.Array) -> None:
+def check_channels(step: Transform, shape: tuple[int, ...]) -> None:
     expected: tuple[int, ...] = getattr(step, "channels", ())
-    if expected and (image.ndim == 0 or image.shape[-1] not in expected):
+    if expected and (not shape or shape[-1] not in expected):
         name, numbers = type(step).__qualname__, " or ".join(map(str, expected))
         remedy = ""
-        if image.ndim and image.shape[-1] == 1:
+        if shape and shape[-1] == 1:
             remedy = " A grey picture has no colours; leave the step out."
-        elif image.ndim and image.shape[-1] == 4:
+        elif shape and shape[-1] == 4:
             remedy = " Take the colours alone, image[..., :3]."
-        raise ValueError(f"{name} got an image of shape {image.shape}; expected {numbers} channels last.{remedy}")
+        raise ValueError(f"{name} got an image of shape {shape}; expected {numbers} channels last.{remedy}")
 
 
 def is_linear(step: Transform) -> bool:

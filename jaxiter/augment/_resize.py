@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import check_finite, check_flag
-from .._describe import described
+from .._checks import check_flag
 from .._keys import Key, uniforms
 from .._transfers import transfers
 from ._crop import Size, central_place, random_place
 from ._geometric import Geometric, Sampling
-from ._rounded import exponential, rounded
 from ._transform import Params, Transform, frozen_value
 from ._warp import MatrixBounds, Window, as_image_size, check_image_shape, check_sampling, matrix_bounds
+from ._windows import ATTEMPTS, first_fit, rising_pair
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int32
 
 MODES = ("squash", "crop", "pad")
-_ATTEMPTS = 10
-_NUM_SLOTS = 2 * _ATTEMPTS + 2  # area and ratio of each attempt, then row and column
+_NUM_SLOTS = 2 * ATTEMPTS + 2  # area and ratio of each attempt, then row and column
 
 
 class WindowParams(NamedTuple):
@@ -218,33 +214,22 @@ class RandomResizedCrop(_Resized):
 
     def __post_init__(self) -> None:
         for name in ("scale", "ratio"):
-            object.__setattr__(self, name, _rising_pair(name, getattr(self, name)))
+            object.__setattr__(self, name, rising_pair(name, getattr(self, name)))
         super().__post_init__()
 
     @transfers
     def sample(self, key: Key, image_shape: Sequence[int]) -> WindowParams:
         check_image_shape("image_shape", image_shape)
         height, width = image_shape[:2]
-        drawn = uniforms(key, _NUM_SLOTS)
-        areas, ratios = drawn[:_ATTEMPTS], drawn[_ATTEMPTS : 2 * _ATTEMPTS]
-        low, high = (share * height * width for share in self.scale)
-        area = np.float32(low) + rounded(areas * np.float32(high - low))
-        low, high = map(math.log, self.ratio)
-        ratio = exponential(np.float32(low) + rounded(ratios * np.float32(high - low)))
-        heights, widths = (jnp.round(jnp.sqrt(part)).astype(np.int32) for part in (area / ratio, area * ratio))
-        fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
-        own = jnp.stack([heights, widths])
-        # From the last attempt to the first, so that the first that fits is left.
-        central = jnp.array(self._central(height, width), np.int32)
-        found = reduce(
-            lambda later, attempt: jnp.where(fits[attempt], own[:, attempt], later), range(_ATTEMPTS)[::-1], central
+        drawn, most = uniforms(key, _NUM_SLOTS), (height, width)
+        central = self._central(height, width)
+        found, one_fits = first_fit(drawn, most, height * width, self.scale, self.ratio, otherwise=central)
+        rests = (np.int32(side) - own for side, own in zip(most, found, strict=True))
+        top, left = (
+            jnp.where(one_fits, random_place(drawn[2 * ATTEMPTS + axis], rest + np.int32(1)), rest // np.int32(2))
+            for axis, rest in enumerate(rests)
         )
-        rows, cols = np.int32(height) - found[0], np.int32(width) - found[1]
-        top, left = (random_place(drawn[2 * _ATTEMPTS + axis], rest + 1) for axis, rest in enumerate((rows, cols)))
-        any_fits = fits.any()
-        return WindowParams(
-            jnp.where(any_fits, top, rows // 2), jnp.where(any_fits, left, cols // 2), found[0], found[1]
-        )
+        return WindowParams(top, left, found[0], found[1])
 
     @transfers
     def matrix(self, params: WindowParams, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
@@ -282,14 +267,3 @@ class RandomResizedCrop(_Resized):
         if width / height < low:
             return max(1, min(height, round(width / low))), width
         return (height, max(1, min(width, round(height * high)))) if width / height > high else (height, width)
-
-
-def _rising_pair(name: str, given: object) -> tuple[float, float]:
-    if not isinstance(given, (tuple, list)) or len(given) != 2:
-        raise ValueError(f"{name} is {described(given)}; expected a pair (low, high).")
-    for end in given:
-        check_finite(name, end)
-    low, high = map(float, given)
-    if not 0 < low <= high:
-        raise ValueError(f"{name} is ({low:g}, {high:g}); expected 0 < low <= high.")
-    return low, high

@@ -21,12 +21,15 @@ from .._types import Values
 _LARGEST_LABEL = 2**32
 
 
-def fill_value(cval: ArrayLike, dtype: DTypeLike, *, rounded_to: DTypeLike | None = None) -> ArrayLike:
+def fill_value(
+    cval: ArrayLike, dtype: DTypeLike, *, rounded_to: DTypeLike | None = None, name: str = "cval"
+) -> ArrayLike:
     """`cval` as `dtype`; a tracer is returned as it is.
 
     Args:
         rounded_to: A dtype to which the result is rounded afterwards, and which has to hold it too; `dtype` has to
             hold what an integer one is rounded from without loss.
+        name: What a message calls it.
 
     Raises:
         ValueError: If a dtype cannot hold it: an integer a fraction or what lies beyond its range, a float a whole
@@ -36,9 +39,9 @@ def fill_value(cval: ArrayLike, dtype: DTypeLike, *, rounded_to: DTypeLike | Non
         return cval
     numbers = np.asarray(cval).tolist() if is_array(cval) else cval
     if rounded_to is not None:
-        _each(numbers, lambda number: _held(_rounded(number, rounded_to), rounded_to, number))
+        _each(numbers, lambda number: _held(_rounded(number, rounded_to), rounded_to, number, name=name))
     largest = _LARGEST_LABEL if rounded_to is None or jnp.issubdtype(rounded_to, np.floating) else math.inf
-    return np.asarray(_each(numbers, lambda number: _held(number, dtype, number, largest)), dtype)
+    return np.asarray(_each(numbers, lambda number: _held(number, dtype, number, largest, name)), dtype)
 
 
 def filled(xp: ModuleType, result: Values, inside: Values, fill_mode: str, cval: ArrayLike) -> Values:
@@ -69,7 +72,9 @@ def _rounded(number: float, dtype: DTypeLike) -> float:
     return number if is_float else math.trunc(number) + round(math.copysign(abs(math.fmod(number, 1)) >= 0.5, number))
 
 
-def _held(number: float, dtype: DTypeLike, given: float, largest_label: float = _LARGEST_LABEL) -> object:
+def _held(
+    number: float, dtype: DTypeLike, given: float, largest_label: float = _LARGEST_LABEL, name: str = "cval"
+) -> object:
     """The number as a NumPy scalar of `dtype`, whole numbers up to `largest_label` as they are."""
     dtype = jnp.dtype(dtype)
     if jnp.issubdtype(dtype, np.floating):
@@ -80,15 +85,15 @@ def _held(number: float, dtype: DTypeLike, given: float, largest_label: float = 
             if dtype.itemsize < 4:  # of images of this dtype, which integers would round
                 remedy = _remedy(number, among=("float32",))
             raise ValueError(
-                f"cval is {shown_number(given)}, of which {dtype.name} makes {float(value):.17g}; expected a number "
+                f"{name} is {shown_number(given)}, of which {dtype.name} makes {float(value):.17g}; expected a number "
                 f"that it holds.{remedy}"
             )
         return value
     bounds = (0, 1) if dtype == np.bool_ else (int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max))
     if number != int(number) or not bounds[0] <= number <= bounds[1]:
         raise ValueError(
-            f"cval is {shown_number(given)}, which {dtype.name} cannot hold; expected a whole number from {bounds[0]} "
-            f"to {bounds[1]}.{'' if dtype == np.bool_ else _remedy(number)}"
+            f"{name} is {shown_number(given)}, which {dtype.name} cannot hold; expected a whole number from "
+            f"{bounds[0]} to {bounds[1]}.{'' if dtype == np.bool_ else _remedy(number)}"
         )
     return dtype.type(int(number))
 
