@@ -102,9 +102,9 @@ class Erase(_Replaces):
     """
 
     p: ArrayLike = 0.5
-    scale: tuple[float, float] = field(default=(0.02, 0.33), kw_only=True)
-    ratio: tuple[float, float] = field(default=(0.3, 3.3), kw_only=True)
-    value: float | tuple[float, ...] = field(default=0.0, kw_only=True)
+    scale: tuple[float, float] = (0.02, 0.33)
+    ratio: tuple[float, float] = (0.3, 3.3)
+    value: float | tuple[float, ...] = 0.0
     draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "Erase"
@@ -160,7 +160,7 @@ class Cutout(_Replaces):
     """
 
     size: Size
-    value: float | tuple[float, ...] = field(default=0.0, kw_only=True)
+    value: float | tuple[float, ...] = 0.0
     draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "Cutout"

@@ -17,6 +17,7 @@ from ._chain import Chain
 from ._color import Brightness
 from ._linear_color import Contrast, Saturation, check_channels
 from ._ranges import Range, as_bounds, between, is_point, symmetric_range
+from ._rounded import rounded
 from ._transform import Transform, in_arithmetic
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def _turned(image: jax.Array, turns: jax.Array) -> jax.Array:
         jnp.where(high == green, (blue - red) / divisor + two, (red - green) / divisor + four),
     )
     # A channel is highest for two sixths of the circle and lowest for two, and goes from one to the other between.
-    place = sixths + turns * six + np.array([5, 3, 1], image.dtype)
-    place = place - six * jnp.floor(place / six)
+    place = sixths + rounded(turns * six) + np.array([5, 3, 1], image.dtype)
+    place = place - six * jnp.floor(place * image.dtype.type(1 / 6))
     return high - chroma * jnp.clip(jnp.minimum(place, four - place), none, image.dtype.type(1))
 
 

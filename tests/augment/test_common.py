@@ -14,6 +14,13 @@ from jaxiter import (
     CenterCrop,
     Chain,
     ChannelShift,
+    Clip,
+    ColorJitter,
+    Contrast,
+    Cutout,
+    Erase,
+    Grayscale,
+    Hue,
     Map,
     Normalize,
     RandomCrop,
@@ -21,6 +28,7 @@ from jaxiter import (
     Rescale,
     Resize,
     SamplewiseNormalize,
+    Saturation,
     Transform,
     Whiten,
     deterministic,
@@ -28,7 +36,7 @@ from jaxiter import (
 
 from ..data import WEIGHTS
 
-SHAPE = (6, 7, 2)
+SHAPE = (6, 7, 3)
 FEATURES = int(np.prod(SHAPE))
 BATCH = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype(np.uint8)
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -45,8 +53,16 @@ TRANSFORMS = {
     "Resize": Resize(SHAPE[:2], mode="pad"),
     "ChannelShift": ChannelShift(20),
     "Brightness": Brightness((0.5, 1.5)),
+    "Contrast": Contrast(0.5),
+    "Saturation": Saturation(0.5),
+    "Hue": Hue(0.3),
+    "Grayscale": Grayscale(0.5),
+    "ColorJitter": ColorJitter(0.3, 0.3, 0.3, 0.1),
+    "Clip": Clip(20, 99.5),
+    "Erase": Erase(0.9, value=1),
+    "Cutout": Cutout(3),
     "Rescale": Rescale(1 / 255),
-    "Normalize": Normalize((100.0, 120.0), np.array([50.0, 60.0])),
+    "Normalize": Normalize((100.0, 120.0, 110.0), np.array([50.0, 60.0, 55.0])),
     "SamplewiseNormalize": SamplewiseNormalize(),
     "Whiten": Whiten(np.random.default_rng(1).normal(0, 0.1, (FEATURES, FEATURES))),
     "Cast": Cast("int16"),
@@ -55,7 +71,17 @@ TRANSFORMS = {
     "Chain()": Chain(),
     "deterministic": deterministic(Chain(Affine(rotation=20, vertical_flip=1.0), Brightness(0.2), Normalize(100.0))),
 }
-KEEPS = {"Affine of order 0", "Affine that selects", "CenterCrop", "RandomCrop", "Map", "Chain()"}
+KEEPS = {
+    "Affine of order 0",
+    "Affine that selects",
+    "CenterCrop",
+    "RandomCrop",
+    "Clip",
+    "Erase",
+    "Cutout",
+    "Map",
+    "Chain()",
+}
 CASTS = {"Cast": "int16", "Chain": "uint8"}
 
 

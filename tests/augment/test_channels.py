@@ -1,0 +1,240 @@
+"""Colours that mix channels, and rectangles: Pillow's, HSV's and the papers' definitions, one matrix, kept dtypes."""
+
+import colorsys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+from scipy import stats
+
+from jaxiter import (
+    Affine,
+    Brightness,
+    Chain,
+    ChannelShift,
+    Clip,
+    ColorJitter,
+    Contrast,
+    Cutout,
+    Erase,
+    Grayscale,
+    Hue,
+    Loader,
+    Normalize,
+    Rescale,
+    Saturation,
+    deterministic,
+    explain,
+)
+
+from ..data import photo
+
+KEY = jax.random.key(5)
+PHOTO = photo(40, 50)
+IMAGES = np.stack([PHOTO, PHOTO[::-1], PHOTO[:, ::-1], 255 - PHOTO, PHOTO // 2])
+
+
+def in_turn(chain, params, image):
+    for step, drawn in zip(chain.transforms, params, strict=True):
+        image = step.apply(drawn, image)
+    return image
+
+
+# One by one
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.3, 1.0, 1.7])
+def test_contrast_and_saturation_are_pillows_up_to_its_rounding(factor):
+    """Pillow rounds the mean, or the grey of every pixel, before it blends, and the result after."""
+    picture = Image.fromarray(PHOTO)
+    for made, reference in ((Contrast(0.5), ImageEnhance.Contrast), (Saturation(0.5), ImageEnhance.Color)):
+        found = np.asarray(made.apply(jnp.float32(factor), PHOTO))
+        assert found.dtype == np.float32
+        expected = np.asarray(reference(picture).enhance(factor), np.float32)
+        assert np.abs(np.clip(found, 0, 255) - expected).max() < 1 + 0.5 * abs(1 - factor)
+
+
+def test_grey_is_pillows():
+    expected = np.asarray(Image.fromarray(PHOTO).convert("L"), np.float32)[..., None]
+    assert np.abs(np.asarray(Grayscale(1.0).apply(jnp.bool_(True), PHOTO)) - expected).max() < 0.51
+    assert np.array_equal(Grayscale(1.0).apply(jnp.bool_(False), PHOTO), PHOTO)
+
+
+@pytest.mark.parametrize("turns", [-0.5, -0.21, 0.0, 0.1, 0.5])
+def test_hue_is_a_turn_of_hsv(turns):
+    pixels = np.concatenate([PHOTO[:8].reshape(-1, 3), np.indices((2, 2, 2)).reshape(3, -1).T * 255, [[7, 7, 7]]])
+    expected = []
+    for pixel in pixels / 255:
+        hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
+        expected.append(colorsys.hsv_to_rgb((hue + turns) % 1, saturation, value))
+    found = Hue(0.5).apply(jnp.float32(turns), pixels.astype(np.uint8))
+    np.testing.assert_allclose(found, np.array(expected) * 255, atol=2e-4)
+
+
+def test_hue_takes_any_range_of_values_and_has_a_gradient_of_grey():
+    image = np.float32([[[-3.0, 0.5, 2.0], [1.0, 1.0, 1.0]]])
+    once, twice = Hue(0.5).apply(jnp.float32(1 / 3), image), Hue(0.5).apply(jnp.float32(-1 / 3), image)
+    np.testing.assert_allclose(once[0, 0], image[0, 0][[2, 0, 1]], atol=1e-5)
+    np.testing.assert_allclose(twice[0, 0], image[0, 0][[1, 2, 0]], atol=1e-5)
+    assert np.isfinite(jax.grad(lambda image: Hue(0.5).apply(jnp.float32(0.2), image).sum())(image)).all()
+
+
+def test_a_clip_keeps_the_dtype_and_rounds_its_ends_inwards():
+    image = np.arange(-3, 6, dtype=np.int8)
+    assert np.array_equal(Clip(-1.5, 300).apply((), image), np.clip(image, -1, 127))
+    assert Clip(-1.5, 300).apply((), image).dtype == np.int8
+    assert np.array_equal(Clip(-1, np.inf).apply((), image.astype(np.float32)), np.clip(image, -1, None))
+
+
+# Together
+
+LINEAR = Chain(
+    Affine(rotation=10),
+    Rescale(1 / 255),
+    Brightness(0.2),
+    Contrast(0.4),
+    Saturation(0.5),
+    ChannelShift(0.1),
+    Grayscale(0.5),
+    Contrast(0.2),
+    Normalize((0.5, 0.4, 0.3), (0.2, 0.3, 0.4)),
+)
+
+
+def test_linear_steps_are_one_matrix_and_give_what_they_give_in_turn():
+    keys = jax.random.split(KEY, 5)
+    params = jax.vmap(lambda key: LINEAR.sample(key, PHOTO.shape))(keys)
+    together = jax.jit(jax.vmap(LINEAR.apply))
+    apart = jax.vmap(lambda params, image: in_turn(LINEAR, params, image))(params, IMAGES)
+    np.testing.assert_allclose(together(params, IMAGES), apart, atol=2e-6)
+    assert len({bool(grey) for grey in params[6]}) == 2
+    floats = [
+        line for line in together.lower(params, IMAGES).compile().as_text().splitlines() if "= f32[5,40,50,3]" in line
+    ]
+    entry = [line for line in floats if "fusion(" in line or "conditional(" in line or "call(" in line]
+    assert len(entry) <= 3, entry  # what is resampled, once more behind its barrier, and the result
+
+
+def test_a_step_without_mixing_beside_it_stays_as_it_was():
+    chain = Chain(Brightness(0.2), Rescale(1 / 255), Normalize(0.5, 0.25))
+    params = chain.sample(KEY, PHOTO.shape)
+    assert np.array_equal(chain.apply(params, PHOTO), in_turn(chain, params, PHOTO))
+
+
+def test_a_jitter_is_a_chain_of_the_steps_that_are_on_and_draws_as_they_do():
+    jitter = ColorJitter(0.4, (0.5, 0.5), saturation=0.0, hue=0.1)
+    alone = Chain(Brightness(0.4), Contrast((0.5, 0.5)), Hue(0.1))
+    assert jitter.transforms == alone.transforms
+    assert Chain(jitter, Clip(0, 255)).transforms == (*alone.transforms, Clip(0, 255))
+    found, expected = (chain.apply(chain.sample(KEY, PHOTO.shape), PHOTO) for chain in (jitter, alone))
+    assert np.array_equal(found, expected)
+
+
+def test_pixels_are_the_same_bits_in_batches_of_every_size():
+    augment = Chain(Affine(rotation=10), Saturation(0.5), Hue(0.2), Erase(0.9), Cutout(9), Rescale(1 / 255))
+    batches = [
+        np.asarray(Loader(IMAGES, batch_size=size, augment=augment, shuffle=False).to_device().batch(KEY, 1, 0))
+        for size in (1, 2, 5)
+    ]
+    for batch in batches:
+        assert np.array_equal(batch, batches[-1][: len(batch)])
+    explained = explain(Loader(IMAGES, batch_size=5, augment=augment), KEY, 1, 0).after
+    np.testing.assert_allclose(explained, batches[-1][0], atol=1e-6)
+
+
+# Rectangles
+
+
+def drawn(step, shape, count):
+    keys = jax.random.split(jax.random.key(7), count)
+    return [np.asarray(part) for part in jax.jit(jax.vmap(lambda key: step.sample(key, shape)))(keys)]
+
+
+def test_a_rectangle_is_replaced_and_the_dtype_kept():
+    erase = Erase(1.0, value=(1, 2, 3))
+    for key in jax.random.split(KEY, 4):
+        params = erase.sample(key, PHOTO.shape)
+        top, left, height, width = map(int, params)
+        expected = PHOTO.copy()
+        expected[top : top + height, left : left + width] = (1, 2, 3)
+        found = erase.apply(params, PHOTO)
+        assert found.dtype == np.uint8
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(40, 50, 3), (12, 90, 1)])
+def test_erased_rectangles_are_distributed_as_torchvisions(shape):
+    count, (rows, cols) = 5000, shape[:2]
+    top, left, height, width = drawn(Erase(0.7), shape, count)
+    is_on, random, others = height > 0, np.random.default_rng(0), []
+    for _ in range(count):
+        for _ in range(10):
+            area, share = rows * cols * random.uniform(0.02, 0.33), np.exp(random.uniform(*np.log([0.3, 3.3])))
+            h, w = round(np.sqrt(area * share)), round(np.sqrt(area / share))
+            if h < rows and w < cols:
+                others.append((random.integers(rows - h + 1), random.integers(cols - w + 1), h, w))
+                break
+    expected = 0.7 * len(others) / count
+    assert abs(is_on.mean() - expected) < 5 * np.sqrt(0.25 / count)
+    for mine, theirs in zip((top, left, height, width), np.array(others).T, strict=True):
+        assert stats.ks_2samp(mine[is_on], theirs).pvalue > 1e-4
+    assert (top + height <= rows).all()
+    assert (left + width <= cols).all()
+
+
+def test_a_cutout_lies_about_every_pixel_alike_and_partly_outside():
+    top, left, height, width = drawn(Cutout((3, 4)), (6, 5, 1), 6000)
+    assert {*height, *width} == {3, 4}
+    counts = np.histogram2d(top, left, bins=[np.arange(-1, 6), np.arange(-2, 4)])[0]
+    assert stats.chisquare(counts.ravel()).pvalue > 1e-4
+
+
+# Evaluation, draws and errors
+
+
+def test_in_evaluation_what_is_random_goes_and_the_dtype_stays():
+    chain = Chain(
+        ColorJitter(0.2, 0.2, 0.2, 0.1), Clip(0, 255), Erase(), Cutout(3), Grayscale(1.0), Contrast((2.0, 2.0))
+    )
+    kept = deterministic(chain)
+    assert kept.transforms[-3:] == (Clip(0, 255), Grayscale(1.0), Contrast((2.0, 2.0)))
+    grey = np.asarray(Image.fromarray(PHOTO).convert("L"), np.float32)
+    found = np.asarray(kept.apply(kept.sample(KEY, PHOTO.shape), PHOTO))[..., 0]
+    assert np.abs(found - (grey.mean() + 2 * (grey - grey.mean()))).max() < 2
+    assert deterministic(Erase()) == Chain()
+
+
+def test_draws_are_pinned():
+    steps = (Contrast(0.5), Saturation(0.5), Hue(0.5), Grayscale(0.5), Erase(1.0), Cutout(5))
+    found = [np.asarray(leaf).item() for leaf in jax.tree.leaves([step.sample(KEY, (40, 50, 3)) for step in steps])]
+    np.testing.assert_allclose(found, PINNED, rtol=1e-6)
+
+
+PINNED = [0.5471638441085815, 0.5471638441085815, -0.45283615589141846, True, 14, 18, 25, 10, -1, 43, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Saturation(0.2).apply(jnp.float32(1), PHOTO[..., :1]), "expected 3 channels last. A grey picture has"),
+        (lambda: Hue(0.2).apply(jnp.float32(1), np.zeros((3, 3, 4))), r"Take the colours alone, image\[..., :3\]"),
+        (lambda: Contrast(0.2).apply(jnp.float32(1), np.zeros((3, 3, 2))), "expected 1 or 3 channels"),
+        (lambda: Contrast((-1, 2)), "range is"),
+        (lambda: Hue(0.6), "range reaches 0.6; expected turns"),
+        (lambda: Grayscale(2), "p is 2; expected True, False or a probability"),
+        (lambda: Erase(-0.1), "p is -0.1"),
+        (lambda: Erase(scale=(0, 1)), "scale is"),
+        (lambda: Erase(ratio=3), "ratio is 3; expected a pair"),
+        (lambda: Erase(value=float("nan")), "value"),
+        (lambda: Cutout(3, value=0.5).apply((0, 0, 3, 3), PHOTO), "value is 0.5, which uint8 cannot hold"),
+        (lambda: Cutout(3, value=(1, 2)).apply((0, 0, 3, 3), PHOTO), "one for each of 3 channels"),
+        (lambda: Cutout(0), r"size\[0\] is 0"),
+        (lambda: Clip(3, 1), "low is 3 and high is 1"),
+        (lambda: Clip("0", 1), "low is '0'; expected a number"),
+    ],
+)
+def test_bad_ranges_and_pictures_are_refused(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
