@@ -313,13 +313,17 @@ class Run:
         for load in (W2, W1):
             if (kornia or v2) and (not names or load.name in names):
                 self.attempt(f"{load.name}, libraries", self.measure_libraries, load)
+        if not names:
+            self.orders()
+        failed = "\n".join(f"- {failure}" for failure in self.failures) or "- nothing"
+        self.add(f"### Target\n\n{markdown(self.targets)}\n\nFailed:\n\n{failed}")
+
+    def orders(self) -> None:
         for size in (10**5, 10**6) if GPU else (10**4,):
             title = f"W5: order of {size:,} (an image is a position)"
             self.attempt(title, self.compete, title, W1._replace(batch_size=size), whole_order(size))
         title = "W5: 128 positions of an order of 100,000,000"
         self.attempt(title, self.compete, title, W1, order_of_a_batch(10**8))
-        failed = "\n".join(f"- {failure}" for failure in self.failures) or "- nothing"
-        self.add(f"### Target\n\n{markdown(self.targets)}\n\nFailed:\n\n{failed}")
 
 
 def beside_cpu(load: Load, images: np.ndarray) -> str:
@@ -359,7 +363,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, fewer images")
     parser.add_argument("--write", action="store_true", help="write the part of bench/RESULTS.md")
-    parser.add_argument("--loads", nargs="+", default=(), help="only these, for example W2")
+    parser.add_argument(
+        "--loads", nargs="+", default=(), help="only these, for example W2; without it the orders of W5 too"
+    )
     parser.add_argument("--rounds", type=int, help="rounds of the tables, by default 5 (2 with --quick)")
     arguments = parser.parse_args()
     if not GPU:
