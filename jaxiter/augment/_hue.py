@@ -62,6 +62,7 @@ class Hue(Transform):
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
     channels: ClassVar[tuple[int, ...]] = (3,)
+    reads_all_channels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         bounds = symmetric_range("range", self.range)
