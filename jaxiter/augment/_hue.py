@@ -92,11 +92,9 @@ def _turned(image: jax.Array, turns: jax.Array) -> jax.Array:
     chroma, none = high - low, image.dtype.type(0)
     divisor = jnp.where(chroma == none, image.dtype.type(1), chroma)  # of grey, which has no hue and needs none
     two, four, six = map(image.dtype.type, (2, 4, 6))
-    sixths = jnp.where(
-        high == red,
-        (green - blue) / divisor,
-        jnp.where(high == green, (blue - red) / divisor + two, (red - green) / divisor + four),
-    )
+    is_red, is_green = high == red, high == green
+    difference = jnp.where(is_red, green - blue, jnp.where(is_green, blue - red, red - green))
+    sixths = difference / divisor + jnp.where(is_red, none, jnp.where(is_green, two, four))
     # A channel is highest for two sixths of the circle and lowest for two, and goes from one to the other between.
     place = sixths + rounded(turns * six) + np.array([5, 3, 1], image.dtype)
     place = place - six * jnp.floor(place * image.dtype.type(1 / 6))
