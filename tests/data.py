@@ -31,6 +31,13 @@ def photo(height, width, seed=0):
     return np.clip(waves + discs + random.normal(0, 25, (height, width, 3)), 0, 255).astype(np.uint8)
 
 
+def in_turn(chain, params, image):
+    """What the steps of a chain give one after the other, each by itself."""
+    for step, drawn in zip(chain.transforms, params, strict=True):
+        image = step.apply(drawn, image)
+    return image
+
+
 def loader(size=23, batch_size=4, **options):
     return Loader(pictures(size), batch_size=batch_size, **{"augment": AUGMENT, **options})
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
 
 import jax
@@ -15,7 +14,6 @@ import numpy as np
 
 from .._checks import check_not_forked, check_not_masked
 from .._describe import described
-from .._fusion_barrier import fusion_barrier
 from .._key_checks import named_keys
 from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
@@ -23,7 +21,8 @@ from ._cast import Cast
 from ._duck_typed import TransformLike, as_transform, is_transform, is_transform_or_none, user_object
 from ._evaluation import for_evaluation
 from ._frozen_draws import array_of_apply, checked_apply, checked_sample
-from ._geometric import Geometric, Sampling, apply_geometry, dtype_and_fill, geometry_of, shapes_through, warp_along
+from ._geometric import Geometric, apply_geometry, dtype_and_fill, geometry_of, shapes_through, warp_along
+from ._groups import groups_of, is_geometry, kept_apart
 from ._linear_color import apply_colors, is_linear, mixes_channels
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, result_dtype
@@ -116,7 +115,7 @@ class Chain(Transform):
     def can_prepare(self) -> bool:
         """Whether `prepare` finds the same numbers in any program: all steps are this library's own."""
         own = __package__.partition(".")[0]
-        known = all(_fuses(step) or step.keeps_shape for step in self.transforms)
+        known = all(is_geometry(step) or step.keeps_shape for step in self.transforms)
         return known and all(type(step).__module__.partition(".")[0] == own for step in self.transforms)
 
     def prepare(self, key: Key, image_shape: tuple[int, ...]) -> list[Any]:
@@ -125,24 +124,24 @@ class Chain(Transform):
         For chains that `can_prepare`.
         """
         keys, prepared = self._keys(as_key(key)), []
-        for group in _groups(self.transforms):
+        for group in groups_of(self.transforms):
             steps = self.transforms[group]
             with self._named_in_errors(group, image_shape):
                 drawn, shapes = _drawn(steps, keys[group], image_shape)
-                geometry = [(step, params) for step, params in zip(steps, drawn, strict=True) if _fuses(step)]
+                geometry = [(step, params) for step, params in zip(steps, drawn, strict=True) if is_geometry(step)]
                 prepared.append(geometry_of(geometry, image_shape) if geometry else drawn)
             image_shape = shapes[-1]
         return prepared
 
     def apply_prepared(self, prepared: Sequence[Any], image: jax.Array, stored: StoredImage | None = None) -> jax.Array:
         """The rest of `sample_and_apply`."""
-        for group, found in zip(_groups(self.transforms), prepared, strict=True):
+        for group, found in zip(groups_of(self.transforms), prepared, strict=True):
             steps, later = self.transforms[group], self.transforms[group.stop :]
             with self._named_in_errors(group, image.shape, image.dtype):
-                if _fuses(steps[0]):
-                    geometry = [step for step in steps if _fuses(step)]
+                if is_geometry(steps[0]):
+                    geometry = [step for step in steps if is_geometry(step)]
                     warped = partial(warp_along, geometry, found, image, drawn=True, stored=stored)
-                    image = _before(later, warped, image)
+                    image = kept_apart(later, warped, image)
                 else:
                     image = self._apply_group(group, found, image, drawn_here=True, stored=stored)
             stored = None  # the image is another one now
@@ -187,9 +186,9 @@ class Chain(Transform):
         return chain
 
     def _check_fills(self, dtype: np.dtype) -> None:
-        for group in _groups(self.transforms):
+        for group in groups_of(self.transforms):
             step, *_ = steps = self.transforms[group]
-            if _fuses(step):
+            if is_geometry(step):
                 on = [other for other in steps if isinstance(other, Geometric) and not other.is_identity]
                 dtype = dtype_and_fill(on, dtype)[0] if on else dtype
             elif type(step) is Cast:
@@ -221,7 +220,7 @@ class Chain(Transform):
         keys = [] if key is None else self._keys(key)
         used: list[Params] = []
         shapes: list[tuple[int, ...]] = []
-        for group in _groups(self.transforms):
+        for group in groups_of(self.transforms):
             steps, shape = self.transforms[group], current.shape
             with self._named_in_errors(group, shape):
                 own_keys = keys[group] if params is None else [None] * len(steps)
@@ -243,10 +242,10 @@ class Chain(Transform):
         stored: StoredImage | None,
     ) -> jax.Array:
         steps, later = self.transforms[group], self.transforms[group.stop :]
-        if _fuses(steps[0]):
-            geometry = [(step, drawn) for step, drawn in zip(steps, params, strict=True) if _fuses(step)]
+        if is_geometry(steps[0]):
+            geometry = [(step, drawn) for step, drawn in zip(steps, params, strict=True) if is_geometry(step)]
             warped = partial(apply_geometry, geometry, image, drawn=drawn_here, stored=stored)
-            return _before(later, warped, image)
+            return kept_apart(later, warped, image)
         if is_linear(steps[0]) and any(map(mixes_channels, steps)):
             return apply_colors(list(zip(steps, params, strict=True)), image)
         return checked_apply(steps[0], params[0], image)
@@ -336,33 +335,6 @@ def deterministic(transform: Any) -> Any:
     return Chain() if found is None else found
 
 
-def _groups(steps: Sequence[Transform]) -> Iterator[slice]:
-    """Slices of steps that run as one; any other step by itself.
-
-    Those are adjacent geometric steps whose samplings agree, and adjacent linear steps if one of them mixes channels.
-    """
-    start = 0
-    while start < len(steps):
-        length = max(1, _num_geometric(steps[start:]), _num_linear(steps[start:]))
-        yield slice(start, start + length)
-        start += length
-
-
-def _num_geometric(steps: Sequence[Transform]) -> int:
-    sampling = Sampling()
-    for number, step in enumerate(steps):
-        joined = sampling.joined(step.sampling) if _fuses(step) else None
-        if joined is None:
-            return number
-        sampling = joined
-    return len(steps)
-
-
-def _num_linear(steps: Sequence[Transform]) -> int:
-    together = list(takewhile(is_linear, steps))
-    return len(together) if any(map(mixes_channels, together)) else 0
-
-
 def _drawn(
     steps: Sequence[Transform],
     keys: Sequence[jax.Array | None],
@@ -373,29 +345,16 @@ def _drawn(
 
     Of a step that is no geometry the shape after it is not known here, and that before it stands in its place.
     """
-    geometry = [step for step in steps if _fuses(step)]
+    geometry = [step for step in steps if is_geometry(step)]
     shapes = shapes_through(geometry, image_shape) if geometry else [image_shape] * (len(steps) + 1)
     if given is not None:
         return list(given), shapes
     return [_draw(*each) for each in zip(steps, keys, shapes[:-1], strict=True)], shapes
 
 
-def _before(later: Sequence[Transform], warped: Callable[[], jax.Array], image: jax.Array) -> jax.Array:
-    """`warped()`, on CPU behind a barrier where the next step reads all channels of a pixel for each one that it makes.
-
-    Without it every pixel is resampled three times: 2.2 times the time of a warp with `Saturation` or `Contrast`.
-    """
-    reads_all = bool(later) and (_num_linear(later) > 0 or getattr(later[0], "reads_all_channels", False))
-    return fusion_barrier(warped) if reads_all and isinstance(image, jax.core.Tracer) else warped()
-
-
 def _is_plain_chain(step: object) -> TypeGuard[Chain]:
     """Whether a chain is no more than its steps; a subclass may do something else with them."""
     return isinstance(step, Chain) and type(step).sample is Chain.sample and type(step).apply is Chain.apply
-
-
-def _fuses(step: Transform) -> TypeGuard[Geometric]:
-    return isinstance(step, Geometric) and step.is_one_warp
 
 
 def _draw(step: Transform, key: jax.Array | None, image_shape: tuple[int, ...]) -> Params:
@@ -413,7 +372,7 @@ def _last(steps: Sequence[Transform], is_meant: Callable[[Transform], bool]) -> 
 def _shape_after(step: Transform, params: Params, image_shape: tuple[int, ...]) -> tuple[int, ...]:
     if step.keeps_shape:
         return image_shape
-    if _fuses(step):
+    if is_geometry(step):
         return shapes_through([step], image_shape)[-1]
     image = jax.ShapeDtypeStruct(image_shape, np.float32)
     return tuple(jax.eval_shape(partial(array_of_apply, step), params, image).shape)

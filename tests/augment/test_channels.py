@@ -29,17 +29,11 @@ from jaxiter import (
     explain,
 )
 
-from ..data import photo
+from ..data import in_turn, photo
 
 KEY = jax.random.key(5)
 PHOTO = photo(40, 50)
 IMAGES = np.stack([PHOTO, PHOTO[::-1], PHOTO[:, ::-1], 255 - PHOTO, PHOTO // 2])
-
-
-def in_turn(chain, params, image):
-    for step, drawn in zip(chain.transforms, params, strict=True):
-        image = step.apply(drawn, image)
-    return image
 
 
 # One by one

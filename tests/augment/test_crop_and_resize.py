@@ -23,7 +23,7 @@ from jaxiter import (
     explain,
 )
 
-from ..data import photo
+from ..data import in_turn, photo
 
 KEY = jax.random.key(3)
 PHOTO = photo(160, 200)
@@ -211,12 +211,6 @@ def test_a_crop_after_a_resize_reads_beyond_its_edge_and_one_before_it_does_not(
     cropped = pillow(np.ascontiguousarray(PHOTO[20:140, 30:170]), (60, 70))
     found = applied(Chain(CenterCrop((120, 140)), Resize((60, 70))), PHOTO)
     assert np.abs(found - cropped).max() < 1.01
-
-
-def in_turn(chain, params, image):
-    for step, drawn in zip(chain.transforms, params, strict=True):
-        image = step.apply(drawn, image)
-    return image
 
 
 @pytest.mark.parametrize(
