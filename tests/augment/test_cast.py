@@ -138,8 +138,12 @@ NO_ARRAYS = {
 }
 
 
-@pytest.mark.parametrize(("function", "words"), NO_ARRAYS.values(), ids=NO_ARRAYS)
-@pytest.mark.parametrize("step", [Map, Returns])
+# A duck-typed transform returns through the same check: two of the kinds show it.
+@pytest.mark.parametrize(
+    ("step", "function", "words"),
+    [(Map, *case) for case in NO_ARRAYS.values()] + [(Returns, *NO_ARRAYS[name]) for name in ("a tuple", "nothing")],
+    ids=[*NO_ARRAYS, "own, a tuple", "own, nothing"],
+)
 def test_what_is_not_one_array_is_refused_by_the_step_that_returns_it(step, function, words):
     images, key = np.ones((4, 3, 3, 1)), jax.random.key(0)
     named = "in a Map" if step is Map else r"Returns\.apply"

@@ -137,7 +137,7 @@ def test_pixels_are_the_same_bits_in_batches_of_every_size():
     augment = Chain(Affine(rotation=10), Saturation(0.5), Hue(0.2), Erase(0.9), Cutout(9), Rescale(1 / 255))
     batches = [
         np.asarray(Loader(IMAGES, batch_size=size, augment=augment, shuffle=False).to_device().batch(KEY, 1, 0))
-        for size in (1, 2, 5)
+        for size in (1, 5)
     ]
     for batch in batches:
         assert np.array_equal(batch, batches[-1][: len(batch)])
