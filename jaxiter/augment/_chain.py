@@ -37,7 +37,9 @@ class Chain(Transform):
     """Steps one after the other; `Chain()` is the identity and chains within chains are flattened.
 
     Adjacent geometric steps, `Affine` among them, with equal fill_mode, cval and order are one resampling: the picture
-    is interpolated once, and borders are filled once, after the whole map. Of a step that never reads outside the
+    is interpolated once, and borders are filled once, after the whole map: a step that looks beyond the edge of what a
+    crop left sees the rest of the picture, and of a resize that shrinks before one that enlarges nothing is seen. A
+    `Cast("float32")` between two steps keeps them apart. Of a step that never reads outside the
     picture the first two do not count, and of one that only selects whole pixels the order does not.
 
     Every step draws from its own key, which depends on its kind and on how many of its kind stand before it, so that

@@ -72,6 +72,10 @@ class _Crop(Geometric):
         return any(self._padding)
 
     @property
+    def pads(self) -> bool:  # type: ignore[override]
+        return self.looks_outside
+
+    @property
     def sampling(self) -> Sampling:
         return Sampling((self.fill_mode, self.cval) if self.looks_outside else None)
 

@@ -65,6 +65,7 @@ class Geometric(Transform):
     """
 
     resizes: ClassVar[bool] = False  # it brings a window of the image to a size, without rotation or shear
+    pads: bool = False  # it adds pixels around the image that reaches it, which may be a part of another
 
     def matrix(self, params: Params, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
         """The map of `params`, output to source in (row, col, 1), for an image of this shape."""

@@ -17,7 +17,8 @@ from ._transform import Transform
 def groups_of(steps: Sequence[Transform]) -> Iterator[slice]:
     """Slices of steps that run as one; any other step by itself.
 
-    Those are adjacent geometric steps whose samplings agree, and adjacent linear steps if one of them mixes channels.
+    Those are adjacent geometric steps whose samplings agree, and adjacent linear steps if one of them mixes channels. A
+    step that pads is not joined to one that changed the size: what that cut off would come back in its padding.
     """
     start = 0
     while start < len(steps):
@@ -27,12 +28,12 @@ def groups_of(steps: Sequence[Transform]) -> Iterator[slice]:
 
 
 def _num_geometric(steps: Sequence[Transform]) -> int:
-    sampling = Sampling()
+    sampling, is_whole = Sampling(), True
     for number, step in enumerate(steps):
         joined = sampling.joined(step.sampling) if is_geometry(step) else None
-        if joined is None:
+        if joined is None or not is_geometry(step) or (step.pads and not is_whole):
             return number
-        sampling = joined
+        sampling, is_whole = joined, is_whole and step.keeps_shape
     return len(steps)
 
 

@@ -16,7 +16,7 @@ from ._cast import AsFloat
 from ._chain import Chain
 from ._color import Brightness
 from ._linear_color import Contrast, Saturation, check_channels
-from ._ranges import Range, as_bounds, between, is_point, symmetric_range
+from ._ranges import Range, as_bounds, between, centred_range, is_point, symmetric_range
 from ._rounded import rounded
 from ._transform import Transform, in_arithmetic
 
@@ -122,6 +122,9 @@ class ColorJitter(Chain):
     kind: ClassVar[str] = "ColorJitter"
 
     def __init__(self, brightness: Range = 0, contrast: Range = 0, saturation: Range = 0, hue: Range = 0):
+        for name, given in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
+            centred_range(name, given, least=0.0)  # here by its own name
+        symmetric_range("hue", hue)
         kinds = {Brightness: brightness, Contrast: contrast, Saturation: saturation, Hue: hue}
         super().__init__(*(kind(given) for kind, given in kinds.items() if not _is_off(given)))
 

@@ -20,6 +20,7 @@ from ._cast import AsFloat
 from ._ranges import Range, as_bounds, between, centred_range, is_point, probability
 from ._rounded import rounded
 from ._transform import Params, Transform, arithmetic_dtype, result_dtype
+from ._warp import check_image_shape
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
@@ -96,6 +97,8 @@ def apply_colors(steps: Sequence[tuple[Any, Params]], image: ArrayLike) -> Float
     check_not_masked("image", image)
     image = jnp.asarray(image)
     for step, _ in steps:
+        if step.needs_image:
+            check_image_shape("image", image.shape)
         check_channels(step, image.shape)
     dtype = arithmetic_dtype(image.dtype)
 
@@ -187,6 +190,7 @@ class Contrast(_Blend):
     draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "Contrast"
+    needs_image: ClassVar[bool] = True  # whose mean it is
     channels: ClassVar[tuple[int, ...]] = (1, 3)
     needs_means: ClassVar[bool] = True
 

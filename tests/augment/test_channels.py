@@ -224,6 +224,8 @@ PINNED = [0.5471638441085815, 0.5471638441085815, -0.45283615589141846, True, 14
         (lambda: Contrast(0.2).apply(jnp.float32(1), np.zeros((3, 3, 2))), "expected 1 or 3 channels"),
         (lambda: Contrast((-1, 2)), "range is"),
         (lambda: Hue(0.6), "range reaches 0.6; expected turns"),
+        (lambda: Contrast(0.2).apply(jnp.float32(1), IMAGES), "for a batch use jax.vmap"),
+        (lambda: ColorJitter(contrast=-0.1), "contrast is -0.1"),
         (lambda: Grayscale(2), "p is 2; expected True, False or a probability"),
         (lambda: Erase(-0.1), "p is -0.1"),
         (lambda: Erase(scale=(0, 1)), "scale is"),

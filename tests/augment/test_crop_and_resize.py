@@ -236,6 +236,24 @@ def test_what_cannot_be_one_resampling_is_done_in_turn(steps, is_one):
     assert np.abs(together - apart)[8:24, 8:24].mean() < 15  # the same picture
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_window_of_less_than_a_pixel_is_that_pixel(dtype):
+    """Which an enlargement before it, or a ratio far from the picture's, may leave."""
+    image = jnp.full((1, 40, 1), 7, dtype)
+    np.testing.assert_allclose(Resize((24, 12), mode="crop").apply((), image), np.full((24, 12, 1), 7), rtol=1e-6)
+    chain = Chain(Resize(64), CenterCrop(4), Resize(16))
+    np.testing.assert_allclose(
+        chain.apply(((), (), ()), jnp.full((8, 8, 1), 7, dtype)), np.full((16, 16, 1), 7), rtol=1e-6
+    )
+
+
+def test_padding_after_a_crop_is_not_what_the_crop_cut_off():
+    chain = Chain(CenterCrop(16), RandomCrop(24, padding=4), Affine(horizontal_flip=1.0))
+    params = chain.sample(KEY, PHOTO.shape)
+    assert np.array_equal(chain.apply(params, PHOTO), in_turn(chain, params, PHOTO))
+    assert (np.asarray(chain.apply(params, PHOTO)) == 0).mean() >= 1 - (16 / 24) ** 2
+
+
 @pytest.mark.parametrize("size", [(5, 6), (9, 4)])
 def test_a_canvas_of_another_size_keeps_scale_and_centre(size):
     affine = Affine(rotation=20, zoom=0.2, size=size, fill_mode="constant", cval=5)

@@ -174,6 +174,9 @@ def _axis(
     first, last = (jnp.asarray(edge, np.float32) for edge in window)
     inside = (centre >= first) & (centre <= last)
     centre = jnp.clip(centre, first, last)
+    # A window that is smaller than a pixel may hold the centre of none: then it is that of the pixel about its own.
+    nearest = jnp.clip(jnp.floor((first + last + np.float32(1)) * np.float32(0.5)), 0, np.float32(size - 1))
+    first, last = jnp.minimum(first, nearest), jnp.maximum(last, nearest)
     half = jnp.maximum(jnp.abs(factor), np.float32(1)) if antialias else jnp.float32(1)
     num_taps = min(size, math.ceil(2 * max(1.0, most)))
     start = jnp.clip(jnp.floor(centre - half).astype(np.int32) + np.int32(1), 0, np.int32(size - num_taps))
