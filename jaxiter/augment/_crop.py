@@ -72,7 +72,7 @@ class _Crop(Geometric):
         return any(self._padding)
 
     @property
-    def pads(self) -> bool:  # type: ignore[override]
+    def pads(self) -> bool:
         return self.looks_outside
 
     @property

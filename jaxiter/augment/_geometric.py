@@ -65,7 +65,6 @@ class Geometric(Transform):
     """
 
     resizes: ClassVar[bool] = False  # it brings a window of the image to a size, without rotation or shear
-    pads: bool = False  # it adds pixels around the image that reaches it, which may be a part of another
 
     def matrix(self, params: Params, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
         """The map of `params`, output to source in (row, col, 1), for an image of this shape."""
@@ -96,6 +95,11 @@ class Geometric(Transform):
     @property
     def looks_outside(self) -> bool:
         """Whether a pixel may come from outside the image."""
+        return False
+
+    @property
+    def pads(self) -> bool:
+        """Whether it adds pixels around the image that reaches it, which may be a part of another."""
         return False
 
     @property
