@@ -2,6 +2,9 @@
 
 from .augment import Affine as Affine
 from .augment import AffineParams as AffineParams
+from .augment import AutoContrast as AutoContrast
+from .augment import Blur as Blur
+from .augment import Boxes as Boxes
 from .augment import Brightness as Brightness
 from .augment import Cast as Cast
 from .augment import CenterCrop as CenterCrop
@@ -11,19 +14,35 @@ from .augment import Clip as Clip
 from .augment import ColorJitter as ColorJitter
 from .augment import Contrast as Contrast
 from .augment import Cutout as Cutout
+from .augment import Equalize as Equalize
 from .augment import Erase as Erase
+from .augment import Frames as Frames
+from .augment import Gamma as Gamma
 from .augment import Grayscale as Grayscale
 from .augment import Hue as Hue
+from .augment import Invert as Invert
 from .augment import Map as Map
+from .augment import Mask as Mask
+from .augment import Noise as Noise
+from .augment import NoiseParams as NoiseParams
 from .augment import Normalize as Normalize
+from .augment import OneOf as OneOf
+from .augment import Points as Points
+from .augment import Posterize as Posterize
+from .augment import RandAugment as RandAugment
 from .augment import RandomCrop as RandomCrop
 from .augment import RandomResizedCrop as RandomResizedCrop
 from .augment import Rescale as Rescale
 from .augment import Resize as Resize
 from .augment import SamplewiseNormalize as SamplewiseNormalize
 from .augment import Saturation as Saturation
+from .augment import Sharpness as Sharpness
+from .augment import Solarize as Solarize
+from .augment import Sometimes as Sometimes
 from .augment import Statistics as Statistics
 from .augment import Transform as Transform
+from .augment import TrivialAugment as TrivialAugment
+from .augment import Views as Views
 from .augment import Whiten as Whiten
 from .augment import about_centre as about_centre
 from .augment import affine_warp as affine_warp
@@ -36,6 +55,7 @@ from .augment import shear_matrix as shear_matrix
 from .augment import shift_matrix as shift_matrix
 from .augment import zoom_matrix as zoom_matrix
 from .host import Stream as Stream
+from .host import StreamStats as StreamStats
 from .host import image_grid as image_grid
 from .host import stream as stream
 from .keras import ImageDataGenerator as ImageDataGenerator
@@ -49,6 +69,7 @@ from .loader import from_records as from_records
 from .loader import mixup as mixup
 from .loader import scan_epoch as scan_epoch
 from .sampler import Split as Split
+from .sampler import balanced_weights as balanced_weights
 from .sampler import permutation as permutation
 from .sampler import shuffled as shuffled
 from .sampler import train_validation_split as train_validation_split
@@ -58,6 +79,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Affine",
     "AffineParams",
+    "AutoContrast",
+    "Blur",
+    "Boxes",
     "Brightness",
     "Cast",
     "CenterCrop",
@@ -67,29 +91,47 @@ __all__ = [
     "ColorJitter",
     "Contrast",
     "Cutout",
+    "Equalize",
     "Erase",
     "Explanation",
+    "Frames",
+    "Gamma",
     "Grayscale",
     "Hue",
     "ImageDataGenerator",
+    "Invert",
     "Loader",
     "Map",
+    "Mask",
     "MemoryEstimate",
+    "Noise",
+    "NoiseParams",
     "Normalize",
     "NumpyArrayIterator",
+    "OneOf",
+    "Points",
+    "Posterize",
+    "RandAugment",
     "RandomCrop",
     "RandomResizedCrop",
     "Rescale",
     "Resize",
     "SamplewiseNormalize",
     "Saturation",
+    "Sharpness",
+    "Solarize",
+    "Sometimes",
     "Split",
     "Statistics",
     "Stream",
+    "StreamStats",
     "Transform",
+    "TrivialAugment",
+    "Views",
     "Whiten",
     "about_centre",
     "affine_warp",
+    "balanced_weights",
     "compose",
     "cutmix",
     "deterministic",

@@ -10,9 +10,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
-from . import Affine, Chain, Loader, Rescale, deterministic, explain, image_grid, stream, train_validation_split
+from . import Affine, Chain, Loader, Rescale, deterministic, stream, train_validation_split
 from .host.internal import save_whole
 
 try:
@@ -108,18 +107,9 @@ def main() -> None:
             )
 
     picture = options.picture.resolve()
-    save_whole(_show_augmentation(train, key, num_epochs=3), picture)
+    save_whole(train.preview(key, rows=train_rows[:16]), picture)
     print(f"test accuracy {evaluate(model, test, key):.2%}")
     print(f"originals above their augmentations in three epochs: {picture}")
-
-
-def _show_augmentation(loader: Loader, key: jax.Array, num_epochs: int) -> Image.Image:
-    """Sixteen digits, and below them their augmentations in the first epochs."""
-    rows = [int(row) for row in np.asarray(loader.rows)[:16]]
-    explained = [[explain(loader, key, epoch, row) for row in rows] for epoch in range(num_epochs)]
-    before = np.stack([np.asarray(example.before[0]) / 16 for example in explained[0]])
-    after = [np.stack([np.asarray(example.after[0]) for example in examples]) for examples in explained]
-    return image_grid([before, *after], range=(0, 1), scale=8)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The key tree: which bits decide what. Every subpackage draws from here and from nowhere else.
 
     key - fold_in(LIBRARY) - fold_in(epoch) -+- ORDER                                 -> shuffle words
+                                             +- OFFSET                                -> offset of the weighted places
                                              +- AUGMENT - example - tag of transform  -> a block of words
                                              |               - SHOWING - showing - tag, where it is shown again
                                              +- STEP - step                           -> step_key
@@ -36,7 +37,7 @@ Word: TypeAlias = jax.Array | np.ndarray | np.uint32
 # Large constants, so that a user's own fold_in(fold_in(key, epoch), step) never meets our keys.
 LIBRARY = 0xB7E15162
 SPLIT = 0x8AED2A6A
-ORDER, AUGMENT, STEP = 0xBF715880, 0x9CF4F3C7, 0x62E7160F
+ORDER, AUGMENT, STEP, OFFSET = 0xBF715880, 0x9CF4F3C7, 0x62E7160F, 0x38B4DA56
 SHOWING = 0xC90FDAA2
 
 # Raised whenever the same key would give another order or another draw; kept in a stream's saved state.
@@ -109,7 +110,7 @@ def check_counter(name: str, value: Counter) -> np.uint32 | jax.Array:
 
 
 def role_key(key: Key, epoch: Counter, role: int) -> jax.Array:
-    """The key of one role (ORDER, AUGMENT or STEP) in one epoch."""
+    """The key of one role (ORDER, AUGMENT, STEP or OFFSET) in one epoch."""
     path = jnp.stack([jnp.asarray(word, np.uint32) for word in (LIBRARY, epoch, role)])
 
     def along_path(unroll: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -136,11 +137,13 @@ def example_keys(
         showings: How often each was shown before in this epoch, by which copies differ; None for never.
     """
     keys = jax.vmap(partial(fold_in, role_key(key, epoch, AUGMENT)))(rows)
-    if showings is None:
-        return keys
+    return keys if showings is None else jax.vmap(shown_again)(keys, showings)
+
+
+def shown_again(key: Key, showing: UInt32[Array, ""]) -> jax.Array:
+    """The key of a showing of an example, from that of showing 0."""
     # Two folds, so that a showing is the tag of no transform.
-    again = jax.vmap(lambda own, showing: fold_in(fold_in(own, np.uint32(SHOWING)), showing))(keys, showings)
-    return jnp.where(showings == 0, keys, again)
+    return jnp.where(showing == 0, key, fold_in(fold_in(key, np.uint32(SHOWING)), showing))
 
 
 def places_before(rows: np.ndarray) -> np.ndarray:
@@ -256,6 +259,17 @@ def _role_words(first: int, second: int, epoch: int, role: int) -> tuple[list[in
     for word in (LIBRARY, epoch, role):
         keys = fold_words(keys, np.array([word], np.uint32))
     return tuple(keys.tolist())
+
+
+def role_word(key: Key, epoch: int, role: int) -> np.uint32:
+    """The first of the two `words` of a `role_key`."""
+    first, second = key_words(key).tolist()
+    return np.uint32(_role_word(first, second, int(epoch), role))
+
+
+@lru_cache(maxsize=256)
+def _role_word(first: int, second: int, epoch: int, role: int) -> int:
+    return int(words_of(np.array(_role_words(first, second, epoch, role), np.uint32), 2)[0, 0])
 
 
 def fold_words(keys: np.ndarray, words: np.ndarray) -> np.ndarray:

@@ -70,6 +70,7 @@ def test_the_core_raises_at_once_and_names_the_remedy(key):
         "stream": lambda: next(jx.stream(loader, key)),
         "scan_epoch": lambda: jx.scan_epoch(lambda carry, batch, step: (carry, None), 0, resident, key, 0),
         "explain": lambda: jx.explain(loader, key, 0, 0),
+        "preview": lambda: loader.preview(key),
         "permutation": lambda: jx.permutation(key, 0, 8),
         "shuffled": lambda: jx.shuffled(key, 0, np.arange(3), 8),
         "train_validation_split": lambda: jx.train_validation_split(key, np.arange(10) % 2, 0.2),

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "keras": {"host", "loader", "sampler", "augment"},
 }
 RUN_TIME_PACKAGES = {"jax", "numpy", "PIL", *sys.stdlib_module_names}
-EXTRAS_OF_THE_DEMONSTRATION = {"flax", "optax", "sklearn"}
+EXTRAS = {"jaxiter.__main__": {"flax", "optax", "sklearn"}, "jaxiter._progress": {"tqdm"}}  # used where they are there
 
 
 def name_of(path, package=PACKAGE):
@@ -99,7 +99,7 @@ def test_every_subpackage_is_listed():
 
 @pytest.mark.parametrize("name", MODULES)
 def test_a_module_needs_nothing_but_the_run_time_packages(name):
-    allowed = RUN_TIME_PACKAGES | (EXTRAS_OF_THE_DEMONSTRATION if name == "jaxiter.__main__" else set()) | {"jaxiter"}
+    allowed = RUN_TIME_PACKAGES | EXTRAS.get(name, set()) | {"jaxiter"}
     assert {target.split(".")[0] for target in imports_of(name, MODULES, for_types=False)} <= allowed
     assert {target.split(".")[0] for target in imports_of(name, MODULES)} <= allowed | {"jaxtyping"}
 

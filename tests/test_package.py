@@ -24,7 +24,7 @@ import jaxiter, jaxiter.keras
 from jax._src import xla_bridge
 assert not xla_bridge.backends_are_initialized(), "a backend was started"
 assert (np.random.get_state()[1].tolist(), random.getstate()) == before, "random state was touched"
-extras = {"flax", "optax", "sklearn", "keras", "scipy", "tensorflow", "torch", "grain", "orbax", "chex", "jaxtyping"}
+extras = set("flax optax sklearn keras scipy tensorflow torch grain orbax chex jaxtyping tqdm".split())
 imported = extras & {name.split(".")[0] for name in set(sys.modules) - before_modules}
 assert not imported, imported
 """
@@ -109,11 +109,25 @@ BY_POSITION = {
     "Grayscale": 1,
     "ColorJitter": 4,
     "Clip": 2,
+    "Gamma": 1,
+    "Solarize": 1,
+    "Posterize": 1,
+    "Sharpness": 1,
+    "Blur": 1,
+    "Noise": 1,
     "Erase": 4,
     "Cutout": 2,
+    "Sometimes": 2,
+    "RandAugment": 2,
+    "Views": 2,
+    "Frames": 1,
+    "Mask": 1,
+    "Boxes": 1,
+    "Points": 1,
     "shuffled": 4,
     "permutation": 3,
     "train_validation_split": 3,
+    "balanced_weights": 2,
     "deterministic": 1,
     "affine_warp": 2,
     "fit_statistics": 1,

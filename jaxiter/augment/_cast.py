@@ -80,7 +80,7 @@ class Cast(Transform):
     dtype: DTypeLike
 
     kind: ClassVar[str] = "Cast"
-    needs_image: ClassVar[bool] = False
+    takes_any_rank: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
 
@@ -112,7 +112,8 @@ class AsFloat(Transform):
     """Integers as float32, floats unchanged: replaces a random arithmetic step in evaluation, see `deterministic`."""
 
     kind: ClassVar[str] = "AsFloat"
-    needs_image: ClassVar[bool] = False
+    keeps_scale: ClassVar[bool] = True
+    takes_any_rank: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
 
@@ -145,7 +146,9 @@ class Clip(Transform):
     high: float
 
     kind: ClassVar[str] = "Clip"
-    needs_image: ClassVar[bool] = False
+    keeps_dtype: ClassVar[bool] = True
+    keeps_scale: ClassVar[bool] = True
+    takes_any_rank: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
 
@@ -195,7 +198,7 @@ class Map(Transform):
     function: Callable[[jax.Array], jax.Array]
 
     kind: ClassVar[str] = "Map"
-    needs_image: ClassVar[bool] = False
+    takes_any_rank: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not callable(self.function):

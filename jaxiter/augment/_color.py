@@ -45,6 +45,8 @@ class ChannelShift(Transform):
     draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "ChannelShift"
+    takes_any_rank: ClassVar[bool] = True
+    keeps_scale: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
 
@@ -97,6 +99,8 @@ class Brightness(Transform):
     draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "Brightness"
+    takes_any_rank: ClassVar[bool] = True
+    keeps_scale: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
 

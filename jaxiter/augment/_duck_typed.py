@@ -56,12 +56,18 @@ class DuckTyped(Transform):
         owner = type(self.inner)
         object.__setattr__(self, "kind", getattr(self.inner, "kind", f"{owner.__module__}.{owner.__qualname__}"))
         object.__setattr__(self, "draws", getattr(self.inner, "draws", None))
+        for name in ("takes_any_rank", "keeps_shape"):
+            object.__setattr__(self, name, bool(getattr(self.inner, name, False)))
 
     def sample(self, key: jax.Array, image_shape: tuple[int, ...]) -> Params:
         return self.inner.sample(key, image_shape)
 
     def apply(self, params: Params, image: jax.Array) -> jax.Array:
         return self.inner.apply(params, image)
+
+    @property
+    def is_of_this_library(self) -> bool:
+        return False
 
     def without_randomness(self) -> Transform | None:
         own = getattr(self.inner, "without_randomness", None)

@@ -40,6 +40,8 @@ class _Replaces(Transform):
 
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
+    keeps_dtype: ClassVar[bool] = True
+    keeps_scale: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", frozen_value(self.value))

@@ -66,8 +66,9 @@ class LeftOut(Transform):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "needs_image", self.step.needs_image)
+        object.__setattr__(self, "takes_any_rank", self.step.takes_any_rank)
         object.__setattr__(self, "keeps_shape", self.step.keeps_shape)
+        object.__setattr__(self, "keeps_scale", self.step.keeps_scale)
 
     def apply(self, params: Params, image: ArrayLike) -> jax.Array:
         image = jnp.asarray(image)
@@ -77,10 +78,15 @@ class LeftOut(Transform):
         result = jax.eval_shape(lambda: jnp.asarray(array_of_apply(self.step, sample(_a_key(), image.shape), image)))
         if result.shape != image.shape:
             name = type(user_object(self.step)).__qualname__
+            remedy = (
+                "Write the transform for evaluation yourself, for example Resize(size)."
+                if self.step.is_of_this_library
+                else f"Define without_randomness(self) in {name}: it returns the step that takes its place, or None to "
+                "leave it out."
+            )
             raise ValueError(
                 f"{name} is random and makes {result.shape} of an image of shape {image.shape}, so that evaluation "
-                f"without it would see another shape than training. Define without_randomness(self) in {name}: it "
-                "returns the step that takes its place, or None to leave it out."
+                f"without it would see another shape than training. {remedy}"
             )
         return round_to(result.dtype, image)
 

@@ -64,6 +64,7 @@ class Geometric(Transform):
     What it says by properties is static, and holds for whatever is drawn.
     """
 
+    keeps_scale: ClassVar[bool] = True
     resizes: ClassVar[bool] = False  # it brings a window of the image to a size, without rotation or shear
 
     def matrix(self, params: Params, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
@@ -188,7 +189,7 @@ def warp_along(
     dtype, fill = dtype_and_fill(steps, image.dtype)
     height, width, _ = shapes_through(steps, image.shape)[-1]
     sampling: dict[str, Any] = {"fill_mode": "nearest" if border is None else border[0], "cval": fill, "stored": stored}
-    bounds = _bounds(steps, image.shape)
+    bounds = joined_bounds(steps, image.shape)
     if geometry.windows is not None and bounds is not None and _resizes_alone(steps):
         most, smooth = (bounds.linear[0][0], bounds.linear[1][1]), bool(antialias)
         size = (height, width)
@@ -203,11 +204,13 @@ def warp_along(
 
 
 def _resizes_alone(steps: Sequence[Geometric]) -> bool:
-    """Whether the others beside steps that resize take whole pixels, and look no further than to the edges."""
-    others = [step.sampling for step in steps if not step.resizes]
-    at_edges = all(other.border is None or other.border[0] in _AT_EDGES for other in others)
-    is_linear = joined_sampling(steps).order == 1
-    return is_linear and at_edges and all(other.order is None for other in others)
+    return joined_sampling(steps).order == 1 and all(map(keeps_axes, steps))
+
+
+def keeps_axes(step: Geometric) -> bool:
+    """Whether a step resizes, or takes whole pixels and looks no further than to the edges."""
+    border, order, _ = step.sampling
+    return step.resizes or (order is None and (border is None or border[0] in _AT_EDGES))
 
 
 def joined_sampling(steps: Sequence[Geometric]) -> Sampling:
@@ -239,7 +242,8 @@ def _interpolate(steps: Sequence[Geometric]) -> bool:
     return any(step.interpolates for step in steps)
 
 
-def _bounds(steps: Sequence[Geometric], image_shape: Sequence[int]) -> MatrixBounds | None:
+def joined_bounds(steps: Sequence[Geometric], image_shape: Sequence[int]) -> MatrixBounds | None:
+    """On every map of all steps together; None where they are unknown."""
     shapes = shapes_through(steps, image_shape)
     each = [step.bounds(shape) for step, shape in zip(steps, shapes, strict=False)]
     known = [bounds for bounds in each if bounds is not None]

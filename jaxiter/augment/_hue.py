@@ -58,7 +58,8 @@ class Hue(Transform):
     draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "Hue"
-    needs_image: ClassVar[bool] = False
+    keeps_scale: ClassVar[bool] = True
+    takes_any_rank: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
     channels: ClassVar[tuple[int, ...]] = (3,)

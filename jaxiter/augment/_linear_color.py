@@ -67,9 +67,10 @@ class LinearColor(Transform):
     Adjacent ones, and `Brightness`, `ChannelShift`, `Rescale` and `Normalize` among them, are one matrix.
     """
 
-    needs_image: ClassVar[bool] = False
+    takes_any_rank: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
+    keeps_scale: ClassVar[bool] = True
     channels: ClassVar[tuple[int, ...]] = (3,)
     needs_means: ClassVar[bool] = False  # of the channels of the picture that reaches it
 
@@ -97,7 +98,7 @@ def apply_colors(steps: Sequence[tuple[Any, Params]], image: ArrayLike) -> Float
     check_not_masked("image", image)
     image = jnp.asarray(image)
     for step, _ in steps:
-        if step.needs_image:
+        if getattr(step, "needs_means", False):
             check_image_shape("image", image.shape)
         check_channels(step, image.shape)
     dtype = arithmetic_dtype(image.dtype)
@@ -190,7 +191,7 @@ class Contrast(_Blend):
     draws: str | None = field(default=None, kw_only=True)
 
     kind: ClassVar[str] = "Contrast"
-    needs_image: ClassVar[bool] = True  # whose mean it is
+    takes_any_rank: ClassVar[bool] = False  # of a batch it would take one mean
     channels: ClassVar[tuple[int, ...]] = (1, 3)
     needs_means: ClassVar[bool] = True
 

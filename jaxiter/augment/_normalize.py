@@ -52,6 +52,7 @@ class Rescale(Transform):
     factor: Numbers
 
     kind: ClassVar[str] = "Rescale"
+    takes_any_rank: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
 
@@ -93,6 +94,7 @@ class Normalize(Transform):
     std: Numbers = 1.0
 
     kind: ClassVar[str] = "Normalize"
+    takes_any_rank: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
 
@@ -197,6 +199,7 @@ class Whiten(Transform):
     matrix: Array
 
     kind: ClassVar[str] = "Whiten"
+    takes_any_rank: ClassVar[bool] = True
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
 

@@ -61,6 +61,16 @@ def centred_range(name: str, given: Range, *, above: float | None = None, least:
     return value if is_array(value) else (low, high)
 
 
+def own_range(name: str, given: Range, *, most: float = float("inf")) -> Bounds:
+    """Returns r as (r, r), a pair or an array unchanged. All numbers are in [0, most]."""
+    value = _number_or_pair(name, given)
+    low, high = _extremes(value)
+    if low < 0 or high > most:
+        expected = "0 or more" if most == float("inf") else f"numbers from 0 to {most:g}"
+        raise ValueError(f"{name} is {value!r}; expected {expected}.")
+    return value if is_array(value) else (low + 0.0, high + 0.0)
+
+
 def shift_ranges(name: str, given: Range | Sequence[Range]) -> tuple[Bounds, Bounds] | np.ndarray | jax.Array:
     """Takes r for both axes, or (rows, cols) with a number or a pair each, or an array of shape (), (2,) or (2, 2)."""
     value = _stacked(name, _as_pairs(name, given))
@@ -133,6 +143,12 @@ def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: flo
     if low == -high:
         return np.float32(high) * two_sided
     return np.float32(low) + rounded(np.float32(high - low) * drawn)
+
+
+@transfers
+def own_number(bounds: Bounds, drawn: jax.Array) -> jax.Array:
+    """As `between` for a range by `own_range`, in which a scalar array means itself."""
+    return jnp.asarray(bounds, np.float32) if is_array(bounds) and bounds.ndim == 0 else between(bounds, drawn)
 
 
 def _number_or_pair(name: str, given: Range) -> _Frozen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,11 +12,13 @@ from .._checks import check_finite, check_flag, check_rows
 from .._describe import described
 from .._host_rows import Source, dtype_of, read_blocks, read_rows
 from .._list_checks import list_error
+from .._progress import Passes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from jaxtyping import Float
 
+Watch = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 _BLOCK_BYTES = 2**25
 
 
@@ -35,6 +37,7 @@ def fit_statistics(
     zca: bool = False,
     epsilon: float = 1e-6,
     max_bytes: int = 2**30,
+    progress: bool = False,
 ) -> Statistics:
     """Per-channel mean and population standard deviation, and on demand the ZCA whitening matrix.
 
@@ -49,6 +52,8 @@ def fit_statistics(
             images than that, min(size, n)**3.
         epsilon: Added to the singular values of the data before dividing by them.
         max_bytes: What the whitening may take in memory, see ValueError.
+        progress: Show how far each pass over the images is, two of them and a third with zca: by tqdm where that is
+            installed, else in a line on stderr.
 
     Returns:
         Statistics(mean, std, whitening); whitening is None without zca.
@@ -75,6 +80,7 @@ def fit_statistics(
     if dtype.kind == "c":
         raise TypeError(f"images has dtype {dtype}; expected real numbers.")
     check_flag("zca", zca)
+    check_flag("progress", progress)
     check_finite("epsilon", epsilon)
     if epsilon < 0:
         raise ValueError(f"epsilon is {epsilon!r}; expected a finite number of at least 0.")
@@ -86,10 +92,11 @@ def fit_statistics(
             f"zca=True for {whitening_cost(shape)}; max_bytes allows {max_bytes / 2**30:.1f} GiB. Fit on smaller "
             f"images, or pass max_bytes={whitening_bytes(shape)}."
         )
-    mean, std = moments(images, rows)
+    watch = Passes("statistics", 3 if zca else 2, shape[0]) if progress else iter
+    mean, std = moments(images, rows, watch)
     if not np.isfinite(mean).all():
         raise ValueError(f"images has channel means {mean.tolist()}; expected finite pixels.")
-    whitening = whitening_matrix(images, mean, epsilon, rows).astype(np.float32) if zca else None
+    whitening = whitening_matrix(images, mean, epsilon, rows, watch).astype(np.float32) if zca else None
     return Statistics(mean.astype(np.float32), std.astype(np.float32), whitening)
 
 
@@ -105,16 +112,20 @@ def _checked_images(images: Source) -> Source:
     return values
 
 
-def moments(images: Source, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and population standard deviation of each channel in float64; NaN where a pixel is not finite."""
+def moments(images: Source, rows: np.ndarray | None = None, watch: Watch = iter) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and population standard deviation of each channel in float64; NaN where a pixel is not finite.
+
+    Args:
+        watch: Sees the blocks of each pass go by.
+    """
     size = images.shape[0] if rows is None else len(rows)
     count = float(size * np.prod(images.shape[1:3]))
     total, squares = np.zeros(images.shape[3]), np.zeros(images.shape[3])
-    for block in _blocks(images, rows):
+    for block in watch(_blocks(images, rows)):
         total += block.sum(axis=(0, 1, 2))
     mean = total / count
     with np.errstate(invalid="ignore"):
-        for block in _blocks(images, rows):
+        for block in watch(_blocks(images, rows)):
             squares += np.square(block - mean).sum(axis=(0, 1, 2))
     return mean, np.sqrt(squares / count)
 
@@ -148,11 +159,13 @@ def whitening_cost(shape: tuple[int, ...]) -> str:
     )
 
 
-def whitening_matrix(images: Source, mean: np.ndarray, epsilon: float, rows: np.ndarray | None = None) -> np.ndarray:
+def whitening_matrix(
+    images: Source, mean: np.ndarray, epsilon: float, rows: np.ndarray | None = None, watch: Watch = iter
+) -> np.ndarray:
     """U diag(sqrt(size) / (s + epsilon)) U^T, with U and s of the thin SVD of `images - mean`, transposed."""
     size = images.shape[0] if rows is None else len(rows)
     features = int(np.prod(images.shape[1:]))
-    centred = ((block - mean).reshape(len(block), -1) for block in _blocks(images, rows))
+    centred = ((block - mean).reshape(len(block), -1) for block in watch(_blocks(images, rows)))
     if size >= features:
         gram = np.zeros((features, features))
         for flat in centred:

@@ -29,7 +29,7 @@ class Transform:
     Subclass it as a frozen dataclass and write `apply`, and `sample` if the step is random:
 
         @dataclass(frozen=True, eq=False)
-        class Noise(Transform):
+        class Speckles(Transform):
             scale: float
 
             def sample(self, key, image_shape):
@@ -42,9 +42,10 @@ class Transform:
     same for ever, and are refused.
 
     A step may also define `matrix(params, image_shape)`, its map from output to source in (row, col, 1), so that
-    `Chain.matrix` and `explain` know it; without it their matrix is None. A step that never moves a pixel sets
-    `moves_pixels = False` instead. A step that never changes the shape of an image may set `keeps_shape = True`, which
-    saves a trace of `apply`.
+    `Chain.matrix` and `explain` know it, and masks, boxes and points follow; without it their matrix is None. A step
+    that never moves a pixel sets `moves_pixels = False` instead. A step that changes the shape may say so by
+    `out_shape(image_shape)`, and one that never does by `keeps_shape = True`; either saves a trace of `apply`. A step
+    that takes leaves of any rank, and not images alone, sets `takes_any_rank = True`.
 
     In evaluation a random step is left out (see `deterministic`), unless it defines `without_randomness()`, which
     returns the step that takes its place, or None. A step that holds other transforms has to define it:
@@ -61,9 +62,13 @@ class Transform:
     """
 
     kind: ClassVar[str] = ""  # pinned for the built-in transforms, else module and qualified name
-    needs_image: ClassVar[bool] = True  # False: it takes leaves of any rank, not images alone
+    takes_any_rank: ClassVar[bool] = False  # True: it takes leaves of any rank, not images alone
     keeps_shape: ClassVar[bool] = False  # True: the result has the shape of the image, whatever is drawn
     moves_pixels: ClassVar[bool] = True  # False: every pixel stays in its place, whatever is drawn
+    keeps_dtype: ClassVar[bool] = False  # True: it selects, or knows its dtype alone, and returns that
+    keeps_scale: ClassVar[bool] = False  # True: what it makes of bytes are numbers on the scale of bytes still
+    is_outermost: ClassVar[bool] = False  # True: it is what a leaf of a loader gets, and no step of a chain
+    outermost_form: ClassVar[str] = ""  # how it is written then, for errors
     draws: str | None = None
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -71,8 +76,9 @@ class Transform:
         if "kind" not in cls.__dict__:
             cls.kind = f"{cls.__module__}.{cls.__qualname__}"
         # What a parent class promised does not hold for another `apply`.
-        if not speaks_for(cls, "keeps_shape", "apply"):
-            cls.keeps_shape = False
+        for name in ("keeps_shape", "keeps_dtype", "keeps_scale"):
+            if not speaks_for(cls, name, "apply"):
+                setattr(cls, name, False)
         if not speaks_for(cls, "moves_pixels", "apply"):
             cls.moves_pixels = True
         jax.tree_util.register_pytree_with_keys(cls, cls._flatten_with_keys, cls._unflatten, cls._flatten)
@@ -114,6 +120,45 @@ class Transform:
     @property
     def is_random(self) -> bool:
         return type(self).sample is not Transform.sample
+
+    # How a chain runs a step: as parts, which join those of the steps beside it, and with draws of its own beside those
+    # of the steps that it holds.
+
+    @property
+    def parts(self) -> tuple[Transform, ...]:
+        """What a chain runs for it, one after the other."""
+        return (self,)
+
+    def params_of_parts(self, params: Params) -> tuple[Params, ...]:
+        """For each of `parts` its params."""
+        return (params,)
+
+    @property
+    def held(self) -> tuple[Transform, ...]:
+        """Steps that draw as if they stood in the chain beside it."""
+        return ()
+
+    @property
+    def draws_itself(self) -> bool:
+        """Whether it takes a key, beside the steps that it holds."""
+        return self.is_random
+
+    def sample_own(self, key: jax.Array, image_shape: tuple[int, ...]) -> Params:
+        """The draws of a step that holds others, without theirs."""
+        raise NotImplementedError
+
+    @property
+    def holds_in_turn(self) -> bool:
+        """Whether each held step is given what the one before it returns, and not all the same image."""
+        return True
+
+    @property
+    def is_of_this_library(self) -> bool:
+        return type(self).__module__.partition(".")[0] == __name__.partition(".")[0]
+
+    def with_held(self, own: Params, held: tuple[Params, ...]) -> Params:
+        """The params of a step from its own draws, () if it has none, and those of the steps that it holds."""
+        raise NotImplementedError
 
     @property
     def _pixel_map(self) -> PixelMap | None:
@@ -195,6 +240,18 @@ def own_matrix(step: object) -> PixelMap | None:
         return None
     is_own = "matrix" in getattr(step, "__dict__", {}) or speaks_for(type(step), "matrix", "apply")
     return matrix if is_own else None
+
+
+def declared_shape(step: object, image_shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """What a step says of the shape of its result, by `out_shape`; None if it does not, or not for its `apply`."""
+    own = getattr(step, "out_shape", None)
+    if not callable(own) or not speaks_for(type(step), "out_shape", "apply"):
+        return None
+    shape = own(image_shape)
+    if not isinstance(shape, (tuple, list)) or not all(isinstance(side, (int, np.integer)) for side in shape):
+        name = type(step).__qualname__
+        raise TypeError(f"{name}.out_shape returned {shape!r}; expected a shape, a tuple of integers.")
+    return tuple(map(int, shape))
 
 
 def _identity(params: Params, image_shape: tuple[int, ...]) -> Float[Array, "3 3"]:

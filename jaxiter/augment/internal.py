@@ -1,13 +1,18 @@
 """What the other subpackages use of this one beside its public names."""
 
 from ._cast import round_to as round_to
+from ._companions import Companion as Companion
 from ._duck_typed import TransformLike as TransformLike
+from ._duck_typed import as_transform as as_transform
 from ._duck_typed import is_transform as is_transform
 from ._duck_typed import is_transform_or_none as is_transform_or_none
+from ._geometric import Geometric as Geometric
+from ._looks import outermost as outermost
 from ._normalize import mean_of as mean_of
 from ._rounded import rounded as rounded
 from ._rounded import sine_cosine as sine_cosine
 from ._rounded import sine_cosine_on_host as sine_cosine_on_host
+from ._run import Moves as Moves
 from ._statistics import moments as moments
 from ._statistics import whitening_bytes as whitening_bytes
 from ._statistics import whitening_cost as whitening_cost

@@ -52,6 +52,7 @@ def stream_fields(arguments: StreamArguments, position: Position) -> dict[str, o
     assert spec.sharding is not None  # without one every process makes its batches by itself
     data = [(name, tuple(leaf.shape), str(leaf.dtype)) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
     # Functions are printed with their addresses, which differ.
+    visited = spec.visited
     chains = [re.sub(r"0x[0-9a-f]+", "", repr(chain)) for chain in spec.chains]
     return {
         "key": jax.device_get(jax.random.key_data(arguments.key)).tolist(),
@@ -68,7 +69,8 @@ def stream_fields(arguments: StreamArguments, position: Position) -> dict[str, o
         "stream version": STREAM_VERSION,
         "jax_enable_x64": bool(jax.config.read("jax_enable_x64")),
         "data": data,
-        "rows": None if spec.visited is None else blake2s(np.asarray(spec.visited.rows).tobytes()).hexdigest(),
+        "rows": _digests(None if visited is None else visited.rows),
+        "weights": _digests(None if visited is None else visited.shares),
         "augment": (chains, [np.asarray(leaf).tobytes() for leaf in spec.chain_leaves]),
     }
 
@@ -78,6 +80,10 @@ def _parts_of_devices(sharding: Sharding) -> list[tuple[int, tuple[int, int]]]:
     length = len(sharding.device_set) * 1024
     parts: Any = sharding.devices_indices_map((length,))
     return sorted((device.id, index[0].indices(length)[:2]) for device, index in parts.items())
+
+
+def _digests(arrays: object) -> list[str]:
+    return [blake2s(np.asarray(array).tobytes()).hexdigest() for array in jax.tree.leaves(arrays)]
 
 
 def _digest(value: object) -> np.ndarray:

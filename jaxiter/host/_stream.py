@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from hashlib import blake2s
+from time import perf_counter
 from typing import Self, TypedDict
 
 import jax
@@ -25,6 +26,7 @@ from ..loader import Loader
 from ..loader.internal import PyTree, check_loader, check_streaming, spec_of
 from ._prefetch import Pending, Position, Prefetcher, StreamArguments, finish_in_order
 from ._process_check import disagreement_in, stream_fields
+from ._stream_stats import Stopwatch, StreamStats, num_batches
 from ._thread_settings import ThreadSettings
 
 _END_OF_EPOCHS = 2**32
@@ -70,7 +72,8 @@ def stream(
             at most 4; else 1, as not every source may be read from several threads at once.
 
     Returns:
-        An iterator with `position`, `get_state()`, `set_state()` and `close()`; also a context manager.
+        An iterator with `position`, `get_state()`, `set_state()`, `stats` and `close()`; also a context manager.
+        `len(...)` is the number of batches left, where num_epochs is given.
 
     Raises:
         ValueError, TypeError: For a start that is no position of the stream, a negative prefetch or num_epochs, a key
@@ -138,6 +141,7 @@ class Stream(Iterator[PyTree]):
         self._process = os.getpid()
         self._pending: deque[Pending] = deque()  # consecutive batches; the first one should be that at `_position`
         self._position = self._check_position("start", start)
+        self._stopwatch = Stopwatch(self._position)
         self._check_agreement(self._position, self._memory_error())
         self._prefetcher = Prefetcher(arguments)
         weakref.finalize(self, self._prefetcher.cancel).atexit = False  # a pool ends its threads itself there
@@ -147,16 +151,47 @@ class Stream(Iterator[PyTree]):
         """(epoch, step) of the next batch that will be returned; batches made ahead do not count."""
         return self._position
 
+    @property
+    def stats(self) -> StreamStats:
+        """Batches returned so far, images per second, and the share of the time that was spent waiting in `next`.
+
+        Example:
+            >>> import jax, numpy as np
+            >>> from jaxiter import Loader, stream
+            >>> batches = stream(Loader(np.arange(4), batch_size=2), jax.random.key(0), num_epochs=3)
+            >>> _ = [next(batches) for _ in range(5)]
+            >>> batches.stats.batches, len(batches), 0 < batches.stats.waiting < 1
+            (5, 1, True)
+        """
+        return self._stopwatch.stats(self._spec, self._position)
+
+    def __len__(self) -> int:
+        num_epochs = self._arguments.num_epochs
+        if num_epochs is None:
+            raise TypeError(
+                "this stream never ends, num_epochs=None, and has no length; expected one with an end: stream(loader, "
+                "key, num_epochs=...)."
+            )
+        return num_batches(self._position, (num_epochs, 0), self._num_steps)
+
+    def __bool__(self) -> bool:
+        return True  # as every iterator is; by its length it would be False at the end, and an error without one
+
     def __repr__(self) -> str:
-        (epoch, step), arguments = self._position, self._arguments
+        (epoch, step), arguments, stats = self._position, self._arguments, self.stats
         state = "closed, " if self._is_closed else ""
+        speed = f"; {stats.images_per_second:,.0f} images/s, {stats.waiting:.0%} of the time waiting"
         return (
             f"<jaxiter stream: {state}at epoch {epoch}, step {step} of {self._num_steps}, "
-            f"num_epochs={arguments.num_epochs}, batch_size={self._spec.batch_size}, prefetch={arguments.prefetch}>"
+            f"num_epochs={arguments.num_epochs}, batch_size={self._spec.batch_size}, prefetch={arguments.prefetch}"
+            f"{speed if stats.images_per_second else ''}>"
         )
 
     def get_state(self) -> StreamState:
-        """The position and what it depends on, as a dict that JSON can hold; save the key beside it."""
+        """The position and what it depends on, as a dict that JSON can hold; save the key beside it.
+
+        Neither data nor weights of the loader are in it: a loader with others goes on at the same place.
+        """
         epoch, step = self._position
         spec = self._spec
         return {
@@ -172,7 +207,7 @@ class Stream(Iterator[PyTree]):
         }
 
     def set_state(self, state: Mapping[str, object]) -> None:
-        """Continue where `get_state` was called; with several processes all of them do, together.
+        """Continue where `get_state` was called, with `stats` begun anew; several processes do so together.
 
         Raises:
             ValueError: If a field is missing, or differs from this stream's; nothing is changed then. Older
@@ -191,12 +226,13 @@ class Stream(Iterator[PyTree]):
         with self._lock:
             self._cancel_pending()
             self._position = position
+            self._stopwatch = Stopwatch(position)
 
     @cached_property
     def _digests(self) -> dict[str, str]:
         """Of what else decides which examples are shown, and has no place in a small state."""
         visited, rows = self._spec.visited, "all"
-        if visited is not None:
+        if visited is not None and visited.rows is not None:
             numbers = np.asarray(on_host(visited.rows))[: self._spec.size]
             rows = rows if np.array_equal(numbers, np.arange(self._spec.size)) else _short_digest(numbers)
         return {"key": _short_digest(np.asarray(on_host(jax.random.key_data(self._arguments.key)))), "rows": rows}
@@ -223,8 +259,9 @@ class Stream(Iterator[PyTree]):
     def __next__(self) -> PyTree:
         check_process("the stream", self._process)  # in a forked child the lock may be held for ever
         with self._lock:  # threads may share a stream: every batch goes to one of them
+            began = perf_counter()
             try:
-                return self._next()
+                batch = self._next()
             except StopIteration:
                 raise
             except Exception:
@@ -232,6 +269,8 @@ class Stream(Iterator[PyTree]):
                     self._cancel_pending()
                     self._check_open()
                 raise
+            self._stopwatch.count(began, perf_counter(), self._position)
+            return batch
 
     def _next(self) -> PyTree:
         if self._has_ended(self._position):
@@ -306,11 +345,11 @@ class Stream(Iterator[PyTree]):
 
     def _memory_error(self) -> ValueError | None:
         """More batches than the device has memory for; a stream that ends soon makes fewer ahead."""
-        (epoch, step), arguments = self._position, self._arguments
-        num_epochs = _END_OF_EPOCHS if arguments.num_epochs is None else arguments.num_epochs
-        num_batches = max(0, (num_epochs - epoch) * self._num_steps - step)
+        arguments = self._arguments
+        end = _END_OF_EPOCHS if arguments.num_epochs is None else arguments.num_epochs
+        batches = max(0, num_batches(self._position, (end, 0), self._num_steps))
         try:
-            check_streaming(self._spec, arguments.prefetch, arguments.donate, num_batches)
+            check_streaming(self._spec, arguments.prefetch, arguments.donate, batches)
         except ValueError as error:
             return error
         return None

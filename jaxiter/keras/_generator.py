@@ -16,6 +16,7 @@ from ._functions import apply_affine_transform, apply_channel_shift, brighten, f
 from ._images import check_data_format
 from ._numpy_iterator import NumpyArrayIterator
 from ._parameters import check_parameters
+from ._repr import generator_repr
 from ._seed import Seed
 from ._settings import brightness_axis
 from ._statistics import check_function, fit, standardized
@@ -123,6 +124,9 @@ class ImageDataGenerator:
         self.zoom_range = _zoom_pair(zoom_range)
         self._override_flags()
         self.brightness_range = _brightness_pair(brightness_range)
+
+    def __repr__(self) -> str:
+        return generator_repr(self, ImageDataGenerator)
 
     @takes_jax_arrays
     def flow(

@@ -22,6 +22,7 @@ from ._iterator_state import checked_state, restore, state_of
 from ._numpy_stream import KerasStream
 from ._own_methods import METHODS, call_mixins, give_contexts, has_context, with_context
 from ._pydataset import MaybeDataset, check_joined, check_made_here, join_keras
+from ._repr import iterator_repr
 from ._seed import Seed, seed_key
 from ._showings import Showings
 
@@ -142,6 +143,9 @@ class Iterator(MaybeDataset):
 
     def __len__(self) -> int:
         return (self.n + self.batch_size - 1) // self.batch_size
+
+    def __repr__(self) -> str:
+        return iterator_repr(self)
 
     @has_context
     def __iter__(self) -> Self:

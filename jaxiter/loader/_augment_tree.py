@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +14,22 @@ from .._describe import shown
 from .._host_rows import dtype_of
 from .._key_checks import named_keys
 from .._warn import warn
-from ..augment import Chain
-from ..augment.internal import TransformLike, is_transform, is_transform_or_none
+from ..augment import Chain, Frames, Transform, Views
+from ..augment.internal import (
+    Companion,
+    TransformLike,
+    as_transform,
+    is_transform,
+    is_transform_or_none,
+    outermost,
+)
+from ._companions import bound_companion, check_shares_all
 from ._data import PyTree, Source, leaf_name
+from ._examples import LeafSteps
 
 Paths = Sequence[tuple[KeyPath, Source]]
 IMAGE_RANK = 4
+_AXES = {4: "(size, height, width, channels)", 5: "(size, frames, height, width, channels)"}
 
 
 class AugmentForm(NamedTuple):
@@ -29,36 +39,80 @@ class AugmentForm(NamedTuple):
     is_single: tuple[bool, ...]  # for each leaf: a transform that is no Chain
 
 
-def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[Chain | None, ...], AugmentForm]:
-    """One chain, or None, for each leaf of the data."""
-    transforms = _transform_of_each_leaf(data, augment)
+def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[LeafSteps | None, ...], AugmentForm]:
+    """For each leaf of the data its chain, what follows that of another leaf, or None."""
+    paths = jax.tree.leaves_with_path(data)
+    transforms = [
+        None if transform is None else outermost(transform) for transform in _transform_of_each_leaf(data, augment)
+    ]
+    own = [
+        None if isinstance(transform, Companion) else _own_steps(leaf_name(path), leaf, transform)
+        for (path, leaf), transform in zip(paths, transforms, strict=True)
+    ]
     chains = tuple(
-        None if transform is None else Chain(transform).of_leaf(leaf_name(path), dtype_of(leaf))
-        for (path, leaf), transform in zip(jax.tree.leaves_with_path(data), transforms, strict=True)
+        bound_companion(place, transform, paths, transforms, own) if isinstance(transform, Companion) else own[place]
+        for place, transform in enumerate(transforms)
     )
+    check_shares_all([(leaf_name(path), chain) for (path, _), chain in zip(paths, own, strict=True)])
     is_single = tuple(
-        chain is not None and (not isinstance(transform, Chain) or any(step is transform for step in chain.transforms))
-        for transform, chain in zip(transforms, chains, strict=True)
+        chain is not None and _is_single(_inner(transform), chain)
+        for transform, chain in zip(transforms, own, strict=True)
     )
     return chains, AugmentForm(is_transform(augment), is_single)
 
 
-def as_given(
-    form: AugmentForm,
-    structure: PyTreeDef,
-    steps: Sequence[Sequence[object] | None],
-    join: Callable[..., object] = lambda *steps: steps,
-) -> PyTree:
-    """For each leaf one entry for each step of its chain, in the form in which `augment` was given.
+def _own_steps(name: str, leaf: Source, transform: Transform | None) -> Chain | None:
+    if transform is None:
+        return None
+    views, frames = _looks_of(transform)
+    inner = _inner(transform)
+    chain = Chain() if inner is None else Chain(inner)
+    return chain.of_leaf(name, dtype_of(leaf), num_views=None if views is None else views.n, has_frames=frames)
+
+
+def _looks_of(transform: TransformLike) -> tuple[Views | None, bool]:
+    """Its `Views`, and whether it has `Frames`."""
+    step = outermost(transform)
+    views = step if isinstance(step, Views) else None
+    return views, isinstance(outermost(step.transform) if isinstance(step, Views) else step, Frames)
+
+
+def _inner(transform: TransformLike | None) -> TransformLike | None:
+    """What acts on one image."""
+    while isinstance(transform, (Views, Frames)):
+        transform = outermost(transform.transform)
+    return transform
+
+
+def _is_single(transform: TransformLike | None, chain: Chain) -> bool:
+    """Whether it is a step and no chain of steps."""
+    return not isinstance(transform, Chain) or any(step is transform for step in chain.transforms)
+
+
+def _as_given(steps: LeafSteps | None, is_single: bool) -> TransformLike | None:
+    if not isinstance(steps, Chain):
+        return None if steps is None else steps.as_given()
+    transform: TransformLike = steps.transforms[0] if is_single else Chain(*steps.transforms)
+    transform = Frames(transform) if steps.has_frames else transform
+    return transform if steps.num_views is None else Views(transform, steps.num_views)
+
+
+def augment_of(form: AugmentForm, structure: PyTreeDef, chains: Sequence[LeafSteps | None]) -> PyTree:
+    """`augment` as it was given."""
+    leaves = [_as_given(steps, is_single) for steps, is_single in zip(chains, form.is_single, strict=True)]
+    return one_or_tree(form, structure, leaves)
+
+
+def params_as_given(form: AugmentForm, structure: PyTreeDef, params: Sequence[Sequence[object] | None]) -> PyTree:
+    """For each leaf the params of each step of its chain, in the form in which `augment` was given.
 
     Args:
         structure: Of the data.
-        steps: For each leaf its entries, or None where it has no chain.
-        join: Makes one of the entries of a Chain.
+        params: For each leaf those of its steps, or None where it has none.
     """
     leaves = [
-        None if entries is None else entries[0] if is_single else join(*entries)
-        for entries, is_single in zip(steps, form.is_single, strict=True)
+        None if drawn is None else drawn[0] if is_single else tuple(drawn)
+        for drawn, is_single in zip(params, form.is_single, strict=True)
     ]
     return one_or_tree(form, structure, leaves)
 
@@ -96,14 +150,25 @@ def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[TransformLike
     as_any: Any = structure  # mypy does not know its methods
     transforms = as_any.flatten_up_to(broadcast)
     for (path, leaf), transform in zip(paths, transforms, strict=True):
-        if transform is not None and Chain(transform).needs_image:
-            _check_holds_images(path, leaf, error)
+        if transform is not None and not _takes_any_rank(transform):
+            _check_holds_images(path, leaf, _rank_for(transform), error)
     return transforms
 
 
+def _takes_any_rank(transform: TransformLike) -> bool:
+    return isinstance(outermost(transform), Companion) or as_transform(transform).takes_any_rank
+
+
+def _rank_for(transform: TransformLike) -> int:
+    return IMAGE_RANK + _looks_of(transform)[1]
+
+
 def _for_the_one_picture(augment: TransformLike, paths: Paths, structure: PyTreeDef) -> list[TransformLike | None]:
-    """One transform by itself: for the leaf of rank 4, of which there must be one."""
-    images = [path for path, leaf in paths if len(leaf.shape) == IMAGE_RANK]
+    """One transform by itself: for the leaf of rank 4, of which there must be one; with `Frames` of rank 5."""
+    rank = _rank_for(augment)
+    if len(paths) == 1 and _takes_any_rank(augment) and not isinstance(outermost(augment), Companion):
+        return [augment]
+    images = [path for path, leaf in paths if len(leaf.shape) == rank]
     if _are_single_pictures([leaf.shape for _, leaf in paths]):
         raise ValueError(
             f"data has {len(paths)} leaves of shape {paths[0][1].shape}, as if each were one picture; expected all "
@@ -111,28 +176,37 @@ def _for_the_one_picture(augment: TransformLike, paths: Paths, structure: PyTree
         )
     if len(images) != 1:
         found = "no leaf" if not images else f"{len(images)} leaves"
+        clips = [leaf_name(path) for path, leaf in paths if len(leaf.shape) == IMAGE_RANK + 1]
+        if not images and clips and rank == IMAGE_RANK:
+            raise ValueError(
+                f"augment is one transform of images and {clips[0]} has rank 5; expected rank 4, {_AXES[4]}. For clips "
+                "or volumes, one draw for all frames of each, write Frames(transform)."
+            )
         raise ValueError(
-            f"augment is one transform and the data has {found} of rank 4, (size, height, width, channels):"
+            f"augment is one transform and the data has {found} of rank {rank}, {_AXES[rank]}:"
             f"\n{_listing(paths)}\n{_which_leaf(augment, paths, structure)}"
         )
     for path, leaf in paths:
-        if path == images[0] and Chain(augment).needs_image:
-            _check_holds_images(path, leaf, "")
+        if path == images[0] and not _takes_any_rank(augment):
+            _check_holds_images(path, leaf, rank, "")
     return [augment if path == images[0] else None for path, _ in paths]
 
 
-def _check_holds_images(path: KeyPath, leaf: Source, error: str) -> None:
+def _check_holds_images(path: KeyPath, leaf: Source, rank: int, error: str) -> None:
     """Raises where a leaf cannot hold images, with what else is wrong in `error`."""
-    if len(leaf.shape) != IMAGE_RANK:
+    if len(leaf.shape) != rank:
+        remedy = _grey_remedy([(path, leaf)])
+        if len(leaf.shape) == IMAGE_RANK + 1 and rank == IMAGE_RANK:
+            remedy = "; for clips or volumes, one draw for all frames of each, write Frames(transform)"
         raise ValueError(
-            f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank 4, "
-            f"(size, height, width, channels){_grey_remedy([(path, leaf)])}.\n{error}."
+            f"{leaf_name(path)} has shape {leaf.shape} and a transform for images; expected rank {rank}, "
+            f"{_AXES[rank]}{remedy}.\n{error}."
         )
     if jnp.issubdtype(dtype_of(leaf), np.complexfloating):
         raise TypeError(
             f"{leaf_name(path)} has dtype {dtype_of(leaf)} and a transform for images; expected real numbers."
         )
-    _warn_of_channels_first(leaf_name(path), leaf.shape)
+    _warn_of_channels_first(leaf_name(path), leaf.shape[-IMAGE_RANK:])
 
 
 def _warn_of_channels_first(name: str, shape: tuple[int, ...]) -> None:
@@ -174,7 +248,7 @@ class _Word:
 
 def _which_leaf(augment: TransformLike, paths: Paths, structure: PyTreeDef) -> str:
     """What to write instead of a bare transform."""
-    suggestion = _suggestion("as", paths, structure, takes_any=not Chain(augment).needs_image)
+    suggestion = _suggestion("as", paths, structure, takes_any=_takes_any_rank(augment))
     if not suggestion:
         return "None of them can hold images; expected real numbers of that rank, for example images of (n, 32, 32, 3)."
     return f"Say which leaf it is for, {suggestion}{_grey_remedy(paths)}."

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
 
 import jax
 from jax.tree_util import KeyPath
 
 from .._array_checks import check_array
 from .._checks import check_flag, check_int
-from .._describe import different_lengths, shown
+from .._describe import described, different_lengths, shown
 from .._host_rows import Source as Source
 
+P = ParamSpec("P")
 REMAINDERS = ("drop", "pad", "keep")
 
 
 PyTree = Any  # containers of arrays, nested in any way: the data, a batch, the carry of a scan
+
+
+def takes_data_alone(init: Callable[P, None]) -> Callable[P, None]:
+    """Says, where Python would only count arguments, how several arrays are given."""
+
+    @wraps(init)
+    def checked(*args: P.args, **settings: P.kwargs) -> None:
+        if len(args) > 2:  # self, data
+            given = ", ".join(map(described, args[1:]))
+            raise TypeError(
+                f"Loader got {len(args) - 1} arguments by position ({given}); expected the data alone, several arrays "
+                "in one tuple or dict, and the rest by name: Loader((images, labels), batch_size=32)."
+            )
+        init(*args, **settings)
+
+    return checked
 
 
 def check_data(data: PyTree) -> None:

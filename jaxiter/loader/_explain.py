@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from .._keys import Counter, Key, as_key, check_counter, example_keys
+from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
-from ._augment_tree import as_given, one_or_tree
-from ._data import PyTree, Source, is_resident
+from ._augment_tree import one_or_tree, params_as_given
+from ._data import PyTree
+from ._examples import ExampleKeys, steps_of, trace_each
 from ._loader import Loader, check_loader, spec_of
 from ._program import Chains
-from ._read import read_leaf
-from ._sharding import following, is_traced, on_mesh, spans_devices
+from ._read import read_examples
+from ._sharding import following, on_mesh
 from ._spec import BatchSpec
 
 
@@ -48,8 +48,8 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         loader: Its augmentation and data; batch size and order do not matter.
         key, epoch: As for `Loader.batch`.
         row: A row of the data (also where the loader has `rows`), not traced.
-        showing: Where `rows` of the loader holds it several times, the number of its places before the one asked for:
-            0 is the first, and the only one of most rows.
+        showing: Where `rows` or `weights` of the loader show it several times in the epoch, the number of its places
+            before the one asked for, in the order without shuffle: 0 is the first, and the only one of most rows.
 
     Raises:
         ValueError: If row is no row of the data, or not shown that often. TypeError: If it is traced, as under vmap.
@@ -71,7 +71,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     showing = check_counter("showing", showing)
     spec = spec_of(loader)
     if showing:
-        _check_showing(spec, row, int(showing))
+        _check_showing(spec, key, epoch, row, int(showing))
     num_examples = spec.leaves[0].shape[0]
     if row >= num_examples:
         raise ValueError(f"row is {row}; expected a row of the data, in [0, {num_examples}).")
@@ -79,23 +79,26 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     key = following(key, spec.devices, spec.program.mesh)
     place = np.array([row], np.uint32), np.array([showing], np.uint32)
     with on_mesh(spec.program.mesh):
-        before = [_example(name, leaf, row) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        rows = np.array([row])
+        before = [read_examples(name, leaf, rows)[0] for name, leaf in zip(spec.names, spec.leaves, strict=True)]
         explained = _explain(spec.chains, key, epoch, *place, before)
     params, matrices, after = zip(*explained, strict=True)
     structure = spec.program.data
     return Explanation(
-        params=as_given(loader._form, structure, params),
+        params=params_as_given(loader._form, structure, params),
         matrix=one_or_tree(loader._form, structure, matrices),
         before=jax.tree.unflatten(structure, before),
         after=jax.tree.unflatten(structure, after),
     )
 
 
-def _check_showing(spec: BatchSpec, row: int, showing: int) -> None:
+def _check_showing(spec: BatchSpec, key: Key, epoch: Counter, row: int, showing: int) -> None:
     visited = spec.visited
-    count = 1 if visited is None or is_traced(visited.rows) else int((visited.rows[: spec.size] == row).sum())
-    if showing >= count:
+    count = 1 if visited is None else visited.times_shown(row, spec.size, key, epoch)
+    if count is not None and showing >= count:
         times = "every row is visited once" if visited is None else f"rows holds row {row} {count} times"
+        if visited is not None and visited.shares is not None:
+            times = f"in epoch {epoch} row {row} is shown {count} times, as its weight says"
         raise ValueError(
             f"showing is {showing}; expected less than {max(count, 1)}: {times}, and the k-th time is showing k, "
             "counted from 0."
@@ -103,23 +106,10 @@ def _check_showing(spec: BatchSpec, row: int, showing: int) -> None:
 
 
 @transfers
-def _example(name: str, leaf: Source, row: int) -> jax.Array:
-    """One example of a leaf, of the dtype that JAX now makes of its own."""
-    is_here = is_resident(leaf) and not spans_devices(leaf)
-    array = jnp.asarray(leaf[row] if is_here else read_leaf(name, leaf, np.array([row]))[0])
-    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
-
-
-@transfers
 @jax.jit
 def _explain(
     chains: Chains, key: Key, epoch: Counter, row: jax.Array, showing: jax.Array, before: Sequence[jax.Array]
 ) -> list[tuple[PyTree, jax.Array | None, jax.Array]]:
-    own_key = example_keys(key, epoch, row, showing)[0]
-    explained: list[tuple[PyTree, jax.Array | None, jax.Array]] = []
-    for chain, example in zip(chains, before, strict=True):
-        if chain is None:
-            explained.append((None, None, example))
-        else:
-            explained.append(chain.trace(own_key, example))
-    return explained
+    keys = ExampleKeys(key, epoch, row, showing)
+    each = zip(steps_of(chains, [example.shape for example in before]), before, strict=True)
+    return [(None, None, example) if steps is None else trace_each(steps, keys, example) for steps, example in each]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cached_property, partial, wraps
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, Self, TypeGuard
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeGuard
 
 import jax
 import numpy as np
@@ -13,43 +13,30 @@ from numpy.typing import ArrayLike
 
 from .._checks import check_int, check_not_forked
 from .._describe import described
-from .._host_rows import dtype_of
 from .._keys import Counter, Key, as_key, check_counter, like_given
 from .._transfers import on_host
-from ..augment import Chain, Transform
+from ..augment import Transform
 from ..sampler.internal import check_size
-from ._augment_tree import AugmentForm, as_given, chains_of
+from ._augment_tree import AugmentForm, augment_of, chains_of
 from ._batch import batch_mask, compute_batch
-from ._data import PyTree, check_data, check_options
+from ._data import PyTree, check_data, check_options, takes_data_alone
+from ._examples import LeafSteps
 from ._memory import MemoryEstimate, check_upload, estimate_memory
+from ._preview import draw_preview
 from ._program import rows_at, step_after, step_key
 from ._read import read_batch, upload_arrays
 from ._records import with_columns
+from ._repr import loader_repr
 from ._sharding import check_sharding, devices_of, following, is_traced, mesh_of, on_mesh
 from ._spec import BatchSpec, make_spec
-from ._visited import VisitedRows, visited_rows
+from ._visited import VisitedRows, visited_rows, weighted
+from ._weights import check_weights
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
+    from PIL import Image
 
-P = ParamSpec("P")
-_SETTINGS = ("batch_size", "augment", "shuffle", "remainder", "rows")
-
-
-def _takes_data_alone(init: Callable[P, None]) -> Callable[P, None]:
-    """Says, where Python would only count arguments, how several arrays are given."""
-
-    @wraps(init)
-    def checked(*args: P.args, **settings: P.kwargs) -> None:
-        if len(args) > 2:  # self, data
-            given = ", ".join(map(described, args[1:]))
-            raise TypeError(
-                f"Loader got {len(args) - 1} arguments by position ({given}); expected the data alone, several arrays "
-                "in one tuple or dict, and the rest by name: Loader((images, labels), batch_size=32)."
-            )
-        init(*args, **settings)
-
-    return checked
+_SETTINGS = ("batch_size", "augment", "shuffle", "remainder", "rows", "weights")
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -77,12 +64,17 @@ class Loader:
             "keep" makes the last batch short.
         rows: Rows of the data to visit, an integer array, for example from `train_validation_split`. Nothing is
             copied and the rows keep their identity: what an image becomes does not change.
+        weights: How often each example is shown, one non-negative number for each of them, or for each of `rows`; for
+            example `balanced_weights(labels)`. An epoch is as long as before. In every epoch example i is shown
+            `size * weights[i] / weights.sum()` times, rounded down or up: which of both is drawn for the epoch, so
+            that the mean is exact. Copies are different pictures. "drop" leaves some of these out. Other weights
+            compile nothing new; working them out takes about a second for a million.
 
     Raises:
         ValueError, TypeError: For leaves of different length or of a type JAX cannot hold (text, times, masked and
             sparse arrays, missing values), 64-bit integers that do not fit, a list of examples, an augment that does
-            not fit the data, a batch_size below 1, an unknown remainder, "drop" with fewer examples than a batch, or
-            rows out of range.
+            not fit the data, a batch_size below 1, an unknown remainder, "drop" with fewer examples than a batch, rows
+            out of range, or weights of another number, negative, not finite, all 0 or traced.
 
     Example:
         >>> import jax, numpy as np
@@ -98,14 +90,15 @@ class Loader:
     batch_size: int
     shuffle: bool
     remainder: str
-    _chains: tuple[Chain | None, ...]  # one for each leaf of the data
+    _chains: tuple[LeafSteps | None, ...]  # one for each leaf of the data
     _form: AugmentForm
     _visited: VisitedRows | None  # None: every row once
     _num_rows: int | None  # how many are visited, where they are not all
+    _weights: np.ndarray | None  # as they were given
 
     _STATIC = ("batch_size", "shuffle", "remainder", "_form", "_num_rows")
 
-    @_takes_data_alone
+    @takes_data_alone
     def __init__(
         self,
         data: PyTree,
@@ -115,24 +108,27 @@ class Loader:
         shuffle: bool = True,
         remainder: str = "drop",
         rows: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
     ):
         data = with_columns(data, (Loader, Transform))  # in containers of our own: the user's may change
         check_data(data)
         chains, form = chains_of(data, augment)
         self._set(data=data, _chains=chains, _form=form)
         self._set_options(batch_size=batch_size, shuffle=shuffle, remainder=remainder)
-        self._set_rows(rows)
+        self._set_visited(rows, weights)
         self._check_size()
 
     def _set_options(self, *, batch_size: int, shuffle: bool, remainder: str) -> None:
         check_options(batch_size, shuffle, remainder)
         self._set(batch_size=int(batch_size), shuffle=bool(shuffle), remainder=remainder)
 
-    def _set_rows(self, rows: ArrayLike | None) -> None:
-        visited, num_rows = None, None
-        if rows is not None:
-            visited, num_rows = visited_rows(rows, jax.tree.leaves(self.data)[0].shape[0])
-        self._set(_visited=visited, _num_rows=num_rows)
+    def _set_visited(self, rows: ArrayLike | None, weights: ArrayLike | None) -> None:
+        num_examples = jax.tree.leaves(self.data)[0].shape[0]
+        visited, num_rows = (None, None) if rows is None else visited_rows(rows, num_examples)
+        if weights is not None:
+            weights = check_weights(weights, num_examples, num_rows)
+            visited = weighted(visited, weights)
+        self._set(_visited=visited, _num_rows=num_rows, _weights=weights)
 
     def _check_size(self) -> None:
         batch_size = self.batch_size
@@ -151,38 +147,39 @@ class Loader:
         raise AttributeError(f"A Loader cannot be changed; make another one with the {name} you want.")
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[jax.tree_util.GetAttrKey, PyTree]], tuple[object, ...]]:
-        names = ("data", "_chains", "rows")
+        names = ("data", "_chains", "rows", "weights")
         children = list(zip(map(jax.tree_util.GetAttrKey, names), self.tree_flatten()[0], strict=True))
         return children, tuple(getattr(self, name) for name in self._STATIC)
 
     def tree_flatten(self) -> tuple[tuple[PyTree, ...], tuple[object, ...]]:
-        return (self.data, self._chains, self._visited), tuple(getattr(self, name) for name in self._STATIC)
+        children = self.data, self._chains, self._visited, self._weights
+        return children, tuple(getattr(self, name) for name in self._STATIC)
 
     @classmethod
     def tree_unflatten(cls, static: tuple[object, ...], children: tuple[PyTree, ...]) -> Self:
-        data, chains, visited = children
         loader = object.__new__(cls)
-        loader._set(data=data, _chains=chains, _visited=visited, **dict(zip(cls._STATIC, static, strict=True)))
+        names = ("data", "_chains", "_visited", "_weights")
+        loader._set(**dict(zip(names + cls._STATIC, (*children, *static), strict=True)))
         return loader
 
     def __repr__(self) -> str:
-        named = zip(self._spec.names, self._spec.leaves, strict=True)
-        leaves = (f"{name}: {dtype_of(leaf)}{list(leaf.shape)}" for name, leaf in named)
-        static = f"batch_size={self.batch_size}, shuffle={self.shuffle}, remainder={self.remainder!r}"
-        return f"Loader({', '.join(leaves)}; size={self.size}, {static}, augment={self.augment!r})"
+        settings = {} if self._num_rows is None else {"rows": repr(self._num_rows)}
+        settings |= {name: repr(getattr(self, name)) for name in ("batch_size", "shuffle", "remainder")}
+        if self.weights is not None:
+            settings["weights"] = f"{self.weights.dtype}{list(self.weights.shape)}"
+        return loader_repr(self.data, settings, self.augment)
 
     @property
     def augment(self) -> PyTree:
         """What was given: one transform, or for each leaf of the data a transform or None."""
-        steps = [None if chain is None else chain.transforms for chain in self._chains]
-        return as_given(self._form, jax.tree.structure(self.data), steps, join=Chain)
+        return augment_of(self._form, jax.tree.structure(self.data), self._chains)
 
     @property
     def rows(self) -> np.ndarray | jax.Array | None:
         """The rows of the data that are visited, int32, as they were given; None for all of them."""
-        if self._visited is None:
+        rows = None if self._visited is None else self._visited.rows
+        if rows is None:
             return None
-        rows = self._visited.rows
         if is_traced(rows):
             return rows[: self._num_rows]
         shown = np.asarray(rows)[: self._num_rows]
@@ -190,8 +187,13 @@ class Loader:
         return shown
 
     @property
+    def weights(self) -> np.ndarray | jax.Array | None:
+        """The weights, as they were given; None without."""
+        return self._weights
+
+    @property
     def size(self) -> int:
-        """Examples in an epoch: the rows visited."""
+        """Places in an epoch: as many as examples, or as `rows`."""
         return self._spec.size
 
     @property
@@ -274,6 +276,34 @@ class Loader:
         check_counter("epoch", epoch)
         return (self.batch(key, epoch, step) for step in range(self.num_steps))
 
+    def preview(self, key: Key, *, rows: ArrayLike = 8, epochs: ArrayLike = 3) -> Image.Image:
+        """A picture of some examples, and below them what some epochs make of them.
+
+        Whatever is an array of pictures is shown, so that a mask stands below its image, and every view of an image
+        below the one before. Each range of values is found, as by `image_grid`, one for the originals and one for the
+        results; originals of another size are fitted into the size of the results.
+
+        Args:
+            key: As for `batch`.
+            rows: How many examples, spread evenly over those that are visited; or the rows of the data themselves.
+            epochs: How many, from epoch 0 on; or their numbers.
+
+        Returns:
+            A Pillow image, mode "RGB": a notebook shows it, `.save("preview.png")` writes it.
+
+        Raises:
+            ValueError: If the data hold no pictures, or for rows or epochs that are not there. TypeError: For other
+                kinds of them, and under `jit`.
+
+        Example:
+            >>> import jax, numpy as np
+            >>> from jaxiter import Affine, Loader
+            >>> loader = Loader(np.zeros((10, 32, 32, 3), np.uint8), batch_size=5, augment=Affine(rotation=15))
+            >>> loader.preview(jax.random.key(0), rows=5, epochs=2).size  # magnified twice, with gaps of 2
+            (332, 200)
+        """
+        return draw_preview(self._spec, key, rows, epochs)
+
     def step_key(self, key: Key, epoch: Counter, step: Counter) -> jax.Array:
         """A key for whatever else that step draws (dropout, mixup ...), apart from all of the loader's own.
 
@@ -334,7 +364,8 @@ class Loader:
         if devices is None or len(devices) == 1:  # on several each program lays them out
             chains = jax.tree.map(lambda part: jax.device_put(part) if isinstance(part, np.ndarray) else part, chains)
         _, static = self.tree_flatten()
-        return self.tree_unflatten(static, (jax.tree.unflatten(spec.program.data, leaves), chains, visited))
+        data = jax.tree.unflatten(spec.program.data, leaves)
+        return self.tree_unflatten(static, (data, chains, visited, self._weights))
 
     def memory(self, *, prefetch: int = 2, sharding: Sharding | None = None) -> MemoryEstimate:
         """Bytes that this loader takes of a device: arrays, a batch, its rows, a stream; nothing is allocated.
@@ -352,7 +383,7 @@ class Loader:
         return estimate_memory(spec_of(self, sharding), check_int("prefetch", prefetch))
 
     def replace(self, **settings: Any) -> Loader:
-        """The same loader with other settings: batch_size, augment, shuffle, remainder, rows.
+        """The same loader with other settings: batch_size, augment, shuffle, remainder, rows, weights.
 
         They are checked as when a Loader is made; the data are neither read nor checked again.
 
@@ -375,8 +406,8 @@ class Loader:
             loader._set(_chains=chains, _form=form)
         options = {name: settings.get(name, getattr(self, name)) for name in ("batch_size", "shuffle", "remainder")}
         loader._set_options(**options)
-        if "rows" in settings:  # else the showings stay, which would be a sort inside a program
-            loader._set_rows(settings["rows"])
+        if settings.keys() & {"rows", "weights"}:  # else showings stay, which would be a sort inside a program
+            loader._set_visited(settings.get("rows", self.rows), settings.get("weights", self.weights))
         loader._check_size()
         return loader
 
@@ -417,7 +448,7 @@ def check_loader(loader: object, usage: str) -> TypeGuard[Loader]:
 def for_program(loader: Loader) -> Loader:
     """The loader as an argument of a program: whatever was put elsewhere follows the data."""
     _, static = loader.tree_flatten()
-    return loader.tree_unflatten(static, (loader.data, loader._spec.chains, loader._spec.visited))
+    return loader.tree_unflatten(static, (loader.data, loader._spec.chains, loader._spec.visited, None))
 
 
 def spec_of(loader: Loader, sharding: Sharding | None = None) -> BatchSpec:

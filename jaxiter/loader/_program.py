@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,16 +14,17 @@ from jax.tree_util import PyTreeDef
 from jax.typing import ArrayLike
 
 from .._fusion_barrier import computed_once, fusion_barrier
-from .._keys import STEP, Counter, Key, example_keys, fold_in, key_data, role_key, wrap_key_data
+from .._keys import STEP, Counter, Key, fold_in, role_key
 from .._transfers import transfers
 from ..augment import Chain
 from ..augment.internal import StoredImage
 from ..sampler.internal import shuffle_positions
 from ._data import PyTree, take_rows
+from ._examples import ExampleKeys, LeafSteps, apply_each, prepare_each, run_each, steps_of
 from ._sharding import laid_out
 from ._visited import VisitedRows
 
-Chains = Sequence[Chain | None]
+Chains = Sequence[LeafSteps | None]
 _COPIED = 2**16  # bytes of an image
 
 
@@ -168,7 +169,7 @@ class DrawnRows(NamedTuple):
     """Examples, and what happens to them as far as it does not depend on their pixels."""
 
     rows: jax.Array  # int32[..., batch]
-    draws: list[PyTree]  # for each leaf what `Chain.prepare` found, or the words of the keys where it cannot
+    draws: list[PyTree]  # for each leaf what `prepare_each` found
 
 
 def draw_steps(
@@ -185,14 +186,9 @@ def draw_steps(
     batch_size = program.index.batch_size
     positions = jnp.arange(num_steps * batch_size, dtype=np.uint32) + step * np.uint32(batch_size)
     index, showings = _rows_of(leaves, visited, key, epoch, positions, size, program.index)
-    keys = example_keys(key, epoch, index.astype(np.uint32), showings)
-
-    def drawn(chain: Chain | None, leaf: jax.Array) -> PyTree:
-        if chain is None:
-            return None
-        return jax.vmap(lambda key: chain.prepare(key, leaf.shape[1:]) if chain.can_prepare else key_data(key))(keys)
-
-    draws = [drawn(chain, leaves[source]) for chain, source in zip(chains, program.sources, strict=True)]
+    keys = ExampleKeys(key, epoch, index, showings)
+    each = steps_of(chains, [leaves[source].shape[1:] for source in program.sources])
+    draws = [None if steps is None else prepare_each(steps, keys) for steps in each]
     return jax.tree.map(lambda found: found.reshape(num_steps, batch_size, *found.shape[1:]), DrawnRows(index, draws))
 
 
@@ -200,15 +196,11 @@ def drawn_batch(program: Program, leaves: Sequence[jax.Array], chains: Chains, d
     """`resident_batch` of what `draw_steps` found for one step."""
 
     def augmented() -> list[jax.Array]:
-        def one(chain: Chain, draws: PyTree, image: jax.Array, where: StoredImage | None) -> jax.Array:
-            if chain.can_prepare:
-                return chain.apply_prepared(draws, image, where)
-            return chain.sample_and_apply(wrap_key_data(draws), image, where)
-
         gathered, stored = _looked_up(program, chains, leaves, drawn.rows)
+        each = steps_of(chains, [images.shape[1:] for images in gathered])
         return [
-            images if chain is None else _each(partial(one, chain), draws, images, where)
-            for chain, draws, images, where in zip(chains, drawn.draws, gathered, stored, strict=True)
+            images if steps is None else apply_each(steps, draws, images, where)
+            for steps, draws, images, where in zip(each, drawn.draws, gathered, stored, strict=True)
         ]
 
     return jax.tree.unflatten(program.data, fusion_barrier(augmented))
@@ -274,11 +266,12 @@ def _rows_of(
     index: IndexSpec,
 ) -> tuple[jax.Array, jax.Array | None]:
     """Rows of data that are on the device, and their showings."""
-    if visited is None:  # known to the program
+    rows = None if visited is None else visited.rows
+    if rows is None:  # known to the program
         size = np.uint32(leaves[0].shape[0])
-    at_most = (leaves[0] if visited is None else visited.rows).shape[0]
+    at_most = (leaves[0] if rows is None else rows).shape[0]
     places = computed_once(_places_of(key, epoch, positions, size, index.shuffle, at_most))
-    return (places, None) if visited is None else visited.at(places)
+    return (places, None) if visited is None else visited.at(places, key, epoch)
 
 
 def _looked_up(
@@ -328,10 +321,10 @@ def rows_at(
 ) -> jax.Array:
     """The rows of the data that make up one batch."""
     place = _places_at(key, epoch, step, size, index)
-    return place if visited is None else visited.at(place)[0]
+    return place if visited is None else visited.at(place, key, epoch)[0]
 
 
-def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Array:
+def _gathered(chain: LeafSteps | None, leaf: jax.Array, index: jax.Array) -> jax.Array:
     """Rows of a leaf on the device.
 
     Large images that are resampled are copied out first: left to itself XLA:CPU looks every pixel up in the whole data,
@@ -340,7 +333,7 @@ def _gathered(chain: Chain | None, leaf: jax.Array, index: jax.Array) -> jax.Arr
     """
     take = partial(take_rows, leaf, index)
     is_large = leaf.size // leaf.shape[0] * leaf.dtype.itemsize > _COPIED
-    return fusion_barrier(take) if chain is not None and chain.resamples and is_large else take()
+    return fusion_barrier(take) if isinstance(chain, Chain) and chain.resamples and is_large else take()
 
 
 def augment_rows(
@@ -359,26 +352,11 @@ def augment_rows(
     """
     if all(chain is None for chain in chains):
         return list(leaves)
-    keys = example_keys(key, epoch, index.astype(np.uint32), showings)
-
-    def augmented(chain: Chain | None, images: jax.Array, where: StoredImage | None) -> jax.Array:
-        return images if chain is None else _each(chain.sample_and_apply, keys, images, where)
-
-    each = zip(chains, leaves, stored or [None] * len(leaves), strict=True)
-    return [augmented(*one) for one in each]
-
-
-def _each(
-    function: Callable[[PyTree, jax.Array, StoredImage | None], jax.Array],
-    draws: PyTree,
-    images: jax.Array,
-    stored: StoredImage | None,
-) -> jax.Array:
-    """`function` of each image, of which `stored` says where it lies in one array of all."""
-    if stored is None:
-        return jax.vmap(lambda draw, image: function(draw, image, None))(draws, images)
-    of = partial(StoredImage, stored.data)
-    return jax.vmap(lambda draw, image, row: function(draw, image, of(row)))(draws, images, stored.row)
+    keys = ExampleKeys(key, epoch, index, showings)
+    each = zip(
+        steps_of(chains, [leaf.shape[1:] for leaf in leaves]), leaves, stored or [None] * len(leaves), strict=True
+    )
+    return [images if steps is None else run_each(steps, keys, images, where) for steps, images, where in each]
 
 
 @transfers

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Sharding
 from jax.typing import ArrayLike
@@ -15,10 +16,10 @@ from .._checks import check_fits
 from .._host_rows import read_rows
 from .._keys import Counter, Key
 from .._transfers import transfers
-from ._data import Source
+from ._data import Source, is_resident
 from ._program import places_at, places_of
 from ._records import Column, read_columns, whole_columns
-from ._sharding import take_elsewhere, upload
+from ._sharding import spans_devices, take_elsewhere, upload
 from ._spec import BatchSpec
 
 _NOTED = 8  # rows in the note on an error
@@ -76,8 +77,7 @@ def find_rows(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> tuple
     if spec.visited is None:
         return places, None
     # Looked up here: as arguments of the program all of them would be copied every time.
-    rows, showings = spec.visited
-    return np.asarray(rows)[places], None if showings is None else np.asarray(showings)[places]
+    return spec.visited.on_host(places, key, int(epoch))
 
 
 def read_leaf(name: str, leaf: Source, rows: np.ndarray) -> np.ndarray | jax.Array:
@@ -88,6 +88,14 @@ def read_leaf(name: str, leaf: Source, rows: np.ndarray) -> np.ndarray | jax.Arr
     if found.dtype.itemsize > 4:  # only 64-bit numbers can fail to fit
         check_fits(name, found)
     return found
+
+
+@transfers
+def read_examples(name: str, leaf: Source, rows: np.ndarray) -> jax.Array:
+    """Rows of one leaf, on the device, of the dtype that JAX now makes of its own."""
+    is_here = is_resident(leaf) and not spans_devices(leaf)
+    array = jnp.asarray(leaf[rows] if is_here else read_leaf(name, leaf, rows))
+    return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
 
 
 def upload_arrays(spec: BatchSpec, sharding: Sharding | None) -> list[jax.Array]:

@@ -11,8 +11,8 @@ from jax.sharding import Sharding
 
 from .._array_checks import check_array
 from .._keys import Counter
-from ..augment import Chain
 from ._data import PyTree, Source, is_resident, leaf_name
+from ._examples import LeafSteps
 from ._program import IndexSpec, Program
 from ._records import Column
 from ._sharding import (
@@ -37,9 +37,9 @@ class BatchSpec:
     leaves: tuple[Source, ...]  # of the data
     names: tuple[str, ...]  # "data['image']", one for each leaf
     distinct: tuple[int, ...]  # the index of each distinct leaf
-    chains: tuple[Chain | None, ...]  # one for each leaf
+    chains: tuple[LeafSteps | None, ...]  # one for each leaf
     chain_leaves: tuple[jax.Array, ...]  # the arrays inside the chains
-    visited: VisitedRows | None  # the rows of the data to visit, or None for all of them
+    visited: VisitedRows | None  # the rows of the data to visit, or None for all of them once
     size: int
     num_steps: int
     batch_size: int
@@ -95,7 +95,7 @@ class BatchSpec:
     def visited_on_device(self) -> VisitedRows | None:
         """The visited rows for programs over data on the device: uploaded once and not with every batch."""
         spans_devices = self.sharding is not None or (self.devices is not None and len(self.devices) > 1)
-        if self.visited is None or spans_devices or any(map(is_traced, self.visited)):
+        if self.visited is None or spans_devices or any(map(is_traced, jax.tree.leaves(self.visited))):
             return self.visited
         with jax.ensure_compile_time_eval():  # inside a program that is traced just now they would be a part of it
             return jax.tree.map(jax.device_put, self.visited)
@@ -108,7 +108,7 @@ class BatchSpec:
 
 def make_spec(
     data: PyTree,
-    chains: tuple[Chain | None, ...],
+    chains: tuple[LeafSteps | None, ...],
     visited: VisitedRows | None,
     *,
     num_rows: int | None,

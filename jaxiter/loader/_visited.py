@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike as RowNumbers
 
 from .._array_checks import check_parameter
 from .._checks import check_rows
-from .._keys import places_before
-from ._sharding import unsharded
+from .._keys import OFFSET, Counter, Key, places_before, role_key, role_word, words
+from ._sharding import is_traced, unsharded
+from ._shares import Shares, shares_of
 
 _SHORTEST = 1024
 
@@ -25,23 +26,45 @@ class VisitedRows(NamedTuple):
     read.
     """
 
-    rows: np.ndarray | jax.Array  # int32
+    rows: np.ndarray | jax.Array | None  # int32; None: all of the data, in their order
     showings: np.ndarray | jax.Array | None  # uint32: how often the row stands before its place; None: no row twice
+    shares: Shares | None  # how many places each of these has, and then no showings; None: each one
 
-    def at(self, places: ArrayLike) -> tuple[jax.Array, jax.Array | None]:
-        """The rows at some places, and their showings, within a program."""
+    def at(self, places: ArrayLike, key: Key, epoch: Counter) -> tuple[jax.Array, jax.Array | None]:
+        """The rows at some places of an epoch, and their showings, within a program."""
 
-        def taken(values: np.ndarray | jax.Array) -> jax.Array:
-            return unsharded(jnp.asarray(values)).at[places].get(mode="promise_in_bounds")
+        def taken(values: np.ndarray | jax.Array, entries: ArrayLike) -> jax.Array:
+            return unsharded(jnp.asarray(values)).at[entries].get(mode="promise_in_bounds")
 
-        return taken(self.rows), None if self.showings is None else taken(self.showings)
+        entries, showings = jnp.asarray(places), None
+        if self.shares is not None:
+            entries, showings = self.shares.at(places, words(role_key(key, epoch, OFFSET), 2)[0])
+        rows = entries if self.rows is None else taken(self.rows, entries)
+        return rows, showings if self.showings is None else taken(self.showings, entries)
+
+    def on_host(self, places: np.ndarray, key: Key, epoch: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """What `at` finds, in NumPy."""
+        if self.shares is None:
+            entries, showings = places, None if self.showings is None else np.asarray(self.showings)[places]
+        else:
+            entries, showings = self.shares.on_host(places, role_word(key, epoch, OFFSET))
+        return entries if self.rows is None else np.asarray(self.rows)[entries], showings
+
+    def times_shown(self, row: int, size: int, key: Key, epoch: Counter) -> int | None:
+        """How often a row of the data is shown in an epoch of `size` places; None where that is not known yet."""
+        if any(map(is_traced, (*jax.tree.leaves(self), key, epoch))):
+            return None
+        entries = np.array([row]) if self.rows is None else np.flatnonzero(np.asarray(self.rows)[:size] == row)
+        if self.shares is None:
+            return len(entries)
+        return int(self.shares.counts(entries, role_word(key, int(epoch), OFFSET)).sum())
 
 
 def visited_rows(rows: RowNumbers, num_examples: int) -> tuple[VisitedRows, int]:
     """The checked rows, and how many they are; traced ones are taken as they are."""
     if isinstance(rows, jax.core.Tracer):
         rows = unsharded(rows).astype(np.int32)
-        return VisitedRows(rows, _traced_showings(rows)), rows.shape[0]
+        return VisitedRows(rows, _traced_showings(rows), None), rows.shape[0]
     if isinstance(rows, jax.Array):
         check_parameter("rows", rows)
     values = check_rows(rows, num_examples, owner="the data")
@@ -51,9 +74,17 @@ def visited_rows(rows: RowNumbers, num_examples: int) -> tuple[VisitedRows, int]
         length *= 4
     missing = length - len(values)
     visited = VisitedRows(
-        np.pad(values.astype(np.int32), (0, missing)), np.pad(showings, (0, missing)) if showings.any() else None
+        np.pad(values.astype(np.int32), (0, missing)), np.pad(showings, (0, missing)) if showings.any() else None, None
     )
     return visited, len(values)
+
+
+def weighted(visited: VisitedRows | None, weights: np.ndarray) -> VisitedRows:
+    """The visited rows, or all of them, each with as many places as its checked weight says."""
+    if visited is None or visited.rows is None:
+        return VisitedRows(None, None, shares_of(weights, None, len(weights)))
+    rows = None if visited.showings is None else visited.rows[: len(weights)]
+    return VisitedRows(visited.rows, None, shares_of(weights, rows, visited.rows.shape[0]))
 
 
 def _traced_showings(rows: jax.Array) -> jax.Array:

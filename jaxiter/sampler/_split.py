@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_flag, check_not_masked
 from .._describe import described, shown
 from .._keys import SPLIT, Key, as_key, fold_in
+from ._labels import classes_of
 from ._shuffle import check_size, permutation
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def train_validation_split(key: Key, labels: npt.ArrayLike, fraction: float, *, 
 
 def _stratified(labels: np.ndarray, order: np.ndarray, fraction: float, num_validation: int) -> np.ndarray:
     """The rows for validation: of each class its share rounded down, then one more where most was rounded off."""
-    classes, counts = _classes(labels)
+    classes, counts = classes_of(labels, "leave these examples out, or pass stratify=False, which reads no labels")
     share = fraction * counts
     quota = np.minimum(np.floor(share).astype(int), counts - 1)
     by_remainder = np.argsort(quota - share, kind="stable")
@@ -91,37 +91,3 @@ def _stratified(labels: np.ndarray, order: np.ndarray, fraction: float, num_vali
     grouped = order[np.argsort(classes[order], kind="stable")]  # by class, each class in the order drawn
     starts = np.cumsum(counts) - counts
     return np.concatenate([grouped[start : start + take] for start, take in zip(starts, quota, strict=True)])
-
-
-def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The number of each label's class, and how many each class has."""
-    missing = int(_is_missing(labels).reshape(len(labels), -1).any(axis=1).sum())
-    if missing:
-        raise ValueError(
-            f"labels has {missing} missing of {len(labels)} (None or NaN), perhaps of a table; expected a class for "
-            "each example. Give them a class, leave these examples out, or pass stratify=False, which reads no labels."
-        )
-    axis = 0 if labels.ndim > 1 else None
-    try:
-        _, classes, counts = np.unique(labels, axis=axis, return_inverse=True, return_counts=True)
-    except TypeError:
-        kinds = ", ".join(sorted({type(label).__name__ for label in labels.reshape(-1).tolist()}))
-        raise TypeError(
-            f"labels is {described(labels)} of {kinds}, which NumPy cannot sort; expected numbers or text alone. "
-            "Make text of all: [str(label) for label in labels]."
-        ) from None
-    return classes.reshape(-1), counts
-
-
-def _is_missing(labels: np.ndarray) -> np.ndarray:
-    if labels.dtype == object:  # pandas has values of its own for what is missing
-        found = [
-            label is None
-            or (isinstance(label, float) and np.isnan(label))
-            or type(label).__name__ in ("NAType", "NaTType")
-            for label in labels.reshape(-1).tolist()
-        ]
-        return np.array(found, bool).reshape(labels.shape)
-    if labels.dtype.kind in "mM":
-        return np.isnat(labels)
-    return np.isnan(labels) if jnp.issubdtype(labels.dtype, np.inexact) else np.zeros(labels.shape, bool)

@@ -1,5 +1,9 @@
 """fit_statistics against NumPy in float64, and what it asks of its input."""
 
+import sys
+from types import SimpleNamespace
+from typing import ClassVar
+
 import jax
 import numpy as np
 import pytest
@@ -162,3 +166,78 @@ def test_pixels_that_are_not_finite_are_refused(value):
 def test_a_list_of_images_is_refused():
     with pytest.raises(TypeError, match=r"images is a list of 1 lists of numbers; expected an array: np\.asarray"):
         fit_statistics([[1.0]])
+
+
+class Bar:
+    """What of tqdm is used."""
+
+    made: ClassVar[list] = []
+
+    def __init__(self, **settings):
+        self.settings, self.done, self.is_closed = settings, [], False
+        self.made.append(self)
+
+    def update(self, count):
+        self.done.append(count)
+
+    def close(self):
+        self.is_closed = True
+
+
+@pytest.fixture
+def few_at_a_time(monkeypatch):
+    monkeypatch.setattr("jaxiter.augment._statistics._BLOCK_BYTES", 8 * 60 * 80)
+
+
+@pytest.mark.parametrize(("zca", "rows"), [(False, None), (True, None), (True, np.arange(0, 200, 2))])
+def test_progress_is_shown_by_tqdm_for_each_pass(monkeypatch, capsys, few_at_a_time, zca, rows):
+    monkeypatch.setattr(Bar, "made", [])
+    monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(auto=SimpleNamespace(tqdm=Bar)))
+    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=Bar))
+    statistics = fit_statistics(BYTES, zca=zca, rows=rows, progress=True)
+    size, passes = (200, [80, 80, 40]) if rows is None else (100, [80, 20])
+    assert [bar.done for bar in Bar.made] == [passes] * (3 if zca else 2)
+    assert [bar.settings["desc"] for bar in Bar.made][-1] == (
+        "statistics, pass 3 of 3" if zca else "statistics, pass 2 of 2"
+    )
+    assert all(bar.settings["total"] == size and bar.is_closed for bar in Bar.made)
+    assert capsys.readouterr() == ("", "")
+    for found, expected in zip(statistics, fit_statistics(BYTES, zca=zca, rows=rows), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_without_tqdm_progress_is_a_line_on_stderr_that_is_written_anew(monkeypatch, capsys, few_at_a_time):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    fit_statistics(BYTES, progress=True)
+    out, err = capsys.readouterr()
+    assert out == ""
+    first, second, rest = err.split("\n")
+    assert first.split("\r") == [
+        "",
+        "statistics, pass 1 of 2: 0 of 200 images (0%)",
+        "statistics, pass 1 of 2: 80 of 200 images (40%)",
+        "statistics, pass 1 of 2: 160 of 200 images (80%)",
+        "statistics, pass 1 of 2: 200 of 200 images (100%)",
+    ]
+    assert second.endswith("pass 2 of 2: 200 of 200 images (100%)")
+    assert rest == ""
+
+
+def test_progress_is_not_shown_unless_it_is_asked_for(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", SimpleNamespace(tqdm=lambda **_: pytest.fail("a bar was made")))
+    fit_statistics(BYTES, zca=True)
+    assert capsys.readouterr() == ("", "")
+    with pytest.raises(TypeError, match="progress is 1; expected True or False"):
+        fit_statistics(BYTES, progress=1)
+
+
+def test_a_bar_is_closed_where_reading_fails(monkeypatch, capsys):
+    class Broken(Sliceable):
+        def __getitem__(self, rows):
+            raise OSError("no disk")
+
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    with pytest.raises(OSError, match="no disk"):
+        fit_statistics(Broken(BYTES), progress=True)
+    assert capsys.readouterr().err.endswith("(0%)\n")

@@ -93,6 +93,69 @@ def test_masks_are_drawn_in_colours():
     assert one_pixel(16, np.uint8, range=(0, 16)) == [255, 255, 255]
 
 
+def test_normalised_floats_run_from_the_smallest_to_the_largest():
+    """As do few levels: between 0 and 255 they would be a black sheet."""
+    values = np.array([-2.5, 0.0, 2.5])
+    for images in (values, 4 * values + 10, (values + 2.5) / 99):
+        grid = np.asarray(image_grid(images.reshape(3, 1, 1, 1), scale=1))
+        assert grid[GAP, GAP :: 1 + GAP, 0][:3].tolist() == [0, 128, 255]
+
+
+LABELS = np.arange(5)
+BOXES = np.zeros((5, 7, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        (BATCH, LABELS),
+        ((BATCH, LABELS), LABELS > 2),  # with_mask
+        {"boxes": BOXES, "image": BATCH, "label": LABELS, "points": BOXES[..., :2]},
+        (jnp.asarray(BATCH), jnp.zeros((5, 10))),
+        [(BATCH, LABELS)],
+    ],
+)
+def test_of_a_batch_the_pictures_are_shown(batch):
+    np.testing.assert_array_equal(image_grid(batch, columns=5), image_grid(BATCH, columns=5))
+
+
+def test_of_a_batch_grey_pictures_without_channels_are_shown_too():
+    grey = BATCH[..., 0].repeat(3, axis=2)
+    np.testing.assert_array_equal(image_grid((grey, BOXES)), image_grid(grey))
+
+
+@pytest.mark.parametrize(
+    ("batch", "words"),
+    [
+        (
+            {"image": BATCH, "mask": BATCH[..., :1]},
+            r"images is a batch with 2 arrays of pictures:\n  images\['image'\]: an array uint8\[5, 3, 6, 3\]\n"
+            r"  images\['mask'\].*\nExpected one.*image_grid\(\[images\['image'\], images\['mask'\]\]\)",
+        ),
+        ((BATCH, BATCH), r"2 arrays of pictures"),
+        (
+            (LABELS, BOXES),
+            r"without pictures:\n  images\[0\]: an array int64\[5\]\n  images\[1\].*\n.*1, 3 or 4 channels",
+        ),
+        ((), "without pictures"),
+        ([BATCH, {"image": LABELS}], r"images\[1\] is a batch without pictures"),
+    ],
+)
+def test_a_batch_with_no_pictures_or_several_arrays_of_them_is_refused_by_name(batch, words):
+    with pytest.raises(ValueError, match=words):
+        image_grid(batch)
+
+
+def test_each_view_is_a_row_below_the_one_before():
+    views = np.stack([BATCH, 255 - BATCH], axis=1)
+    tiles = tiles_of(image_grid(views, columns=3, scale=1), 3, 6, 4, 3)
+    np.testing.assert_array_equal(tiles[1][2], 255 - BATCH[2])
+    np.testing.assert_array_equal(tiles[2][1], BATCH[4])
+    tiles = tiles_of(image_grid([BATCH, views], scale=1), 3, 6, 3, 5)
+    np.testing.assert_array_equal(tiles[0], BATCH)
+    np.testing.assert_array_equal(tiles[2], 255 - BATCH)
+
+
 MASKED = np.ma.masked_equal(np.zeros((1, 2, 2, 1)), 0)
 TWO_SHAPES = [np.zeros((2, 2, 1)), np.zeros((3, 2, 1))]
 
@@ -106,7 +169,7 @@ TWO_SHAPES = [np.zeros((2, 2, 1)), np.zeros((3, 2, 1))]
         (np.zeros((1, 2, 2, 1), complex), {}, TypeError, "images has dtype complex128; expected real numbers"),
         (np.zeros((1, 2, 2, 1), [("x", int)]), {}, TypeError, "images has dtype .*x.*; expected real numbers"),
         ([TWO_SHAPES], {}, ValueError, r"images\[0\] is a list of 2, .*another shape; .*np\.stack"),
-        ({"image": BATCH}, {}, TypeError, "images is a dict; expected an array"),
+        (None, {}, TypeError, "images is None; expected an array"),
         (BATCH, {"range": 255}, TypeError, r"range is 255; expected two numbers \(low, high\)"),
         (BATCH, {"range": (0, 1, 2)}, TypeError, r"range is \(0, 1, 2\); expected two numbers"),
         (BATCH, {"range": (0, np.nan)}, ValueError, "low < high"),

@@ -185,6 +185,7 @@ DIFFERENT = {
     "remainder": {"loader": Loader(shared.data(), batch_size=8, remainder="pad")},
     "data": {"loader": Loader(shared.data()[::-1], batch_size=8)},
     "rows": {"loader": Loader(shared.data(), batch_size=8, rows=np.arange(51, -1, -1))},
+    "weights": {"loader": Loader(shared.data(), batch_size=8, weights=np.arange(52))},
     "augment": {"loader": Loader(shared.data(), batch_size=8, augment=Affine(rotation=20))},
 }
 

@@ -188,16 +188,17 @@ def test_other_settings_keep_the_showings_without_counting_them_again(key):
     assert " sort[" in str(jax.make_jaxpr(lambda data, rows: data.replace(rows=rows).index(key, 0, 1))(data, ROWS))
 
 
-def test_rows_of_numpy_are_uploaded_once_for_data_on_the_device(key, monkeypatch):
+@pytest.mark.parametrize("weights", [None, np.arange(10)], ids=["rows", "weights"])
+def test_rows_of_numpy_are_uploaded_once_for_data_on_the_device(key, monkeypatch, weights):
     passed = []
     monkeypatch.setattr(
         batch_module, "resident_batch", lambda program, leaves, chains, visited, *rest: passed.append(visited)
     )
-    data = Loader(jnp.arange(30), batch_size=4, rows=ROWS)
+    data = Loader(jnp.arange(30), batch_size=4, rows=ROWS, weights=weights)
     for step in range(2):
         data.batch(key, 0, step)
     assert passed[0] is passed[1]
-    assert all(isinstance(leaf, jax.Array) and not leaf.committed for leaf in passed[0])
+    assert all(isinstance(leaf, jax.Array) and not leaf.committed for leaf in jax.tree.leaves(passed[0]))
 
 
 def test_many_rows_take_few_programs_and_no_more_rounds_than_they_need(key):

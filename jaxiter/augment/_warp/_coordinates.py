@@ -59,6 +59,11 @@ class MatrixBounds(NamedTuple):
         beyond = linear @ np.asarray(other.offset) if known else np.full(2, np.inf)
         return matrix_bounds(linear @ other.linear, beyond + self.offset, is_whole=self.is_whole and other.is_whole)
 
+    def either(self, other: MatrixBounds) -> MatrixBounds:
+        """Of maps that one of both bounds."""
+        linear = np.maximum(self.linear, other.linear)
+        return matrix_bounds(linear, np.maximum(self.offset, other.offset), is_whole=self.is_whole and other.is_whole)
+
     def fixed_point(self, source_size: tuple[int, int], size: tuple[int, int] | None = None) -> FixedPoint | None:
         """None where an int32 holds too few bits behind the largest coordinate.
 

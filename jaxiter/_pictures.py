@@ -1,0 +1,70 @@
+"""Which arrays can be shown as pictures, and which one of a batch is meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import KeyPath, keystr
+
+from ._describe import described
+from ._key_checks import named_keys
+
+CHANNELS = (1, 3, 4)
+
+
+def is_batch(value: object) -> bool:
+    """Whether it is a container of arrays, such as (images, labels); a list is none, it holds rows."""
+    return value is not None and not isinstance(value, list) and not jax.tree_util.all_leaves([value])
+
+
+def picture_in(name: str, batch: Any) -> tuple[str, Any]:
+    """The one leaf of a batch that holds pictures, and its name.
+
+    Raises:
+        ValueError: If there is none, or more than one.
+    """
+    with named_keys(name, batch):
+        paths = jax.tree.leaves_with_path(batch)
+    # Boxes (n, boxes, 4) and points (n, points, 2) have the rank of grey pictures.
+    for could_be in (_has_channels, _is_grey):
+        found = [(path, leaf) for path, leaf in paths if could_be(leaf)]
+        if len(found) == 1:
+            return name + keystr(found[0][0]), found[0][1]
+        if found:
+            chosen = ", ".join(name + keystr(path) for path, _ in found)
+            raise ValueError(
+                f"{name} is a batch with {len(found)} arrays of pictures:\n{_listing(name, found)}\nExpected one. Show "
+                f"one of them, image_grid({name}{keystr(found[0][0])}), or each in a row of its own, "
+                f"image_grid([{chosen}])."
+            )
+    raise ValueError(
+        f"{name} is a batch without pictures:\n{_listing(name, paths)}\nExpected one array of shape (n, height, width, "
+        "channels) with 1, 3 or 4 channels. Choose what is to be shown, for example three channels, x[..., :3]; of "
+        "single pictures make one array, np.stack(pictures)."
+    )
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether it is of numbers that can be drawn, or bool."""
+    return np.dtype(dtype).kind not in "cmM" and (jnp.issubdtype(dtype, np.number) or dtype == np.bool_)
+
+
+def _has_channels(leaf: Any) -> bool:
+    shape: tuple[int, ...] = getattr(leaf, "shape", ())
+    return len(shape) in (4, 5) and shape[-1] in CHANNELS and _holds_numbers(leaf)
+
+
+def _is_grey(leaf: Any) -> bool:
+    shape: tuple[int, ...] = getattr(leaf, "shape", ())
+    return len(shape) == 3 and shape[2] > max(CHANNELS) and _holds_numbers(leaf)
+
+
+def _holds_numbers(leaf: Any) -> bool:
+    return not jnp.issubdtype(leaf.dtype, jax.dtypes.extended) and is_real(leaf.dtype)
+
+
+def _listing(name: str, paths: list[tuple[KeyPath, Any]]) -> str:
+    return "\n".join(f"  {name}{keystr(path)}: {described(leaf)}" for path, leaf in paths)

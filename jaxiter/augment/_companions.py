@@ -1,0 +1,165 @@
+"""What moves with an image: leaves that follow the geometry of another one, masks among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+import jax
+
+from .._checks import is_integer
+from .._describe import described
+from ._geometric import joined_bounds, joined_sampling
+from ._run import Mover, Moves
+from ._transform import Params, Transform, frozen_value
+from ._warp import check_sampling, fill_value, resample
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+    from jaxtyping import Array, Float, Num
+
+_FORM = 'augment={"image": transform, "mask": Mask("image")}'
+
+
+_BOUND = ("leaf", "target", "has_frames")
+
+
+class Companion(Transform):
+    """A leaf that follows another one, which `of` names."""
+
+    of: str | int
+    # Of the leaf of a loader's data: its name, the place of the one that it follows, and whether that has frames.
+    leaf: str | None = None
+    target: int | None = None
+    has_frames: bool | None = None
+
+    is_outermost: ClassVar[bool] = True
+    outermost_form: ClassVar[str] = _FORM
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.of, str) and not is_integer(self.of):
+            raise TypeError(
+                f"of is {described(self.of)}; expected the key of the leaf that it follows, or its place in a tuple."
+            )
+        for name in _BOUND:
+            object.__setattr__(self, name, getattr(self, name))
+        super().__post_init__()
+
+    def sample(self, key: jax.Array, image_shape: tuple[int, ...]) -> Params:
+        raise self._alone()
+
+    def apply(self, params: Params, image: Num[Array, ...]) -> Num[Array, ...]:
+        raise self._alone()
+
+    def without_randomness(self) -> Transform:
+        return self
+
+    def of_leaf(self, leaf: str, target: int, *, has_frames: bool) -> Companion:
+        """The same for a leaf of a loader's data."""
+        return self._with(leaf=leaf, target=target, has_frames=has_frames)
+
+    def as_given(self) -> Companion:
+        return self._with(**dict.fromkeys(_BOUND, None))
+
+    def check_fits(self, shape: Sequence[int], dtype: DTypeLike, image_shape: Sequence[int]) -> None:
+        """Raises for a leaf that cannot follow images.
+
+        Args:
+            shape, dtype: Of an example of the leaf.
+            image_shape: Of an example of the leaf that it follows, (height, width, channels) last.
+        """
+        raise NotImplementedError
+
+    def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
+        """The example after all moves of the image.
+
+        Args:
+            size: (height, width) of the image before them.
+        """
+        raise NotImplementedError
+
+    def _alone(self) -> TypeError:
+        name = type(self).__qualname__
+        return TypeError(
+            f"{name}({self.of!r}) follows another leaf of a Loader's data and does nothing by itself; expected "
+            f"{_FORM}. Without a Loader move by the matrix of the image's transform, transform.matrix(params, "
+            "image.shape)."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Mask(Companion):
+    """A mask that moves with an image: the same map, each pixel taken from the nearest one, so that labels stay labels.
+
+    Args:
+        of: The leaf that it follows, by its key or its place in a tuple.
+        cval: What lies outside the image, for example a label that is ignored; the dtype has to hold it. None: as the
+            image's transform fills its borders.
+
+    The mask has the height and the width of the image, with an axis of channels or without. It keeps its dtype. Where
+    the image has `Views` or `Frames` it has them too.
+
+    Raises:
+        ValueError: When the loader is made, if no leaf has this name, or the mask has another size than the image.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from jaxiter import Affine, Loader, Mask
+        >>> data = {"image": np.zeros((4, 8, 8, 3), np.uint8), "mask": np.ones((4, 8, 8), np.uint8)}
+        >>> augment = {"image": Affine(shift=((0.5, 0.5), 0)), "mask": Mask("image", cval=255)}
+        >>> loader = Loader(data, batch_size=2, augment=augment)
+        >>> loader.batch(jax.random.key(0), 0, 0)["mask"][0, :, 0].tolist()
+        [255, 255, 255, 255, 1, 1, 1, 1]
+    """
+
+    of: str | int
+    cval: float | None = field(default=None, kw_only=True)
+
+    kind: ClassVar[str] = "Mask"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cval", frozen_value(self.cval))
+        if self.cval is not None:
+            check_sampling("constant", 0, self.cval)
+        super().__post_init__()
+
+    def check_fits(self, shape: Sequence[int], dtype: DTypeLike, image_shape: Sequence[int]) -> None:
+        leading, (height, width) = tuple(image_shape[:-3]), image_shape[-3:-1]
+        if tuple(shape) != (*leading, height, width) and tuple(shape[:-1]) != (*leading, height, width):
+            raise ValueError(
+                f"{self.leaf} has examples of shape {tuple(shape)} and follows images of shape {tuple(image_shape)}; "
+                f"expected {(*leading, height, width)}, with or without an axis of channels. A mask of another size "
+                "has to be brought to the image's first."
+            )
+        if self.cval is not None:
+            fill_value(self.cval, jax.dtypes.canonicalize_dtype(dtype))
+
+    def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
+        for matrix, mover in zip(*moves, strict=True):
+            example = self._moved(example, matrix, mover)
+        return example
+
+    def _moved(self, example: jax.Array, matrix: Float[Array, "3 3"], mover: Mover) -> jax.Array:
+        border, bounds = None, None
+        if mover.steps:
+            border, bounds = joined_sampling(mover.steps).border, joined_bounds(mover.steps, (*mover.before, 1))
+        border = border or ("nearest", 0.0)
+        if self.cval is not None:
+            border = ("constant", self.cval)
+        fill = fill_value(border[1], example.dtype) if border[0] == "constant" else 0
+
+        def of_one(mask: jax.Array) -> jax.Array:
+            has_channels = mask.ndim == 3
+            moved = resample(
+                mask if has_channels else mask[..., None],
+                matrix,
+                fill_mode=border[0],
+                cval=fill,
+                order=0,
+                bounds=bounds,
+                size=mover.after,
+            )
+            return moved if has_channels else moved[..., 0]
+
+        return jax.vmap(of_one)(example) if self.has_frames else of_one(example)

@@ -1,0 +1,123 @@
+"""Leaves that share geometry: those that follow another one, and those that would share only a part."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+from jax.tree_util import KeyPath
+
+from .._host_rows import dtype_of
+from ..augment import Chain, Transform
+from ..augment.internal import Companion, Geometric
+from ._data import Source, leaf_name
+
+Paths = Sequence[tuple[KeyPath, Source]]
+_READS = ("order", "fill_mode", "cval", "antialias", "draws")  # fields that move no pixel
+
+
+def bound_companion(
+    place: int,
+    companion: Companion,
+    paths: Paths,
+    transforms: Sequence[Transform | None],
+    own: Sequence[Chain | None],
+) -> Companion:
+    """The transform of the leaf at `place`, with the leaf that it names, and checked against it.
+
+    Raises:
+        ValueError: If there is no such leaf, this one cannot follow it, or where its pixels go is not known.
+    """
+    target = _target_of(place, companion, paths)
+    name, (_, leaf), (_, images) = leaf_name(paths[place][0]), paths[place], paths[target]
+    if isinstance(transforms[target], Companion):
+        raise ValueError(
+            f"{name} follows {leaf_name(paths[target][0])}, which follows another leaf itself; name that one in both."
+        )
+    followed = own[target]
+    if followed is not None:
+        followed.steps.check_moves_known()
+    rank = 5 if followed is not None and followed.has_frames else 4
+    if len(images.shape) != rank:
+        raise ValueError(
+            f"{name} follows {leaf_name(paths[target][0])}, of shape {images.shape}; expected images, of rank {rank}."
+        )
+    bound = companion.of_leaf(name, target, has_frames=rank == 5)
+    bound.check_fits(leaf.shape[1:], dtype_of(leaf), images.shape[1:])
+    return bound
+
+
+def _target_of(place: int, companion: Companion, paths: Paths) -> int:
+    """The leaf that is named: beside the one that follows, or else at the top of the data."""
+    here = paths[place][0]
+    others = [(target, path) for target, (path, _) in enumerate(paths) if path and target != place]
+    for above in (here[:-1], ()):
+        for target, path in others:
+            if path[:-1] == above and _name_of(path[-1]) == companion.of:
+                return target
+    names = [repr(_name_of(path[-1])) for _, path in others]
+    raise ValueError(
+        f"{leaf_name(here)} has {type(companion).__qualname__}({companion.of!r}), and no leaf beside it has this name; "
+        f"expected one of {', '.join(names)}."
+    )
+
+
+def _name_of(entry: object) -> object:
+    """The key of a dictionary, the index in a tuple, or the name of a field."""
+    for name in ("key", "idx", "name"):
+        if hasattr(entry, name):
+            return getattr(entry, name)
+    return None
+
+
+class _Draw(NamedTuple):
+    step: Transform
+    tag: int
+
+    def moves_as(self, other: _Draw) -> bool:
+        """Whether both draw from the same ranges."""
+        return type(self.step) is type(other.step) and _geometry(self.step) == _geometry(other.step)
+
+
+def check_shares_all(chains: Sequence[tuple[str, Chain | None]]) -> None:
+    """Raises for leaves that have equal random steps which draw apart, since others of the kind stand before them.
+
+    An image and its mask would be turned by different angles.
+    """
+    named = [(name, list(_draws_of(chain))) for name, chain in chains if chain is not None]
+    for number, (name, draws) in enumerate(named):
+        for other_name, others in named[number + 1 :]:
+            for draw in draws:
+                alike = [other for other in others if draw.moves_as(other)]
+                if alike and all(draw.tag != other.tag for other in alike):
+                    kind = type(draw.step).__qualname__
+                    raise ValueError(
+                        f"{name} and {other_name} have an equal {kind}, and each would draw numbers of its own, as "
+                        "other steps of the kind stand before one of them. For a mask of the image write "
+                        f"Mask(...) in the place of its transform. Where they are to draw apart, name the draws: "
+                        f'{kind}(..., draws="a name").'
+                    )
+
+
+def _draws_of(chain: Chain) -> Iterator[_Draw]:
+    """The random geometric steps that draw by their place in the chain."""
+    occurrences: Counter[str] = Counter()
+    for step in chain.transforms:
+        if isinstance(step, Geometric) and step.is_random and step.draws is None:
+            yield _Draw(step, step.draws_tag(occurrences[step.kind]))
+        occurrences[step.kind] += 1
+
+
+def _geometry(step: Transform) -> tuple[object, ...]:
+    """The fields that decide where pixels go; arrays by their values, if they are known."""
+    fields = {name: value for name, value in vars(step).items() if name not in (*_READS, "_kept_structure")}
+    leaves, structure = jax.tree.flatten(fields)
+    return (structure, *(_comparable(leaf) for leaf in leaves))
+
+
+def _comparable(leaf: object) -> object:
+    if isinstance(leaf, jax.core.Tracer):
+        return id(leaf)
+    return leaf.tolist() if hasattr(leaf, "tolist") else leaf

@@ -1,0 +1,172 @@
+"""What augmentation makes of some examples, as one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from .._checks import check_int, check_rows
+from .._drawing import SIDE, below_each_other, in_colours, in_rgb, is_mask, range_of
+from .._host_rows import dtype_of
+from .._keys import Counter, Key, as_key, check_counter
+from .._pictures import CHANNELS, is_real
+from .._transfers import on_host, transfers
+from ..augment.internal import Companion
+from ._augment_tree import IMAGE_RANK
+from ._program import Chains, augment_rows
+from ._read import read_examples
+from ._sharding import following, is_traced, on_mesh
+from ._spec import BatchSpec
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+
+    Line = UInt8[np.ndarray, "n height width 3"]
+
+_COLUMNS = 16
+_LARGEST = 256  # pixels: larger pictures are reduced
+_PERCENT = 1  # of the values, which jittered colours send far out
+
+
+class _Shown(NamedTuple):
+    """One leaf of the data for all rows: (n, height, width, channels), or with an axis of views after the first."""
+
+    before: np.ndarray | None  # None where it has no channels that can be drawn
+    after: list[np.ndarray]  # one for each epoch
+
+    @property
+    def is_mask(self) -> bool:
+        parts = [self.before, *(view for images in self.after for view in _views(images))]
+        return all(part is not None and is_mask(part) for part in parts)
+
+
+def draw_preview(spec: BatchSpec, key: Key, rows: Any, epochs: Any) -> Image.Image:
+    """`Loader.preview`."""
+    if any(map(is_traced, jax.tree.leaves((key, spec.leaves, spec.chain_leaves, spec.visited)))):
+        raise TypeError("preview was called under jit or vmap; expected arrays with values. Call it outside.")
+    key = as_key(key)
+    index, showings = _chosen_rows(spec, rows)
+    numbers = _chosen_epochs(epochs)
+    spec.check_arrays()
+    key = following(key, spec.devices, spec.program.mesh)
+    with on_mesh(spec.program.mesh):
+        before = [read_examples(name, leaf, index) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        after = [_augmented(spec.chains, key, epoch, index.astype(np.int32), showings, before) for epoch in numbers]
+    return Image.fromarray(_drawn(_shown_leaves(spec, before, after)))
+
+
+@transfers
+@jax.jit
+def _augmented(
+    chains: Chains, key: Key, epoch: Counter, index: jax.Array, showings: jax.Array, before: Sequence[jax.Array]
+) -> list[jax.Array]:
+    return augment_rows(chains, key, epoch, index, before, showings)
+
+
+def _is_number(value: object) -> bool:
+    return getattr(value, "shape", None) == () or not hasattr(value, "__len__")
+
+
+def _chosen_rows(spec: BatchSpec, rows: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the data, and their showings: numbers as given, or so many, spread over those that are visited."""
+    if not _is_number(rows):
+        index = check_rows(rows, spec.leaves[0].shape[0], owner="the data").astype(np.int64)
+        return index, np.zeros(len(index), np.uint32)
+    count = check_int("rows", rows, 1, expected="at least 1", kind="a number of rows, or their numbers in a sequence")
+    places = np.linspace(0, spec.size - 1, min(count, spec.size)).round().astype(np.int64)
+    if spec.visited is None:
+        return places, np.zeros(len(places), np.uint32)
+    # With weights the rows that have places are not looked for; each is shown as where it is shown first.
+    rows, showings = (
+        None if values is None else np.asarray(on_host(values))[places]
+        for values in (spec.visited.rows, spec.visited.showings)
+    )
+    rows = places if rows is None else rows.astype(np.int64)
+    return rows, np.zeros(len(places), np.uint32) if showings is None else showings
+
+
+def _chosen_epochs(epochs: Any) -> list[Counter]:
+    if _is_number(epochs):
+        kind = "a number of epochs, or their numbers in a sequence"
+        epochs = range(check_int("epochs", epochs, 1, expected="at least 1", kind=kind))
+    if not len(epochs):
+        raise ValueError("epochs is empty; expected at least one.")
+    return [check_counter(f"epochs[{place}]", epoch) for place, epoch in enumerate(epochs)]
+
+
+def _shown_leaves(spec: BatchSpec, before: list[jax.Array], after: list[list[jax.Array]]) -> list[_Shown]:
+    """The leaves that hold pictures after their transforms."""
+    shown = []
+    for place, originals in enumerate(before):
+        results = [leaves[place] for leaves in after]
+        if isinstance(spec.chains[place], Companion) and originals.ndim == IMAGE_RANK - 1:
+            originals, *results = (array[..., None] for array in (originals, *results))  # a mask without channels
+        if originals.ndim == IMAGE_RANK and _can_be_drawn(results[0]):
+            drawable = np.asarray(on_host(originals)) if _can_be_drawn(originals) else None
+            shown.append(_Shown(drawable, [np.asarray(on_host(images)) for images in results]))
+    if not shown:
+        leaves = "\n".join(
+            f"  {name}: {dtype_of(leaf)}{list(leaf.shape)}" for name, leaf in zip(spec.names, spec.leaves, strict=True)
+        )
+        raise ValueError(
+            f"the data hold nothing that can be shown as pictures:\n{leaves}\nExpected an array (size, height, width, "
+            "channels) that has 1, 3 or 4 channels after its transform. Give grey pictures a channel axis, "
+            "x[..., None]; of other numbers of channels draw some, image_grid(loader.batch(key, 0, 0)"
+            f"{spec.names[0].removeprefix('data')}[..., :3])."
+        )
+    return shown
+
+
+def _can_be_drawn(images: jax.Array) -> bool:
+    return images.ndim in (IMAGE_RANK, IMAGE_RANK + 1) and images.shape[-1] in CHANNELS and is_real(images.dtype)
+
+
+def _views(images: np.ndarray) -> list[np.ndarray]:
+    return [images] if images.ndim == IMAGE_RANK else [images[:, view] for view in range(images.shape[1])]
+
+
+def _drawn(leaves: list[_Shown]) -> UInt8[np.ndarray, "rows columns 3"]:
+    """The originals of all leaves, below them the results of each epoch."""
+    are_masks = [leaf.is_mask for leaf in leaves]
+    if all(are_masks):  # pictures of few grey levels
+        are_masks = [False] * len(leaves)
+    height, width = _views(leaves[0].after[0])[0].shape[1:3]
+    longest = max(height, width)
+    factor = max(1, round(SIDE / longest)) if longest <= _LARGEST else _LARGEST / longest
+    tile = max(1, round(height * factor)), max(1, round(width * factor))
+    groups: list[list[Line]] = [[] for _ in range(len(leaves[0].after) + 1)]
+    for leaf, as_mask in zip(leaves, are_masks, strict=True):
+        originals = [] if leaf.before is None else [leaf.before]
+        groups[0] += _tiles(originals, originals, as_mask, tile)
+        for group, images in zip(groups[1:], leaf.after, strict=True):
+            group += _tiles(_views(images), leaf.after, as_mask, tile)
+    lines = [line for group in groups for line in group]
+    has_several = len(lines) > len(groups)
+    apart = np.cumsum([0, *map(len, groups)])[:-1].tolist() if has_several else [0]
+    return below_each_other(lines, min(len(lines[0]), _COLUMNS), 1, apart)
+
+
+def _tiles(parts: list[np.ndarray], alike: list[np.ndarray], as_mask: bool, tile: tuple[int, int]) -> Iterable[Line]:
+    """Pictures as lines of tiles; those of `alike` have one range."""
+    bounds = (0.0, 1.0) if as_mask or not alike else range_of(alike, percent=_PERCENT)
+    for images in parts:
+        drawn = in_colours(images) if as_mask else in_rgb(images, *bounds)
+        yield np.stack([_fitted(picture, tile, as_mask) for picture in drawn])
+
+
+def _fitted(
+    picture: UInt8[np.ndarray, "height width 3"], tile: tuple[int, int], as_mask: bool
+) -> UInt8[np.ndarray, "line_height tile_width 3"]:
+    """A picture as wide as the tile, or twice as high if it is so narrow, in the middle on white."""
+    scale = min(tile[1] / picture.shape[1], 2 * tile[0] / picture.shape[0])
+    height, width = (max(1, round(side * scale)) for side in picture.shape[:2])
+    # A box keeps the squares of magnified pixels, and averages what becomes smaller.
+    resampling = Image.Resampling.NEAREST if as_mask else Image.Resampling.BOX
+    fitted = np.full((height, tile[1], 3), 255, np.uint8)
+    left = (tile[1] - width) // 2
+    fitted[:, left : left + width] = Image.fromarray(picture).resize((width, height), resampling)
+    return fitted
