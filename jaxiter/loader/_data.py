@@ -7,12 +7,15 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import jax
+import numpy as np
 from jax.tree_util import KeyPath
 
 from .._array_checks import check_array
 from .._checks import check_flag, check_int
 from .._describe import described, different_lengths, shown
 from .._host_rows import Source as Source
+from .._keys import Counter, check_counter
+from ..sampler.internal import check_size
 
 P = ParamSpec("P")
 REMAINDERS = ("drop", "pad", "keep")
@@ -61,6 +64,28 @@ def check_options(batch_size: object, shuffle: object, remainder: object) -> Non
     if not isinstance(remainder, str) or remainder not in REMAINDERS:
         raise ValueError(f"remainder is {shown(remainder)}; expected one of {', '.join(map(repr, REMAINDERS))}.")
     check_flag("shuffle", shuffle, expected="True or False. The order is decided by the key")
+
+
+def check_epoch_length(size: int, batch_size: int, remainder: str) -> None:
+    """Raises for more places in an epoch than can be counted, or too few for a batch."""
+    check_size(size)
+    if remainder == "drop" and size < batch_size:
+        raise ValueError(
+            f"the data has {size} examples and batch_size is {batch_size}, so remainder='drop' would leave no "
+            "batch at all. Use a smaller batch_size, or remainder='pad' or 'keep'."
+        )
+
+
+def check_step(step: Counter, num_steps: int, remainder: str) -> np.uint32 | jax.Array:
+    if not isinstance(step, jax.core.Tracer):
+        expected = f"a step in [0, {num_steps}), the batches of one epoch"
+        return np.uint32(check_int("step", step, 0, num_steps, expected=expected))
+    if remainder == "keep":
+        raise ValueError(
+            "remainder='keep' makes the last batch short, so a traced step has no static shape. Use "
+            "remainder='pad' and loader.mask(step)."
+        )
+    return check_counter("step", step)
 
 
 def is_resident(leaf: object) -> bool:

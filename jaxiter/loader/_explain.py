@@ -10,10 +10,11 @@ import numpy as np
 
 from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
+from ._argument import check_loader
 from ._augment_tree import one_or_tree, params_as_given
 from ._data import PyTree
 from ._examples import ExampleKeys, steps_of, trace_each
-from ._loader import Loader, check_loader, spec_of
+from ._loader import Loader, spec_of
 from ._program import Chains
 from ._read import read_examples
 from ._sharding import following, on_mesh

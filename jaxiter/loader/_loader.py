@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeGuard
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import jax
 import numpy as np
@@ -12,25 +12,22 @@ from jax.sharding import Sharding, SingleDeviceSharding
 from numpy.typing import ArrayLike
 
 from .._checks import check_int, check_not_forked
-from .._describe import described
 from .._keys import Counter, Key, as_key, check_counter, like_given
-from .._transfers import on_host
 from ..augment import Transform
-from ..sampler.internal import check_size
 from ._augment_tree import AugmentForm, augment_of, chains_of
 from ._batch import batch_mask, compute_batch
-from ._data import PyTree, check_data, check_options, takes_data_alone
+from ._data import PyTree, check_data, check_epoch_length, check_options, check_step, takes_data_alone
 from ._examples import LeafSteps
-from ._memory import MemoryEstimate, check_upload, estimate_memory
+from ._memory import MemoryEstimate, estimate_memory
 from ._preview import draw_preview
 from ._program import rows_at, step_after, step_key
-from ._read import read_batch, upload_arrays
+from ._read import read_batch
 from ._records import with_columns
 from ._repr import loader_repr
 from ._sharding import check_sharding, devices_of, following, is_traced, mesh_of, on_mesh
 from ._spec import BatchSpec, make_spec
-from ._visited import VisitedRows, visited_rows, weighted
-from ._weights import check_weights
+from ._upload import uploaded
+from ._visited import VisitedRows, what_is_visited
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
@@ -116,7 +113,7 @@ class Loader:
         self._set(data=data, _chains=chains, _form=form)
         self._set_options(batch_size=batch_size, shuffle=shuffle, remainder=remainder)
         self._set_visited(rows, weights)
-        self._check_size()
+        check_epoch_length(self.size, self.batch_size, self.remainder)
 
     def _set_options(self, *, batch_size: int, shuffle: bool, remainder: str) -> None:
         check_options(batch_size, shuffle, remainder)
@@ -124,20 +121,8 @@ class Loader:
 
     def _set_visited(self, rows: ArrayLike | None, weights: ArrayLike | None) -> None:
         num_examples = jax.tree.leaves(self.data)[0].shape[0]
-        visited, num_rows = (None, None) if rows is None else visited_rows(rows, num_examples)
-        if weights is not None:
-            weights = check_weights(weights, num_examples, num_rows)
-            visited = weighted(visited, weights)
+        visited, num_rows, weights = what_is_visited(rows, weights, num_examples)
         self._set(_visited=visited, _num_rows=num_rows, _weights=weights)
-
-    def _check_size(self) -> None:
-        batch_size = self.batch_size
-        check_size(self.size)
-        if self.remainder == "drop" and self.size < self.batch_size:
-            raise ValueError(
-                f"the data has {self.size} examples and batch_size is {batch_size}, so remainder='drop' would leave no "
-                "batch at all. Use a smaller batch_size, or remainder='pad' or 'keep'."
-            )
 
     def _set(self, **fields: object) -> None:
         for name, value in fields.items():
@@ -219,7 +204,7 @@ class Loader:
             >>> Loader(np.arange(5), batch_size=2, shuffle=False).index(jax.random.key(0), 0, 1).tolist()
             [2, 3]
         """
-        epoch, step = check_counter("epoch", epoch), self._check_step(step)
+        epoch, step = check_counter("epoch", epoch), check_step(step, self.num_steps, self.remainder)
         spec = self._spec
         arrays = jax.tree.leaves(spec.visited)
         mesh = mesh_of(arrays, None)
@@ -237,7 +222,7 @@ class Loader:
             [True, True, False]
         """
         check_not_forked()
-        return batch_mask(self._spec, self._check_step(step))
+        return batch_mask(self._spec, check_step(step, self.num_steps, self.remainder))
 
     def batch(self, key: Key, epoch: Counter, step: Counter, *, sharding: Sharding | None = None) -> PyTree:
         """The batch at (epoch, step), in the structure of the data.
@@ -256,7 +241,7 @@ class Loader:
                 not divide the batch.
             TypeError: If key is no threefry key, or the arrays are on the host and an argument is traced.
         """
-        epoch, step = check_counter("epoch", epoch), self._check_step(step)
+        epoch, step = check_counter("epoch", epoch), check_step(step, self.num_steps, self.remainder)
         spec = self._spec if sharding is None else spec_of(self, sharding)
         key = following(as_key(key), spec.devices, spec.program.mesh)
         rows = read_batch(spec, key, epoch, step) if spec.reads_any else None
@@ -314,7 +299,7 @@ class Loader:
             >>> loader.step_key(jax.random.key(0), 0, 1).dtype
             key<fry>
         """
-        epoch, step = check_counter("epoch", epoch), self._check_step(step)
+        epoch, step = check_counter("epoch", epoch), check_step(step, self.num_steps, self.remainder)
         return like_given(step_key(as_key(key), epoch, step), key)
 
     def step_after(self, num_examples: int) -> int:
@@ -354,17 +339,8 @@ class Loader:
         check_not_forked()
         if isinstance(sharding, jax.Device):
             sharding = SingleDeviceSharding(sharding)
-        spec = self._spec
-        check_upload(spec, sharding)
-        visited = jax.tree.map(lambda part: part if is_traced(part) else jax.device_put(on_host(part)), self._visited)
-        arrays = upload_arrays(spec, sharding)
-        leaves = [arrays[source] for source in spec.program.sources]
-        devices = devices_of(leaves, sharding)
-        chains = jax.tree.map(partial(following, devices=devices), self._chains)
-        if devices is None or len(devices) == 1:  # on several each program lays them out
-            chains = jax.tree.map(lambda part: jax.device_put(part) if isinstance(part, np.ndarray) else part, chains)
         _, static = self.tree_flatten()
-        data = jax.tree.unflatten(spec.program.data, leaves)
+        data, chains, visited = uploaded(self._spec, self._chains, self._visited, sharding)
         return self.tree_unflatten(static, (data, chains, visited, self._weights))
 
     def memory(self, *, prefetch: int = 2, sharding: Sharding | None = None) -> MemoryEstimate:
@@ -408,7 +384,7 @@ class Loader:
         loader._set_options(**options)
         if settings.keys() & {"rows", "weights"}:  # else showings stay, which would be a sort inside a program
             loader._set_visited(settings.get("rows", self.rows), settings.get("weights", self.weights))
-        loader._check_size()
+        check_epoch_length(loader.size, loader.batch_size, loader.remainder)
         return loader
 
     @cached_property
@@ -422,33 +398,6 @@ class Loader:
     def _make_spec(self, sharding: Sharding | None) -> BatchSpec:
         options = {name: getattr(self, name) for name in ("batch_size", "shuffle", "remainder")}
         return make_spec(self.data, self._chains, self._visited, num_rows=self._num_rows, **options, sharding=sharding)
-
-    def _check_step(self, step: Counter) -> np.uint32 | jax.Array:
-        if not isinstance(step, jax.core.Tracer):
-            last, expected = self._spec.num_steps, "a step in [0, {}), the batches of one epoch"
-            return np.uint32(check_int("step", step, 0, last, expected=expected.format(last)))
-        if self.remainder == "keep":
-            raise ValueError(
-                "remainder='keep' makes the last batch short, so a traced step has no static shape. Use "
-                "remainder='pad' and loader.mask(step)."
-            )
-        return check_counter("step", step)
-
-
-def check_loader(loader: object, usage: str) -> TypeGuard[Loader]:
-    """Raises for anything but a Loader, with how the function is called."""
-    if not isinstance(loader, Loader):
-        remedy = ""
-        if isinstance(loader, (list, tuple)) and any(isinstance(item, Loader) for item in loader):
-            remedy = " For batches of several data sets put them into one Loader, Loader((first, second), ...)."
-        raise TypeError(f"loader is {described(loader)}; expected a jaxiter.Loader, as in {usage}.{remedy}")
-    return True
-
-
-def for_program(loader: Loader) -> Loader:
-    """The loader as an argument of a program: whatever was put elsewhere follows the data."""
-    _, static = loader.tree_flatten()
-    return loader.tree_unflatten(static, (loader.data, loader._spec.chains, loader._spec.visited, None))
 
 
 def spec_of(loader: Loader, sharding: Sharding | None = None) -> BatchSpec:

@@ -15,8 +15,9 @@ from .._checks import check_flag
 from .._describe import described
 from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
+from ._argument import check_loader, for_program
 from ._data import PyTree, leaf_name
-from ._loader import Loader, check_loader, for_program, spec_of
+from ._loader import Loader, spec_of
 from ._program import DrawnRows, Program, draw_steps, drawn_batch, stack_counters
 from ._sharding import devices_of, following, mesh_of, on_mesh
 from ._spec import BatchSpec

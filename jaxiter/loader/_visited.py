@@ -15,6 +15,7 @@ from .._checks import check_rows
 from .._keys import OFFSET, Counter, Key, places_before, role_key, role_word, words
 from ._sharding import is_traced, unsharded
 from ._shares import Shares, shares_of
+from ._weights import check_weights
 
 _SHORTEST = 1024
 
@@ -58,6 +59,17 @@ class VisitedRows(NamedTuple):
         if self.shares is None:
             return len(entries)
         return int(self.shares.counts(entries, role_word(key, int(epoch), OFFSET)).sum())
+
+
+def what_is_visited(
+    rows: RowNumbers | None, weights: RowNumbers | None, num_examples: int
+) -> tuple[VisitedRows | None, int | None, np.ndarray | None]:
+    """What `rows` and `weights` ask for, how many rows that are where they are given, and the checked weights."""
+    visited, num_rows = (None, None) if rows is None else visited_rows(rows, num_examples)
+    if weights is None:
+        return visited, num_rows, None
+    checked = check_weights(weights, num_examples, num_rows)
+    return weighted(visited, checked), num_rows, checked
 
 
 def visited_rows(rows: RowNumbers, num_examples: int) -> tuple[VisitedRows, int]:
