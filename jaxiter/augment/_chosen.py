@@ -118,6 +118,11 @@ class ChosenPart(Transform):
         return _select(params.choice, [result.astype(dtype) for result in results])
 
     @property
+    def named(self) -> object:
+        """The first one of a user's, whose doings are not known."""
+        return next((part.named for step in self.choices for part in step.parts if not part.is_of_this_library), self)
+
+    @property
     def keeps_scale(self) -> bool:  # type: ignore[override]
         return all(part.keeps_scale for step in self.choices for part in step.parts)
 
@@ -147,7 +152,7 @@ def _check_one_shape(choices: Sequence[Transform], shapes: Sequence[Sequence[int
     for step, shape in zip(choices, shapes, strict=True):
         if tuple(shape) != tuple(shapes[0]):
             raise ValueError(
-                f"OneOf of {type(choices[0]).__qualname__} and {type(step).__qualname__} makes {tuple(shapes[0])} or "
+                f"OneOf of {type(choices[0].named).__qualname__} and {type(step.named).__qualname__} makes {tuple(shapes[0])} or "
                 f"{tuple(shape)} of an image of shape {tuple(image_shape)}; expected one shape. Give all choices one "
                 "size."
             )

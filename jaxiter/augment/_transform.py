@@ -153,6 +153,11 @@ class Transform:
         return True
 
     @property
+    def named(self) -> object:
+        """What errors name: the user's object, where this step stands for one."""
+        return self
+
+    @property
     def is_of_this_library(self) -> bool:
         return type(self).__module__.partition(".")[0] == __name__.partition(".")[0]
 
