@@ -151,8 +151,8 @@ def _select(choice: jax.Array, values: Sequence[jax.Array]) -> jax.Array:
 def _check_one_shape(choices: Sequence[Transform], shapes: Sequence[Sequence[int]], image_shape: Sequence[int]) -> None:
     for step, shape in zip(choices, shapes, strict=True):
         if tuple(shape) != tuple(shapes[0]):
+            first, other = (type(choice.named).__qualname__ for choice in (choices[0], step))
             raise ValueError(
-                f"OneOf of {type(choices[0].named).__qualname__} and {type(step.named).__qualname__} makes {tuple(shapes[0])} or "
-                f"{tuple(shape)} of an image of shape {tuple(image_shape)}; expected one shape. Give all choices one "
+                f"OneOf of {first} and {other} makes {tuple(shapes[0])} or {tuple(shape)} of an image of shape {tuple(image_shape)}; expected one shape. Give all choices one "
                 "size."
             )

@@ -91,7 +91,7 @@ class DuckTyped(Transform):
 
 
 def _says(value: object, name: str, *, default: bool) -> bool:
-    """A flag of an object. That of a parent class, or of an object that it forwards to, holds for their `apply` alone."""
+    """A flag of an object; that of a parent class, or of an object that it forwards to, speaks for their `apply`."""
     if name in getattr(value, "__dict__", {}):
         return bool(vars(value)[name])
     is_own = hasattr(type(value), name) and speaks_for(type(value), name, "apply")
