@@ -153,6 +153,6 @@ def _check_one_shape(choices: Sequence[Transform], shapes: Sequence[Sequence[int
         if tuple(shape) != tuple(shapes[0]):
             first, other = (type(choice.named).__qualname__ for choice in (choices[0], step))
             raise ValueError(
-                f"OneOf of {first} and {other} makes {tuple(shapes[0])} or {tuple(shape)} of an image of shape {tuple(image_shape)}; expected one shape. Give all choices one "
-                "size."
+                f"OneOf of {first} and {other} makes {tuple(shapes[0])} or {tuple(shape)} of an image of shape "
+                f"{tuple(image_shape)}; expected one shape. Give all choices one size."
             )
