@@ -42,8 +42,8 @@ class Transform:
     same for ever, and are refused.
 
     A step may also define `matrix(params, image_shape)`, its map from output to source in (row, col, 1), so that
-    `Chain.matrix` and `explain` know it, and `Mask`, `Boxes` and `Points` follow; without it the matrix is None and what
-    would follow is refused. A step that never moves a pixel sets `moves_pixels = False` instead. A step that changes
+    `Chain.matrix` and `explain` know it, and `Mask`, `Boxes` and `Points` follow; without it the matrix is None, and
+    what would follow is refused. A step that never moves a pixel sets `moves_pixels = False` instead. A step that changes
     the shape may say so by `out_shape(image_shape)`, and one that never does by `keeps_shape = True`; either saves a
     trace of `apply`. All of these hold for the `apply` of their class: a subclass with another one says them anew. A
     step that takes leaves of any rank, and not images alone, sets `takes_any_rank = True`.
