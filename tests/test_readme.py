@@ -11,7 +11,7 @@ from jaxiter import keras
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-EXTRAS = "flax|optax|equinox|orbax|grain|h5py|zarr|tensorstore"
+EXTRAS = "flax|optax|equinox|orbax|grain|h5py|tqdm|zarr|tensorstore"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 

@@ -118,6 +118,11 @@ class ChosenPart(Transform):
         return _select(params.choice, [result.astype(dtype) for result in results])
 
     @property
+    def named(self) -> object:
+        """The first one of a user's, whose doings are not known."""
+        return next((part.named for step in self.choices for part in step.parts if not part.is_of_this_library), self)
+
+    @property
     def keeps_scale(self) -> bool:  # type: ignore[override]
         return all(part.keeps_scale for step in self.choices for part in step.parts)
 
@@ -146,8 +151,8 @@ def _select(choice: jax.Array, values: Sequence[jax.Array]) -> jax.Array:
 def _check_one_shape(choices: Sequence[Transform], shapes: Sequence[Sequence[int]], image_shape: Sequence[int]) -> None:
     for step, shape in zip(choices, shapes, strict=True):
         if tuple(shape) != tuple(shapes[0]):
+            first, other = (type(choice.named).__qualname__ for choice in (choices[0], step))
             raise ValueError(
-                f"OneOf of {type(choices[0]).__qualname__} and {type(step).__qualname__} makes {tuple(shapes[0])} or "
-                f"{tuple(shape)} of an image of shape {tuple(image_shape)}; expected one shape. Give all choices one "
-                "size."
+                f"OneOf of {first} and {other} makes {tuple(shapes[0])} or {tuple(shape)} of an image of shape "
+                f"{tuple(image_shape)}; expected one shape. Give all choices one size."
             )

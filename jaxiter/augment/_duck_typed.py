@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias, TypeGuard
 import jax
 
 from .._describe import shown
-from ._transform import Params, PixelMap, Transform, own_matrix
+from ._transform import Params, PixelMap, Transform, own_matrix, speaks_for
 
 
 class SamplesAndApplies(Protocol):
@@ -56,8 +56,9 @@ class DuckTyped(Transform):
         owner = type(self.inner)
         object.__setattr__(self, "kind", getattr(self.inner, "kind", f"{owner.__module__}.{owner.__qualname__}"))
         object.__setattr__(self, "draws", getattr(self.inner, "draws", None))
-        for name in ("takes_any_rank", "keeps_shape"):
-            object.__setattr__(self, name, bool(getattr(self.inner, name, False)))
+        object.__setattr__(self, "takes_any_rank", bool(getattr(self.inner, "takes_any_rank", False)))
+        object.__setattr__(self, "keeps_shape", _says(self.inner, "keeps_shape", default=False))
+        object.__setattr__(self, "moves_pixels", _says(self.inner, "moves_pixels", default=True))
 
     def sample(self, key: jax.Array, image_shape: tuple[int, ...]) -> Params:
         return self.inner.sample(key, image_shape)
@@ -70,15 +71,33 @@ class DuckTyped(Transform):
         return False
 
     def without_randomness(self) -> Transform | None:
-        own = getattr(self.inner, "without_randomness", None)
-        found = own() if callable(own) else None
+        found = self.inner.without_randomness() if self.says_what_is_left else None  # type: ignore[attr-defined]
         return None if found is None else as_transform(found)
 
     @property
+    def says_what_is_left(self) -> bool:
+        """Whether it defines `without_randomness`; one that it forwards to another object speaks for that alone."""
+        name = "without_randomness"
+        owner = self.inner if name in getattr(self.inner, "__dict__", {}) else type(self.inner)
+        return callable(getattr(owner, name, None))
+
+    @property
+    def named(self) -> object:
+        return self.inner
+
+    @property
     def _pixel_map(self) -> PixelMap | None:
-        return own_matrix(self.inner)
+        return own_matrix(self.inner) if self.moves_pixels else super()._pixel_map
+
+
+def _says(value: object, name: str, *, default: bool) -> bool:
+    """A flag of an object; that of a parent class, or of an object that it forwards to, speaks for their `apply`."""
+    if name in getattr(value, "__dict__", {}):
+        return bool(vars(value)[name])
+    is_own = hasattr(type(value), name) and speaks_for(type(value), name, "apply")
+    return bool(getattr(value, name)) if is_own else default
 
 
 def user_object(step: Transform) -> object:
-    """The step, or the user's object in it: what errors name."""
+    """The step, or the user's object in it."""
     return step.inner if isinstance(step, DuckTyped) else step

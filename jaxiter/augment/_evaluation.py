@@ -46,7 +46,7 @@ def for_evaluation(step: Transform) -> Transform | None:
 def _says_so_itself(step: Transform) -> bool:
     """Whether `without_randomness` of its class was written for its `sample` and `apply`, or by a user."""
     if isinstance(step, DuckTyped):
-        return callable(getattr(step.inner, "without_randomness", None))
+        return step.says_what_is_left
     owner = next(cls for cls in type(step).__mro__ if "without_randomness" in vars(cls))
     is_users = owner.__module__.partition(".")[0] != __name__.partition(".")[0]
     return is_users or all(speaks_for(type(step), "without_randomness", name) for name in ("sample", "apply"))

@@ -46,6 +46,10 @@ class _Gated(Transform):
     inner: Transform
 
     @property
+    def named(self) -> object:
+        return self.inner.named
+
+    @property
     def is_of_this_library(self) -> bool:
         return self.inner.is_of_this_library
 

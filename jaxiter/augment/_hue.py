@@ -111,6 +111,13 @@ class ColorJitter(Chain):
 
     It is a `Chain` of these steps, and draws as they do wherever they stand.
 
+    Returns (apply):
+        float32 of integers, else the float dtype of the image. Params are those of the steps, in a tuple.
+
+    Raises:
+        ValueError: For a range below 0, or of hue beyond half a turn; when applied, for saturation or hue and an image
+            that has not 3 channels.
+
     Source:
         torchvision's ColorJitter, which draws the order too, and clips after each.
 

@@ -152,6 +152,11 @@ class Steps:
                 matrices += [] if found is None else [found.matrix]
             elif steps[0].moves_pixels:
                 matrices.append(self._known_matrix(steps[0], given[0], shape))
+            elif after[:2] != shape[:2]:
+                raise ValueError(
+                    f"{type(steps[0].named).__qualname__} says moves_pixels = False and makes {after} of an image of "
+                    f"shape {shape}; expected the same height and width. Define matrix(params, image_shape) instead."
+                )
             shape = after
         return Moves(matrices, movers)
 
@@ -172,14 +177,16 @@ class Steps:
         moves = any(not step.is_identity for step in geometric) if geometric else steps[0].moves_pixels
         return [Mover(geometric, before[:2], after[:2])] if moves else []  # type: ignore[arg-type]
 
-    def check_moves_known(self) -> None:
-        """Raises for a step whose geometry is not known, whatever it draws."""
+    def check_moves_known(self, shape: Shape) -> None:
+        """Raises for a step whose geometry is not known, of an image of this shape, whatever is drawn."""
         for part, _ in self.parts:
             if part._pixel_map is None:
                 raise _unknown_geometry(part)
+        if not all(part.is_of_this_library for part, _ in self.parts):  # a method `matrix` may return None
+            jax.eval_shape(lambda: self.moves(jax.random.key(0, impl="threefry2x32"), shape).matrices)
 
     def _known_matrix(self, part: Transform, params: Params, shape: Shape) -> Float[Array, "3 3"]:
-        pixel_map, name = part._pixel_map, type(user_object(part)).__qualname__
+        pixel_map, name = part._pixel_map, type(part.named).__qualname__
         matrix = None if pixel_map is None else pixel_map(params, shape)
         if matrix is None:
             raise _unknown_geometry(part)
@@ -270,7 +277,7 @@ class Steps:
 
 def _unknown_geometry(part: Transform) -> ValueError:
     return ValueError(
-        f"the geometry of {type(user_object(part)).__qualname__} is not known, and nothing can move with the image; "
+        f"the geometry of {type(part.named).__qualname__} is not known, and nothing can move with the image; "
         "expected a step with matrix(params, image_shape), its map from output to source in (row, col, 1), or with "
         "moves_pixels = False where every pixel stays in its place."
     )

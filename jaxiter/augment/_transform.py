@@ -42,10 +42,11 @@ class Transform:
     same for ever, and are refused.
 
     A step may also define `matrix(params, image_shape)`, its map from output to source in (row, col, 1), so that
-    `Chain.matrix` and `explain` know it, and masks, boxes and points follow; without it their matrix is None. A step
-    that never moves a pixel sets `moves_pixels = False` instead. A step that changes the shape may say so by
-    `out_shape(image_shape)`, and one that never does by `keeps_shape = True`; either saves a trace of `apply`. A step
-    that takes leaves of any rank, and not images alone, sets `takes_any_rank = True`.
+    `Chain.matrix` and `explain` know it, and `Mask`, `Boxes` and `Points` follow; without it the matrix is None, and
+    what would follow is refused. A step that never moves a pixel sets `moves_pixels = False` instead. A step that
+    changes the shape may say so by `out_shape(image_shape)`, and one that never does by `keeps_shape = True`; either
+    saves a trace of `apply`. All of these hold for the `apply` of their class: a subclass with another one says them
+    anew. A step that takes leaves of any rank, and not images alone, sets `takes_any_rank = True`.
 
     In evaluation a random step is left out (see `deterministic`), unless it defines `without_randomness()`, which
     returns the step that takes its place, or None. A step that holds other transforms has to define it:
@@ -151,6 +152,11 @@ class Transform:
     def holds_in_turn(self) -> bool:
         """Whether each held step is given what the one before it returns, and not all the same image."""
         return True
+
+    @property
+    def named(self) -> object:
+        """What errors name: the user's object, where this step stands for one."""
+        return self
 
     @property
     def is_of_this_library(self) -> bool:

@@ -37,13 +37,13 @@ def bound_companion(
             f"{name} follows {leaf_name(paths[target][0])}, which follows another leaf itself; name that one in both."
         )
     followed = own[target]
-    if followed is not None:
-        followed.steps.check_moves_known()
     rank = 5 if followed is not None and followed.has_frames else 4
     if len(images.shape) != rank:
         raise ValueError(
             f"{name} follows {leaf_name(paths[target][0])}, of shape {images.shape}; expected images, of rank {rank}."
         )
+    if followed is not None:
+        followed.steps.check_moves_known(tuple(images.shape[rank - 3 :]))
     bound = companion.of_leaf(name, target, has_frames=rank == 5)
     bound.check_fits(leaf.shape[1:], dtype_of(leaf), images.shape[1:])
     return bound

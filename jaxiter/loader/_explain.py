@@ -43,7 +43,7 @@ class Explanation(NamedTuple):
 def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: Counter = 0) -> Explanation:
     """What becomes of a row of the data in `epoch`, whichever batch it comes in.
 
-    Boxes and points move by the inverse of `matrix`.
+    `Mask`, `Boxes` and `Points` in `augment` move what belongs to an image by themselves.
 
     Args:
         loader: Its augmentation and data; batch size and order do not matter.

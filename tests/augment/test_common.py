@@ -50,6 +50,8 @@ from jaxiter import (
     Views,
     Whiten,
     deterministic,
+    permutation,
+    shuffled,
 )
 
 from ..data import WEIGHTS
@@ -148,23 +150,41 @@ def test_the_shape_is_kept_and_the_dtype_follows_the_rule(name, dtype):
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
-def test_one_trace_under_jit_and_vmap_serves_every_batch_and_equals_a_loop(name):
-    """To a unit of a byte's weights along either axis; a cast at the end may round a value near a tie the other way."""
+def test_one_trace_under_jit_and_vmap_serves_every_epoch_and_equals_a_loop(name):
+    """Both pure uses, without a Loader: the order of a traced epoch, and a transform under vmap.
+
+    To a unit of a byte's weights along either axis; a cast at the end may round a value near a tie the other way."""
     transform = TRANSFORMS[name]
     chex.clear_trace_counter()
 
     @jax.jit
     @chex.assert_max_traces(n=1)
-    def augment(transform, keys, images):
-        return jax.vmap(lambda key, image: run(transform, key, image))(keys, images)
+    def augment(transform, keys, epoch, images):
+        rows = shuffled(KEYS[0], epoch, jnp.arange(3), 3)
+        return rows, jax.vmap(lambda key, image: run(transform, key, image))(keys, images[rows])
 
-    augment(transform, KEYS[::-1], BATCH[::-1])
-    for key, image, result in zip(KEYS, BATCH, augment(transform, KEYS, BATCH), strict=True):
+    augment(transform, KEYS[::-1], 0, BATCH)
+    rows, results = augment(transform, KEYS, 1, BATCH)
+    np.testing.assert_array_equal(rows, permutation(KEYS[0], 1, 3))
+    for key, image, result in zip(KEYS, BATCH[np.asarray(rows)], results, strict=True):
         alone = run(transform, key, jnp.asarray(image))
         assert alone.dtype == result.dtype
         difference = np.abs(np.asarray(alone, np.float32) - np.asarray(result, np.float32))
         assert difference.max() <= (1 if name in CASTS else WEIGHTS)
         assert np.mean(difference > WEIGHTS) < 0.02
+
+
+@pytest.mark.parametrize("name", ["Affine", "Sometimes", "RandAugment", "Map"])
+def test_views_and_frames_need_no_loader_either(name):
+    """Views are looks with keys of their own, the first with that of the picture; frames share one draw."""
+    transform, clip = TRANSFORMS[name], jnp.asarray(BATCH)
+    views, frames = Views(transform, 2), Frames(transform)
+    looks, moved = jax.jit(lambda key: (run(views, key, clip[0]), run(frames, key, clip)))(KEYS[1])
+    alone = [run(transform, KEYS[1], image) for image in clip]
+    assert (looks.shape, moved.shape) == ((2, *SHAPE), (3, *SHAPE))
+    np.testing.assert_allclose(looks[0], alone[0], atol=WEIGHTS)
+    np.testing.assert_allclose(moved, np.stack(alone), atol=WEIGHTS)
+    assert np.array_equal(looks[0], looks[1]) == (name == "Map")
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)
