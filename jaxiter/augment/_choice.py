@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import and_
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from ._duck_typed import TransformLike, as_transform
 from ._evaluation import LeftOut, for_evaluation
 from ._gated import GatedParams, gated
 from ._ranges import probability
+from ._tables import takes_bytes
 from ._transform import Params, Transform
 
 if TYPE_CHECKING:
@@ -206,8 +209,14 @@ class OneOf(_Choice):
 
     @property
     def _acts_in_turn(self) -> bool:
-        """Whether one after the other is given the image, and all but one leave it as it is."""
-        return all(part.keeps_shape for step in self.transforms for part in step.parts)
+        """Whether one after the other is given the image, and all but one leave it as it is.
+
+        A step that takes bytes may not stand behind a choice that leaves their scale.
+        """
+        parts = [part for step in self.transforms for part in step.parts]
+        on_scale = list(accumulate((part.keeps_scale for part in parts), and_, initial=True))
+        fits = (stays or not takes_bytes(part) for part, stays in zip(parts, on_scale, strict=False))
+        return all(part.keeps_shape for part in parts) and all(fits)
 
     def without_randomness(self) -> Transform | None:
         return LeftOut(self)

@@ -38,6 +38,10 @@ class ChosenGeometry(Geometric):
 
     choices: tuple[Transform, ...]
 
+    @property
+    def name_in_errors(self) -> str:
+        return "OneOf"
+
     def matrix(self, params: Any, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
         self._check_sizes(image_shape)
         found = [geometry_of(steps, image_shape) for steps in self._drawn(params)]
@@ -109,6 +113,10 @@ class ChosenPart(Transform):
     """Runs all, and takes one. Params are those of `OneOf`."""
 
     choices: tuple[Transform, ...]
+
+    @property
+    def name_in_errors(self) -> str:
+        return "OneOf"
 
     def apply(self, params: Any, image: jax.Array) -> jax.Array:
         each = zip(self.choices, params.params, strict=True)

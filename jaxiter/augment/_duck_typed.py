@@ -66,6 +66,10 @@ class DuckTyped(Transform):
         return self.inner.apply(params, image)
 
     @property
+    def name_in_errors(self) -> str:
+        return type(self.inner).__qualname__
+
+    @property
     def is_of_this_library(self) -> bool:
         return False
 

@@ -179,7 +179,7 @@ class Steps:
                 raise _unknown_geometry(part)
 
     def _known_matrix(self, part: Transform, params: Params, shape: Shape) -> Float[Array, "3 3"]:
-        pixel_map, name = part._pixel_map, type(user_object(part)).__qualname__
+        pixel_map, name = part._pixel_map, part.name_in_errors
         matrix = None if pixel_map is None else pixel_map(params, shape)
         if matrix is None:
             raise _unknown_geometry(part)
@@ -206,7 +206,7 @@ class Steps:
                 matrix = None if pixel_map is None else pixel_map(drawn, shape)
                 if matrix is None:
                     return None
-                matrices.append(check_matrix(f"what {type(user_object(part)).__qualname__}.matrix returns", matrix))
+                matrices.append(check_matrix(f"what {part.name_in_errors}.matrix returns", matrix))
         return compose(*matrices)
 
     def shape_after(self, group: slice, given: Sequence[Params], shape: Shape) -> Shape:
@@ -270,7 +270,7 @@ class Steps:
 
 def _unknown_geometry(part: Transform) -> ValueError:
     return ValueError(
-        f"the geometry of {type(user_object(part)).__qualname__} is not known, and nothing can move with the image; "
+        f"the geometry of {part.name_in_errors} is not known, and nothing can move with the image; "
         "expected a step with matrix(params, image_shape), its map from output to source in (row, col, 1), or with "
         "moves_pixels = False where every pixel stays in its place."
     )

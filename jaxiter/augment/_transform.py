@@ -153,6 +153,10 @@ class Transform:
         return True
 
     @property
+    def name_in_errors(self) -> str:
+        return type(self).__qualname__
+
+    @property
     def is_of_this_library(self) -> bool:
         return type(self).__module__.partition(".")[0] == __name__.partition(".")[0]
 
