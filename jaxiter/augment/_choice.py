@@ -18,6 +18,7 @@ from ._crop import random_place
 from ._duck_typed import TransformLike, as_transform
 from ._evaluation import LeftOut, for_evaluation
 from ._gated import GatedParams, gated
+from ._looks import outermost
 from ._ranges import probability
 from ._tables import takes_bytes
 from ._transform import Params, Transform
@@ -45,6 +46,15 @@ class OneOfParams(NamedTuple):
 
 class _Choice(Composite):
     """What both share: all that is static follows from the steps that they hold."""
+
+    def __post_init__(self) -> None:
+        for inner in map(outermost, self.held):
+            if inner.is_outermost:
+                raise ValueError(
+                    f"{type(self).__qualname__} holds {type(inner).__qualname__}, which stands outermost: "
+                    f"{inner.outermost_form}."
+                )
+        super().__post_init__()
 
     @property
     def takes_any_rank(self) -> bool:  # type: ignore[override]
