@@ -81,10 +81,12 @@ class Steps:
         key: Key | None = None,
         params: Sequence[Params] = (),
         stored: StoredImage | None = None,
+        on_bytes: bool = False,
     ) -> Ran:
         """With `params`, or with what the steps draw from `key`.
 
         Args:
+            on_bytes: Steps before these made the image of bytes.
             stored: Where `image` was copied from, if it is an image as it is stored.
         """
         check_not_forked()
@@ -92,7 +94,7 @@ class Steps:
         current = transfers(jnp.asarray)(image)
         drawn = _Drawn(self, key, params)
         shapes: list[Shape] = []
-        on_bytes = current.dtype == np.uint8
+        on_bytes = on_bytes or current.dtype == np.uint8
         for group in self.groups:
             given, through = drawn.of_group(group, current.shape)
             with self.named_in_errors(group, current.shape, current.dtype):

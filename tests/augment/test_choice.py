@@ -317,6 +317,8 @@ def test_the_dtype_is_that_of_arithmetic_if_any_choice_computes(step, keeps, dty
 
 # Evaluation, values and errors
 
+KEY_PARAMS = Chain(Brightness(0.5), Sometimes(0.5, Invert())).sample(KEY, SHAPE)
+
 
 def test_in_evaluation_what_is_always_done_stays_and_the_dtype_is_that_of_training():
     stays = Chain(Affine(zoom=(2, 2)), Affine(rotation=9), Invert())
@@ -329,6 +331,10 @@ def test_in_evaluation_what_is_always_done_stays_and_the_dtype_is_that_of_traini
         image = deterministic(Chain(step)).apply(((),), IMAGES[0])
         assert image.dtype == np.float32
         assert np.array_equal(image, IMAGES[0])
+    behind = deterministic(Chain(Brightness(0.5), Sometimes(0.5, Invert()), OneOf(Gamma(0.5), Cast("uint8"))))
+    image = behind.apply(((),) * 3, IMAGES[0])
+    assert image.dtype == Chain(Brightness(0.5), Sometimes(0.5, Invert())).apply(KEY_PARAMS, IMAGES[0]).dtype
+    assert np.array_equal(image, IMAGES[0])
     assert deterministic(Sometimes(0.5, Cutout(3))).apply(((),), IMAGES[0]).dtype == np.uint8
     with pytest.raises(ValueError, match=r"OneOf is random and makes \(5, 5, 3\).* Write the transform for evaluation"):
         deterministic(OneOf(RandomCrop(5), Resize(5))).apply(((),), IMAGES[0])

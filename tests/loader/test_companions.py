@@ -140,7 +140,7 @@ def test_boxes_and_points_move_by_the_inverse_of_the_matrix(name):
 
 def test_a_box_bounds_the_pixels_of_its_object():
     """Found in the pixels of a mask that holds the rectangle, and in no matrix: a pixel is seen if its centre is."""
-    boxes = np.array([[[4, 3, 12, 9]], [[0, 0, 6, 7]], [[8, 6, 20, 16]], [[1, 9, 19, 11]]], np.float32)
+    boxes = np.array([[[4, 3, 12, 9]], [[1, 1, 6, 7]], [[8, 6, 19, 15]], [[1, 9, 19, 11]]], np.float32)
     rows, cols = np.arange(16)[:, None] + 0.5, np.arange(20)[None] + 0.5
     masks = np.stack([(rows > t) & (rows < b) & (cols > left) & (cols < r) for left, t, r, b in boxes[:, 0]])
     augment = Chain(
