@@ -36,6 +36,7 @@ from jaxiter import (
     Transform,
     affine_warp,
 )
+from jaxiter.augment import _choice
 
 from ..data import WEIGHTS, first, in_turn, photo
 
@@ -103,8 +104,14 @@ def test_an_image_is_that_of_the_step_or_to_the_bit_that_which_was_given(name):
     assert not np.array_equal(expected, IMAGES)
 
 
+def test_the_lowest_and_the_highest_number_that_can_be_drawn_act_as_p_says(monkeypatch):
+    for number, expected in ((0.0, [False, True, True]), (1 - 2.0**-24, [False, False, True])):
+        monkeypatch.setattr(_choice, "uniforms", lambda key, count, number=number: jnp.full(count, number, np.float32))
+        assert [bool(Sometimes(p, Invert()).sample(KEY, SHAPE).is_on) for p in (0, 0.5, 1)] == expected
+        assert int(OneOf(*[Invert()] * 3).sample(KEY, SHAPE).choice) == (2 if number else 0)
+
+
 def test_a_probability_of_1_or_0_is_always_or_never():
-    """Of 0 as well, whatever is drawn: the lowest number is 0 itself."""
     keys = jax.random.split(KEY, 4000)
     for p in (0, 1):
         for given in (p, bool(p), float(p), np.array(float(p))):

@@ -184,6 +184,13 @@ def test_what_is_left_of_a_box(options, expected):
     np.testing.assert_allclose(loader.batch(KEY, 0, 0)["boxes"][0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("format", ["xyxy", "xywh", "cxcywh"])
+def test_a_row_that_lacks_stays_so_where_the_map_would_bring_it_into_the_picture(format):
+    data = {"image": np.zeros((2, 8, 10, 1), np.uint8), "boxes": np.full((2, 3, 4), -1, np.int32)}
+    augment = {"image": Affine(shift=(0.5, 0.5), rotation=180), "boxes": Boxes("image", format=format, clip=False)}
+    assert (np.asarray(Loader(data, batch_size=2, augment=augment).batch(KEY, 0, 0)["boxes"]) == -1).all()
+
+
 def as_edges(numbers, format):
     a, b, c, d = np.moveaxis(np.asarray(numbers, np.float64), -1, 0)
     edges = {"xyxy": (a, b, c, d), "xywh": (a, b, a + c, b + d), "cxcywh": (a - c / 2, b - d / 2, a + c / 2, b + d / 2)}
