@@ -82,8 +82,8 @@ class Sometimes(_Choice):
     """A transform for some of the images; the others stay as they are.
 
     Geometry and colours inside join the steps beside it as they would without it: the map of an image that stays is the
-    identity. Any other step is run for all images, and its result taken for some. What is inside draws as it does
-    without `Sometimes` around it.
+    identity, at orders 2 to 5 to a rounding. Any other step is run for all images, and its result taken for some. What
+    is inside draws as it does without `Sometimes` around it.
 
     Args:
         p: The probability of it: True is one half, an array is traced.
