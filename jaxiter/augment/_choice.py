@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import and_
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -16,7 +18,9 @@ from ._crop import random_place
 from ._duck_typed import TransformLike, as_transform
 from ._evaluation import LeftOut, for_evaluation
 from ._gated import GatedParams, gated
+from ._looks import outermost
 from ._ranges import probability
+from ._tables import takes_bytes
 from ._transform import Params, Transform
 
 if TYPE_CHECKING:
@@ -42,6 +46,15 @@ class OneOfParams(NamedTuple):
 
 class _Choice(Composite):
     """What both share: all that is static follows from the steps that they hold."""
+
+    def __post_init__(self) -> None:
+        for inner in map(outermost, self.held):
+            if inner.is_outermost:
+                raise ValueError(
+                    f"{type(self).__qualname__} holds {type(inner).__qualname__}, which stands outermost: "
+                    f"{inner.outermost_form}."
+                )
+        super().__post_init__()
 
     @property
     def takes_any_rank(self) -> bool:  # type: ignore[override]
@@ -69,8 +82,8 @@ class Sometimes(_Choice):
     """A transform for some of the images; the others stay as they are.
 
     Geometry and colours inside join the steps beside it as they would without it: the map of an image that stays is the
-    identity. Any other step is run for all images, and its result taken for some. What is inside draws as it does
-    without `Sometimes` around it.
+    identity, at orders 2 to 5 to a rounding. Any other step is run for all images, and its result taken for some. What
+    is inside draws as it does without `Sometimes` around it.
 
     Args:
         p: The probability of it: True is one half, an array is traced.
@@ -206,8 +219,14 @@ class OneOf(_Choice):
 
     @property
     def _acts_in_turn(self) -> bool:
-        """Whether one after the other is given the image, and all but one leave it as it is."""
-        return all(part.keeps_shape for step in self.transforms for part in step.parts)
+        """Whether one after the other is given the image, and all but one leave it as it is.
+
+        A step that takes bytes may not stand behind a choice that leaves their scale.
+        """
+        parts = [part for step in self.transforms for part in step.parts]
+        on_scale = list(accumulate((part.keeps_scale for part in parts), and_, initial=True))
+        fits = (stays or not takes_bytes(part) for part, stays in zip(parts, on_scale, strict=False))
+        return all(part.keeps_shape for part in parts) and all(fits)
 
     def without_randomness(self) -> Transform | None:
         return LeftOut(self)

@@ -38,6 +38,10 @@ class ChosenGeometry(Geometric):
 
     choices: tuple[Transform, ...]
 
+    @property
+    def name_in_errors(self) -> str:
+        return "OneOf"
+
     def matrix(self, params: Any, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
         self._check_sizes(image_shape)
         found = [geometry_of(steps, image_shape) for steps in self._drawn(params)]
@@ -110,17 +114,18 @@ class ChosenPart(Transform):
 
     choices: tuple[Transform, ...]
 
+    @property
+    def name_in_errors(self) -> str:
+        """That of a step of a user's in it, whose doings are not known."""
+        parts = (part for step in self.choices for part in step.parts)
+        return next((part.name_in_errors for part in parts if not part.is_of_this_library), "OneOf")
+
     def apply(self, params: Any, image: jax.Array) -> jax.Array:
         each = zip(self.choices, params.params, strict=True)
         results = [Steps((step,)).run(image, params=(drawn,)).image for step, drawn in each]
         _check_one_shape(self.choices, [result.shape for result in results], image.shape)
         dtype = common_dtype(*(result.dtype for result in results))
         return _select(params.choice, [result.astype(dtype) for result in results])
-
-    @property
-    def named(self) -> object:
-        """The first one of a user's, whose doings are not known."""
-        return next((part.named for step in self.choices for part in step.parts if not part.is_of_this_library), self)
 
     @property
     def keeps_scale(self) -> bool:  # type: ignore[override]
@@ -151,7 +156,7 @@ def _select(choice: jax.Array, values: Sequence[jax.Array]) -> jax.Array:
 def _check_one_shape(choices: Sequence[Transform], shapes: Sequence[Sequence[int]], image_shape: Sequence[int]) -> None:
     for step, shape in zip(choices, shapes, strict=True):
         if tuple(shape) != tuple(shapes[0]):
-            first, other = (type(choice.named).__qualname__ for choice in (choices[0], step))
+            first, other = (choice.name_in_errors for choice in (choices[0], step))
             raise ValueError(
                 f"OneOf of {first} and {other} makes {tuple(shapes[0])} or {tuple(shape)} of an image of shape "
                 f"{tuple(image_shape)}; expected one shape. Give all choices one size."

@@ -16,7 +16,7 @@ from ._transform import Params, Transform, frozen_value
 from ._warp import check_sampling, fill_value, resample
 
 if TYPE_CHECKING:
-    from jax.typing import DTypeLike
+    from jax.typing import ArrayLike, DTypeLike
     from jaxtyping import Array, Float, Num
 
 _FORM = 'augment={"image": transform, "mask": Mask("image")}'
@@ -133,7 +133,7 @@ class Mask(Companion):
                 "has to be brought to the image's first."
             )
         if self.cval is not None:
-            fill_value(self.cval, jax.dtypes.canonicalize_dtype(dtype))
+            self._fill(self.cval, jax.dtypes.canonicalize_dtype(dtype))
 
     def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
         for matrix, mover in zip(*moves, strict=True):
@@ -147,7 +147,7 @@ class Mask(Companion):
         border = border or ("nearest", 0.0)
         if self.cval is not None:
             border = ("constant", self.cval)
-        fill = fill_value(border[1], example.dtype) if border[0] == "constant" else 0
+        fill = self._fill(border[1], example.dtype) if border[0] == "constant" else 0
 
         def of_one(mask: jax.Array) -> jax.Array:
             has_channels = mask.ndim == 3
@@ -163,3 +163,12 @@ class Mask(Companion):
             return moved if has_channels else moved[..., 0]
 
         return jax.vmap(of_one)(example) if self.has_frames else of_one(example)
+
+    def _fill(self, cval: float, dtype: DTypeLike) -> ArrayLike:
+        try:
+            return fill_value(cval, dtype)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.leaf} cannot hold what lies outside the image: {error} Give it a value of its own, "
+                f"Mask({self.of!r}, cval=0)."
+            ) from None

@@ -67,6 +67,10 @@ class DuckTyped(Transform):
         return self.inner.apply(params, image)
 
     @property
+    def name_in_errors(self) -> str:
+        return type(self.inner).__qualname__
+
+    @property
     def is_of_this_library(self) -> bool:
         return False
 
@@ -80,10 +84,6 @@ class DuckTyped(Transform):
         name = "without_randomness"
         owner = self.inner if name in getattr(self.inner, "__dict__", {}) else type(self.inner)
         return callable(getattr(owner, name, None))
-
-    @property
-    def named(self) -> object:
-        return self.inner
 
     @property
     def _pixel_map(self) -> PixelMap | None:

@@ -11,8 +11,9 @@ from jax.extend.core import Literal
 
 from ._cast import round_to
 from ._duck_typed import DuckTyped, as_transform, user_object
-from ._frozen_draws import array_of_apply, checked_apply, checked_sample
+from ._frozen_draws import checked_apply, checked_sample
 from ._held import held_by
+from ._run import Steps
 from ._transform import Params, PixelMap, Transform, speaks_for
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def for_evaluation(step: Transform) -> Transform | None:
         where, transform = inner
         is_class = isinstance(transform, type)
         held = f"a class of them, {transform.__qualname__}" if is_class else f"a {type(transform).__qualname__}"
-        name = type(user_object(step)).__qualname__
+        name = step.name_in_errors
         raise TypeError(
             f"{name} is random, as it defines sample, and holds another transform, {where}, {held}: what is left of it "
             f"in evaluation is not known. Define without_randomness(self) in {name}: it returns the step that takes "
@@ -74,10 +75,14 @@ class LeftOut(Transform):
         image = jnp.asarray(image)
         if not _uses_its_key(self.step, image.shape):
             return checked_apply(self.step, checked_sample(self.step, _a_key(), image.shape), image)
-        sample = self.step.sample
-        result = jax.eval_shape(lambda: jnp.asarray(array_of_apply(self.step, sample(_a_key(), image.shape), image)))
+
+        def in_training() -> jax.Array:  # where what takes bytes may stand behind steps that made floats of them
+            params = self.step.sample(_a_key(), image.shape)
+            return Steps((self.step,)).run(image, params=(params,), on_bytes=True).image
+
+        result = jax.eval_shape(in_training)
         if result.shape != image.shape:
-            name = type(user_object(self.step)).__qualname__
+            name = self.step.name_in_errors
             remedy = (
                 "Write the transform for evaluation yourself, for example Resize(size)."
                 if self.step.is_of_this_library

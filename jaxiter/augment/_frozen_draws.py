@@ -33,7 +33,7 @@ def checked_sample(step: Transform, key: jax.Array, image_shape: tuple[int, ...]
     if _is_users(step, "sample") and ("sample", image_shape) not in checked:
         before = Generators()
         if not _traces_are_equal(sample, 2) or _differs_where_it_drew(before, sample):
-            raise _frozen(f"{type(user_object(step)).__qualname__}.sample")
+            raise _frozen(f"{step.name_in_errors}.sample")
         checked.add(("sample", image_shape))
     return sample()
 
@@ -56,7 +56,7 @@ def checked_apply(step: Transform, params: Params, image: jax.Array) -> jax.Arra
     if _differs_where_it_drew(before, apply, makes_generators(_users_function(step, "apply"), type(user_object(step)))):
         if isinstance(step, Map):
             raise _frozen(f"{step.function!r} in a Map")
-        raise _frozen(f"{type(user_object(step)).__qualname__}.apply")
+        raise _frozen(f"{step.name_in_errors}.apply")
     step._structure.checked.add(what)
     return result
 
@@ -66,7 +66,7 @@ def array_of_apply(step: Transform, params: Params, image: jax.Array) -> jax.Arr
     result = step.apply(params, image)
     if isinstance(step, Map) or not _is_users(step, "apply"):
         return result
-    found: jax.Array = one_array(f"{type(user_object(step)).__qualname__}.apply", result)
+    found: jax.Array = one_array(f"{step.name_in_errors}.apply", result)
     return found
 
 

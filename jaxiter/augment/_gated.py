@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._duck_typed import user_object
 from ._frozen_draws import checked_apply
 from ._geometric import Geometric, Sampling
 from ._groups import is_geometry
@@ -46,8 +45,8 @@ class _Gated(Transform):
     inner: Transform
 
     @property
-    def named(self) -> object:
-        return self.inner.named
+    def name_in_errors(self) -> str:
+        return self.inner.name_in_errors
 
     @property
     def is_of_this_library(self) -> bool:
@@ -93,7 +92,7 @@ class GatedGeometry(_Gated, Geometric):
         height, width = image_shape[:2]
         size = self.inner.out_size((height, width))
         if size != (height, width):
-            name = type(self.inner).__qualname__
+            name = self.name_in_errors
             raise ValueError(
                 f"{name} makes {size[0]} by {size[1]} of an image of {height} by {width}, and where it does not act "
                 f"the image keeps its size; expected one size. Put Resize({size}) before it, or, where it is a choice "
@@ -155,6 +154,9 @@ class GatedColor(_Gated, LinearColor):
 class _GatedTable(_Gated, ByteTable):
     inner: ByteTable
 
+    def acts(self, params: GatedParams) -> Bool[Array, ""]:
+        return params.is_on & jnp.asarray(self.inner.acts(params.params))
+
     @property
     def needs_counts(self) -> bool:  # type: ignore[override]
         return self.inner.needs_counts
@@ -205,7 +207,7 @@ class GatedPart(_Gated):
     def apply(self, params: GatedParams, image: jax.Array) -> jax.Array:
         result = checked_apply(self.inner, params.params, image)
         if result.shape != image.shape:
-            name = type(user_object(self.inner)).__qualname__
+            name = self.name_in_errors
             raise ValueError(
                 f"{name} makes {result.shape} of an image of shape {image.shape}, and where it does not act the image "
                 "keeps its shape; expected one shape. Put what changes the shape outside."

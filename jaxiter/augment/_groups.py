@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple, TypeGuard
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .._fusion_barrier import fusion_barrier
@@ -87,7 +88,10 @@ def _looked_up(steps: Sequence[tuple[ByteTable, Any]], image: jax.Array, on_byte
     """Byte tables, of bytes or of floats that were made of bytes, which stay floats, now of whole numbers."""
     if image.dtype == np.uint8 or not on_bytes:
         return apply_tables(steps, image)
-    return apply_tables(steps, round_to(np.dtype(np.uint8), image)).astype(image.dtype)
+    found = apply_tables(steps, round_to(np.dtype(np.uint8), image)).astype(image.dtype)
+    # Where no table acts, neither does the rounding of what they are given.
+    acts = [step.acts(params) for step, params in steps]
+    return found if any(one is True for one in acts) else jnp.where(jnp.stack(acts).any(), found, image)
 
 
 def _num_geometric(steps: Sequence[Transform]) -> int:

@@ -126,7 +126,7 @@ def apply_colors(steps: Sequence[tuple[Any, Params]], image: ArrayLike) -> Float
 def check_channels(step: Transform, shape: tuple[int, ...]) -> None:
     expected: tuple[int, ...] = getattr(step, "channels", ())
     if expected and (not shape or shape[-1] not in expected):
-        name, numbers = type(step).__qualname__, " or ".join(map(str, expected))
+        name, numbers = step.name_in_errors, " or ".join(map(str, expected))
         remedy = ""
         if shape and shape[-1] == 1:
             remedy = " A grey picture has no colours; leave the step out."

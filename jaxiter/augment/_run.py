@@ -81,10 +81,12 @@ class Steps:
         key: Key | None = None,
         params: Sequence[Params] = (),
         stored: StoredImage | None = None,
+        on_bytes: bool = False,
     ) -> Ran:
         """With `params`, or with what the steps draw from `key`.
 
         Args:
+            on_bytes: Steps before these made the image of bytes.
             stored: Where `image` was copied from, if it is an image as it is stored.
         """
         check_not_forked()
@@ -92,7 +94,7 @@ class Steps:
         current = transfers(jnp.asarray)(image)
         drawn = _Drawn(self, key, params)
         shapes: list[Shape] = []
-        on_bytes = current.dtype == np.uint8
+        on_bytes = on_bytes or current.dtype == np.uint8
         for group in self.groups:
             given, through = drawn.of_group(group, current.shape)
             with self.named_in_errors(group, current.shape, current.dtype):
@@ -154,7 +156,7 @@ class Steps:
                 matrices.append(self._known_matrix(steps[0], given[0], shape))
             elif after[:2] != shape[:2]:
                 raise ValueError(
-                    f"{type(steps[0].named).__qualname__} says moves_pixels = False and makes {after} of an image of "
+                    f"{steps[0].name_in_errors} says moves_pixels = False and makes {after} of an image of "
                     f"shape {shape}; expected the same height and width. Define matrix(params, image_shape) instead."
                 )
             shape = after
@@ -186,7 +188,7 @@ class Steps:
             jax.eval_shape(lambda: self.moves(jax.random.key(0, impl="threefry2x32"), shape).matrices)
 
     def _known_matrix(self, part: Transform, params: Params, shape: Shape) -> Float[Array, "3 3"]:
-        pixel_map, name = part._pixel_map, type(part.named).__qualname__
+        pixel_map, name = part._pixel_map, part.name_in_errors
         matrix = None if pixel_map is None else pixel_map(params, shape)
         if matrix is None:
             raise _unknown_geometry(part)
@@ -213,7 +215,7 @@ class Steps:
                 matrix = None if pixel_map is None else pixel_map(drawn, shape)
                 if matrix is None:
                     return None
-                matrices.append(check_matrix(f"what {type(user_object(part)).__qualname__}.matrix returns", matrix))
+                matrices.append(check_matrix(f"what {part.name_in_errors}.matrix returns", matrix))
         return compose(*matrices)
 
     def shape_after(self, group: slice, given: Sequence[Params], shape: Shape) -> Shape:
@@ -267,7 +269,7 @@ class Steps:
             yield
         except Exception as error:
             owners = sorted({part.owner for part in self.parts[group]})
-            names = ", ".join(type(user_object(self.steps[owner])).__qualname__ for owner in owners)
+            names = ", ".join(self.steps[owner].name_in_errors for owner in owners)
             places = f"step {owners[0]}" if len(owners) == 1 else f"steps {owners[0]} to {owners[-1]}"
             given = f"shape {tuple(shape)}" if dtype is None else f"{np.dtype(dtype).name}{list(shape)}"
             whose = "a Chain" if self.leaf is None else f"the transforms of {self.leaf}"
@@ -277,7 +279,7 @@ class Steps:
 
 def _unknown_geometry(part: Transform) -> ValueError:
     return ValueError(
-        f"the geometry of {type(part.named).__qualname__} is not known, and nothing can move with the image; "
+        f"the geometry of {part.name_in_errors} is not known, and nothing can move with the image; "
         "expected a step with matrix(params, image_shape), its map from output to source in (row, col, 1), or with "
         "moves_pixels = False where every pixel stays in its place."
     )

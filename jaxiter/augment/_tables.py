@@ -18,7 +18,7 @@ from ._warp import check_image_shape
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike
-    from jaxtyping import Array, Int32, UInt8
+    from jaxtyping import Array, Bool, Int32, UInt8
 
 NUM_BYTES = 256
 BYTES = np.arange(NUM_BYTES, dtype=np.int32)
@@ -61,6 +61,10 @@ class ByteTable(Transform):
         """`before` followed by this step."""
         raise NotImplementedError
 
+    def acts(self, params: Params) -> Bool[Array, ""] | bool:
+        """Whether it acts on the image at all."""
+        return True
+
     @property
     def is_own(self) -> bool:
         """False where a subclass overrides `apply`."""
@@ -84,6 +88,11 @@ class ByteFormula(ByteTable):
 def is_table(step: Transform) -> TypeGuard[ByteTable]:
     """Whether a step is one table with such steps beside it."""
     return isinstance(step, ByteTable) and step.is_own
+
+
+def takes_bytes(step: Transform) -> bool:
+    """Whether a step takes uint8 alone, or floats that the steps before it made of them."""
+    return is_table(step) or getattr(step, "takes_bytes", False)
 
 
 @transfers
@@ -153,7 +162,7 @@ def _counts(steps: Sequence[ByteTable], image: jax.Array) -> Int32[Array, "chann
 
 
 def _check_bytes(step: ByteTable, image: jax.Array) -> None:
-    name = type(step).__qualname__
+    name = step.name_in_errors
     if image.dtype != np.uint8:
         raise TypeError(
             f"{name} got an image of {image.dtype}; expected uint8, as it says what becomes of each of 256 bytes. Put "

@@ -154,9 +154,8 @@ class Transform:
         return True
 
     @property
-    def named(self) -> object:
-        """What errors name: the user's object, where this step stands for one."""
-        return self
+    def name_in_errors(self) -> str:
+        return type(self).__qualname__
 
     @property
     def is_of_this_library(self) -> bool:

@@ -65,6 +65,8 @@ def _own_steps(name: str, leaf: Source, transform: Transform | None) -> Chain | 
     if transform is None:
         return None
     views, frames = _looks_of(transform)
+    if frames and len(leaf.shape) < 2:
+        raise ValueError(f"{name} has shape {leaf.shape} and Frames; expected (size, frames, ...).")
     inner = _inner(transform)
     chain = Chain() if inner is None else Chain(inner)
     return chain.of_leaf(name, dtype_of(leaf), num_views=None if views is None else views.n, has_frames=frames)

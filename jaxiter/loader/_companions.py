@@ -53,14 +53,15 @@ def _target_of(place: int, companion: Companion, paths: Paths) -> int:
     """The leaf that is named: beside the one that follows, or else at the top of the data."""
     here = paths[place][0]
     others = [(target, path) for target, (path, _) in enumerate(paths) if path and target != place]
-    for above in (here[:-1], ()):
-        for target, path in others:
-            if path[:-1] == above and _name_of(path[-1]) == companion.of:
-                return target
-    names = [repr(_name_of(path[-1])) for _, path in others]
+    found = [(target, path) for above in (here[:-1], ()) for target, path in others if path[:-1] == above]
+    for target, path in found:
+        if _name_of(path[-1]) == companion.of:
+            return target
+    names = ", ".join(dict.fromkeys(repr(_name_of(path[-1])) for _, path in found))
+    expected = f"expected one of {names}" if names else "expected a leaf to follow, and there is none"
     raise ValueError(
-        f"{leaf_name(here)} has {type(companion).__qualname__}({companion.of!r}), and no leaf beside it has this name; "
-        f"expected one of {', '.join(names)}."
+        f"{leaf_name(here)} has {type(companion).__qualname__}({companion.of!r}), and no leaf beside it, or at the top "
+        f"of the data, has this name; {expected}."
     )
 
 
@@ -75,39 +76,48 @@ def _name_of(entry: object) -> object:
 class _Draw(NamedTuple):
     step: Transform
     tag: int
+    choices: tuple[object, ...]  # around it: what each draws by, and which of its steps this is
 
     def moves_as(self, other: _Draw) -> bool:
         """Whether both draw from the same ranges."""
         return type(self.step) is type(other.step) and _geometry(self.step) == _geometry(other.step)
 
+    def is_drawn_as(self, other: _Draw) -> bool:
+        return (self.tag, self.choices) == (other.tag, other.choices)
+
 
 def check_shares_all(chains: Sequence[tuple[str, Chain | None]]) -> None:
     """Raises for leaves that have equal random steps which draw apart, since others of the kind stand before them.
 
-    An image and its mask would be turned by different angles.
+    An image and its mask would be turned by different angles. Or by the same, and one of them only sometimes.
     """
-    named = [(name, list(_draws_of(chain))) for name, chain in chains if chain is not None]
+    named = [(name, list(_draws_of(chain.transforms, Counter()))) for name, chain in chains if chain is not None]
     for number, (name, draws) in enumerate(named):
         for other_name, others in named[number + 1 :]:
             for draw in draws:
                 alike = [other for other in others if draw.moves_as(other)]
-                if alike and all(draw.tag != other.tag for other in alike):
+                if alike and not any(map(draw.is_drawn_as, alike)):
                     kind = type(draw.step).__qualname__
                     raise ValueError(
                         f"{name} and {other_name} have an equal {kind}, and each would draw numbers of its own, as "
-                        "other steps of the kind stand before one of them. For a mask of the image write "
-                        f"Mask(...) in the place of its transform. Where they are to draw apart, name the draws: "
-                        f'{kind}(..., draws="a name").'
+                        "other steps of the kind stand before one of them, or a choice around one of them. For a mask "
+                        "of the image write Mask(...) in the place of its transform. Where they are to draw apart, "
+                        f'name the draws: {kind}(..., draws="a name").'
                     )
 
 
-def _draws_of(chain: Chain) -> Iterator[_Draw]:
-    """The random geometric steps that draw by their place in the chain."""
-    occurrences: Counter[str] = Counter()
-    for step in chain.transforms:
-        if isinstance(step, Geometric) and step.is_random and step.draws is None:
-            yield _Draw(step, step.draws_tag(occurrences[step.kind]))
+def _draws_of(
+    steps: Sequence[Transform], occurrences: Counter[str], choices: tuple[object, ...] = ()
+) -> Iterator[_Draw]:
+    """The random geometric steps that draw by their place in the chain, those within others too."""
+    for step in steps:
+        tag = step.draws_tag(occurrences[step.kind])
         occurrences[step.kind] += 1
+        if isinstance(step, Geometric) and step.is_random and step.draws is None:
+            yield _Draw(step, tag, choices)
+        for number, inner in enumerate(step.held):
+            one = (tag, number, _comparable(getattr(step, "p", None)))
+            yield from _draws_of([inner], occurrences, choices if step.holds_in_turn else (*choices, one))
 
 
 def _geometry(step: Transform) -> tuple[object, ...]:

@@ -179,7 +179,7 @@ def test_a_mask_of_frames_is_refused_as_that_of_an_image():
 FOLLOWED = {
     "matrix": (FlipWithMatrix(), 1),
     "matrix in Sometimes": (Sometimes(0.5, FlipWithMatrix()), 1),
-    "matrix in OneOf": (OneOf(FlipWithMatrix(), DOWN), 1),
+    "matrix in OneOf": (OneOf(FlipWithMatrix(), Affine(vertical_flip=True, draws="another")), 1),
     "matrix in Views": (Views(Chain(FlipWithMatrix(), DOWN), 2), 1),
     "own Sometimes": (Perhaps(FlipWithMatrix()), 1),
     "own RandomCrop": (Chain(Crop(), Affine(vertical_flip=1.0)), 1),

@@ -1,0 +1,109 @@
+"""What cannot follow an image, and leaves that would share only a part of their geometry."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxiter import Affine, Blur, Boxes, Chain, Loader, Map, Mask, OneOf, Points, Sometimes
+
+from ..data import pictures
+
+KEY = jax.random.key(5)
+
+
+def small():
+    return {
+        "image": pictures(8, (12, 15, 3))[0],
+        "mask": np.zeros((8, 12, 15), np.uint8),
+        "boxes": np.zeros((8, 6, 4), np.float32),
+        "points": np.zeros((8, 3, 2), np.float32),
+    }
+
+
+def loader_of(augment, **leaves):
+    data = small() | leaves
+    return Loader({name: data[name] for name in augment}, batch_size=2, augment=augment)
+
+
+SHIFT = Affine(shift=0.3, fill_mode="constant", cval=-1.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: loader_of({"image": None, "mask": Mask("picture")}),
+            r"data\['mask'\] has Mask\('picture'\), .*one of 'image'",
+        ),
+        (lambda: loader_of({"image": None, "mask": Mask(0)}), r"Mask\(0\), and no leaf"),
+        (lambda: loader_of({"mask": Mask("mask")}), "expected a leaf to follow, and there is none"),
+        (
+            lambda: loader_of({"image": SHIFT, "mask": Mask("image"), "boxes": Boxes("mask")}),
+            r"\['boxes'\] follows data\['mask'\], which follows",
+        ),
+        (lambda: loader_of({"image": Map(jnp.flipud), "mask": Mask("image")}), "the geometry of Map is not known"),
+        (
+            lambda: loader_of({"image": Sometimes(0.5, Map(jnp.flipud)), "mask": Mask("image")}),
+            "the geometry of Map is not",
+        ),
+        (lambda: loader_of({"boxes": None, "mask": Mask("boxes")}), r"shape \(8, 6, 4\); expected images, of rank 4"),
+        (lambda: loader_of({"image": None, "points": Boxes("image")}), r"\(3, 2\) and Boxes; expected \(..., 4\)"),
+        (lambda: loader_of({"image": None, "boxes": Points("image")}), r"\(6, 4\) and Points; expected \(..., 2\)"),
+        (lambda: loader_of({"image": None, "boxes": Boxes("image")}, boxes=np.zeros(8)), r"shape \(\) and Boxes"),
+        (
+            lambda: loader_of({"image": None, "boxes": Boxes("image")}, boxes=np.ones((8, 4), bool)),
+            "dtype bool and Boxes",
+        ),
+        (
+            lambda: loader_of({"image": None, "mask": Mask("image")}, mask=np.zeros((8, 6, 6))),
+            r"\(6, 6\) .*expected \(12, 15\)",
+        ),
+        (
+            lambda: loader_of({"image": None, "mask": Mask("image", cval=300)}),
+            r"data\['mask'\] cannot hold .*cval is 300",
+        ),
+        (
+            lambda: loader_of({"image": SHIFT, "mask": Mask("image")}).batch(KEY, 0, 0),
+            r"\['mask'\] cannot hold .*-1.5.*Mask\('image', cval=0\)",
+        ),
+        (lambda: Boxes("image", format="yxyx"), "format is 'yxyx'; expected one of 'xyxy', 'xywh', 'cxcywh'"),
+        (lambda: Points("image", format="yx"), "format is 'yx'"),
+        (lambda: Boxes("image", min_visible=1.5), "min_visible is 1.5"),
+        (lambda: Boxes("image", min_visible=float("nan")), "min_visible is nan"),
+        (lambda: Mask("image", cval=float("inf")), "cval is inf"),
+        (lambda: Mask(2.5), "of is 2.5; expected the key"),
+        (lambda: Sometimes(0.5, Mask("image")), 'Sometimes holds Mask, which stands outermost: augment={"image"'),
+        (lambda: Chain(Affine(), Boxes("image")), "holds Boxes, which stands outermost"),
+        (
+            lambda: Mask("image").apply((), np.zeros((4, 4, 1))),
+            r"Mask\('image'\) follows another leaf of a Loader's data",
+        ),
+    ],
+)
+def test_what_cannot_follow_is_refused_by_name(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
+
+
+TURN, ZOOM = Affine(rotation=10), Affine(zoom=0.2)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        (Chain(ZOOM, TURN), TURN),
+        (Chain(Sometimes(0.5, ZOOM), TURN), TURN),
+        (Chain(OneOf(ZOOM, Blur(1)), TURN), TURN),
+        (Sometimes(0.5, TURN), TURN),
+        (Sometimes(0.5, TURN), Sometimes(0.6, TURN)),
+        (OneOf(TURN, ZOOM), OneOf(ZOOM, TURN)),
+    ],
+)
+def test_leaves_that_would_share_a_part_of_their_geometry_are_refused(image, mask):
+    """By both of their names; and with a name of its own for the draws they are taken."""
+    data = {"image": small()["image"], "mask": small()["mask"][..., None]}
+    with pytest.raises(ValueError, match=r"data\['image'\] and data\['mask'\] have an equal Affine.*Mask\("):
+        Loader(data, batch_size=2, augment={"image": image, "mask": mask})
+    Loader(data, batch_size=2, augment={"image": image, "mask": Affine(rotation=10, draws="other")})
+    Loader(data, batch_size=2, augment={"image": image, "mask": image})

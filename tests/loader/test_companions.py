@@ -1,0 +1,351 @@
+"""Masks, boxes and points move as the pixels of the image that they follow."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from scipy import ndimage
+
+from jaxiter import (
+    Affine,
+    Blur,
+    Boxes,
+    CenterCrop,
+    Chain,
+    Frames,
+    Loader,
+    Mask,
+    OneOf,
+    Points,
+    RandAugment,
+    RandomCrop,
+    RandomResizedCrop,
+    Resize,
+    Saturation,
+    Sometimes,
+    Transform,
+    Views,
+    deterministic,
+    explain,
+    scan_epoch,
+    stream,
+)
+
+from ..data import assert_trees_equal, photo
+
+KEY = jax.random.key(5)
+RANDOM = np.random.default_rng(0)
+FILL_MODES = ("nearest", "constant", "reflect", "mirror", "wrap", "grid-wrap")
+FOLLOW = {"mask": Mask("image"), "boxes": Boxes("image"), "points": Points("image")}
+
+
+def boxes_in(count, height, width):
+    """(count, 6, 4) of which the last two lack."""
+    x, y = (np.sort(RANDOM.uniform(0, side, (count, 6, 2)), axis=-1) for side in (width, height))
+    boxes = np.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], axis=-1).astype(np.float32)
+    boxes[:, 4:] = -1
+    return boxes
+
+
+def small(size=8, height=12, width=15):
+    """Pictures, masks of five labels, boxes and points."""
+    return {
+        "image": np.stack([np.roll(photo(height, width), place, axis=0) for place in range(size)]),
+        "mask": RANDOM.integers(0, 5, (size, height, width)).astype(np.uint8),
+        "boxes": boxes_in(size, height, width),
+        "points": RANDOM.uniform(0, height, (size, 3, 2)).astype(np.float32),
+    }
+
+
+# Coordinates
+
+
+def moved_points(points, matrix):
+    """In float64, by the inverse of a map of pixel centres, output to source."""
+    forward = np.linalg.inv(np.asarray(matrix, np.float64))
+    rows_cols = points[..., ::-1].astype(np.float64) - 0.5
+    return (rows_cols @ forward[:2, :2].T + forward[:2, 2])[..., ::-1] + 0.5
+
+
+def moved_box(box, matrix, size, min_visible):
+    if (box == -1).all():
+        return box
+    left, top, right, bottom = box
+    corners = moved_points(np.array([(x, y) for x in (left, right) for y in (top, bottom)]), matrix)
+    low, high = corners.min(0), corners.max(0)
+    inner = np.clip([low, high], 0, size[::-1])
+    seen = np.prod(inner[1] - inner[0])
+    return inner.ravel() if seen > 0 and seen >= min_visible * np.prod(high - low) else np.full(4, -1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Turned(Transform):
+    """A user's quarter turn."""
+
+    def apply(self, params, image):
+        return jnp.rot90(image)
+
+    def matrix(self, params, image_shape):
+        return jnp.array([[0, 1, 0], [-1, 0, image_shape[1] - 1], [0, 0, 1]], np.float32)
+
+
+MAPS = {
+    "a map": Affine(rotation=40, shift=0.2, shear=20, zoom=0.3, horizontal_flip=True, vertical_flip=True),
+    "a map to another size": Affine(rotation=20, zoom=0.2, size=(180, 250), fill_mode="wrap"),
+    "a crop and a flip": Chain(RandomResizedCrop(160), Affine(horizontal_flip=True)),
+    "a crop of what is padded": RandomCrop((200, 210), padding=12, fill_mode="reflect"),
+    "sizes": Chain(Resize((300, 200), mode="pad"), Resize((150, 180), mode="crop"), Resize(99)),
+    "several borders": Chain(
+        CenterCrop(200),
+        Affine(rotation=20, fill_mode="reflect"),
+        Affine(zoom=0.2, fill_mode="constant"),
+        Blur(1),
+        RandomCrop(150, padding=4),
+    ),
+    "choices": Chain(
+        Sometimes(0.5, Affine(rotation=30)),
+        OneOf(Affine(zoom=0.3), Chain(Affine(shear=20), Saturation(0.5))),
+        OneOf(Resize(190), RandomCrop(190)),
+    ),
+    "the papers' steps": RandAugment(3, 25),
+    "a step of one's own": Chain(Affine(rotation=20), Turned(), RandomCrop((200, 180))),
+}
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_boxes_and_points_move_by_the_inverse_of_the_matrix(name):
+    """To 1e-3 pixels, at 224; min_visible leaves out some of them."""
+    images = np.broadcast_to(photo(224, 224), (6, 224, 224, 3))
+    boxes, points = boxes_in(6, 224, 224), RANDOM.uniform(-20, 244, (6, 5, 2)).astype(np.float32)
+    augment = {"image": MAPS[name], "boxes": Boxes("image", min_visible=0.4), "points": Points("image")}
+    loader = Loader({"image": images, "boxes": boxes, "points": points}, batch_size=2, augment=augment)
+    kept = 0
+    for row in range(6):
+        explained = explain(loader, KEY, 0, row)
+        matrix, after = explained.matrix["image"], explained.after
+        size = after["image"].shape[:2]
+        np.testing.assert_allclose(after["points"], moved_points(points[row], matrix), rtol=0, atol=1e-3)
+        expected = np.array([moved_box(box, matrix, size, 0.4) for box in boxes[row]])
+        np.testing.assert_allclose(after["boxes"], expected, rtol=0, atol=1e-3)
+        assert after["boxes"].dtype == after["points"].dtype == np.float32
+        kept += (expected[:, 0] >= 0).sum()
+        assert not np.allclose(matrix, np.eye(3)) or "choices" in name or "papers" in name
+    assert 6 < kept <= 24
+
+
+def test_a_box_bounds_the_pixels_of_its_object():
+    """Found in the pixels of a mask that holds the rectangle, and in no matrix: a pixel is seen if its centre is."""
+    boxes = np.array([[[4, 3, 12, 9]], [[1, 1, 6, 7]], [[8, 6, 19, 15]], [[1, 9, 19, 11]]], np.float32)
+    rows, cols = np.arange(16)[:, None] + 0.5, np.arange(20)[None] + 0.5
+    masks = np.stack([(rows > t) & (rows < b) & (cols > left) & (cols < r) for left, t, r, b in boxes[:, 0]])
+    augment = Chain(
+        RandomCrop((14, 18)),
+        Resize((42, 54), antialias=False),
+        Affine(rotation=(90, 90), zoom=0.3, shift=0.1, horizontal_flip=True),
+    )
+    data = {"image": np.zeros((4, 16, 20, 1), np.uint8), "mask": masks, "boxes": boxes}
+    follow = {"mask": Mask("image", cval=0), "boxes": Boxes("image")}
+    batch = Loader(data, batch_size=4, augment={"image": augment, **follow}, shuffle=False).batch(KEY, 0, 0)
+    assert batch["mask"].dtype == bool
+    for mask, box in zip(np.asarray(batch["mask"]), np.asarray(batch["boxes"][:, 0]), strict=True):
+        (top, bottom), (left, right) = ((where.min(), where.max() + 1) for where in np.nonzero(mask))
+        np.testing.assert_allclose(box, [left, top, right, bottom], atol=0.51)
+
+
+DOWN = Affine(shift=((0.5, 0.5), 0), whole_pixels=True)  # by 4 of 8 rows
+GIVEN = [
+    (2, 1, 6, 5),  # of which a quarter is moved out
+    (0, 5, 3, 8),  # and all of this one
+    (-1, -1, -1, -1),
+    (3, 1, 3, 6),
+    (-2, -4, 4, 2),  # and of this one a part is outside on the left
+    (np.nan, 0, 1, 1),
+]
+LACKS = [-1, -1, -1, -1]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [[2, 5, 6, 8], LACKS, LACKS, LACKS, [0, 0, 4, 6], LACKS]),
+        ({"min_visible": 0.75}, [[2, 5, 6, 8], LACKS, LACKS, LACKS, LACKS, LACKS]),
+        ({"min_visible": 0.76}, [LACKS] * 6),
+        ({"clip": False}, [[2, 5, 6, 9], [0, 9, 3, 12], LACKS, LACKS, [-2, 0, 4, 6], LACKS]),
+        ({"clip": False, "min_visible": 0.7}, [[2, 5, 6, 9], LACKS, LACKS, LACKS, LACKS, LACKS]),
+    ],
+)
+def test_what_is_left_of_a_box(options, expected):
+    data = {"image": np.zeros((2, 8, 10, 1), np.uint8), "boxes": np.array([GIVEN] * 2, np.float32)}
+    loader = Loader(data, batch_size=2, augment={"image": DOWN, "boxes": Boxes("image", **options)})
+    np.testing.assert_allclose(loader.batch(KEY, 0, 0)["boxes"][0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("format", ["xyxy", "xywh", "cxcywh"])
+def test_a_row_that_lacks_stays_so_where_the_map_would_bring_it_into_the_picture(format):
+    data = {"image": np.zeros((2, 8, 10, 1), np.uint8), "boxes": np.full((2, 3, 4), -1, np.int32)}
+    augment = {"image": Affine(shift=(0.5, 0.5), rotation=180), "boxes": Boxes("image", format=format, clip=False)}
+    assert (np.asarray(Loader(data, batch_size=2, augment=augment).batch(KEY, 0, 0)["boxes"]) == -1).all()
+
+
+def as_edges(numbers, format):
+    a, b, c, d = np.moveaxis(np.asarray(numbers, np.float64), -1, 0)
+    edges = {"xyxy": (a, b, c, d), "xywh": (a, b, a + c, b + d), "cxcywh": (a - c / 2, b - d / 2, a + c / 2, b + d / 2)}
+    return np.stack(edges[format], axis=-1)
+
+
+def test_formats_agree_and_whole_numbers_become_floats():
+    data = small()
+    edges = np.round(data["boxes"])
+    left, top, right, bottom = np.moveaxis(edges, -1, 0)
+    given = {
+        "xyxy": edges.astype(np.int16),
+        "xywh": np.stack([left, top, right - left, bottom - top], axis=-1),
+        "cxcywh": np.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], axis=-1),
+    }
+    for name in ("xywh", "cxcywh"):
+        given[name][:, 4:] = -1
+    augment = {name: Boxes("image", format=name, min_visible=0.9) for name in given} | {"image": MAPS["a map"]}
+    batch = Loader({"image": data["image"], **given}, batch_size=8, augment=augment).batch(KEY, 0, 0)
+    lacks = np.asarray(batch["xyxy"])[..., 0] == -1
+    assert 16 < int(lacks.sum()) < 40
+    for name in given:
+        assert batch[name].dtype == np.float32
+        assert (np.asarray(batch[name])[lacks] == -1).all()
+        np.testing.assert_allclose(as_edges(batch[name], name)[~lacks], np.asarray(batch["xyxy"])[~lacks], atol=1e-4)
+
+
+# Masks
+
+
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+def test_a_mask_is_scipys_of_order_0_with_the_borders_of_the_image_or_its_own(fill_mode):
+    """Away from ties between two pixels. With cval what lies outside is that, whatever the image shows there."""
+    data = small() | {"ignored": RANDOM.integers(0, 200, (8, 12, 15, 2)).astype(np.int16)}
+    augment = Affine(rotation=180, shift=0.3, zoom=0.4, size=(14, 13), fill_mode=fill_mode, cval=7)
+    follow = {"mask": Mask("image"), "ignored": Mask("image", cval=-5)}
+    data = {name: data[name] for name in ("image", *follow)}
+    loader = Loader(data, batch_size=4, augment={"image": augment, **follow})
+    for row in range(8):
+        explained = explain(loader, KEY, 0, row)
+        matrix, after = np.asarray(explained.matrix["image"], np.float64), explained.after
+        source = np.einsum("ij,jrc->irc", matrix[:2], np.stack([*np.mgrid[:14, :13], np.ones((14, 13))]))
+        is_tie = (np.abs(source % 1 - 0.5) < 1e-3).any(0)
+        at_edge = (np.abs(source - 0) < 1e-3).any(0) | (np.abs(source - np.array([11, 14])[:, None, None]) < 1e-3).any(
+            0
+        )
+        clear = ~(is_tie | at_edge)
+        assert clear.mean() > 0.9
+
+        def by_scipy(channel, mode, cval):
+            options = {"order": 0, "output_shape": (14, 13), "mode": mode, "cval": cval}
+            return ndimage.affine_transform(channel, matrix[:2, :2], matrix[:2, 2], **options)  # noqa: B023
+
+        expected = by_scipy(data["mask"][row], fill_mode, 7)
+        assert after["mask"].dtype == np.uint8
+        assert np.array_equal(np.asarray(after["mask"])[clear], expected[clear])
+        own = np.stack([by_scipy(data["ignored"][row, ..., k], "constant", -5) for k in range(2)], axis=-1)
+        assert after["ignored"].dtype == np.int16
+        assert np.array_equal(np.asarray(after["ignored"])[clear], own[clear])
+        assert set(np.unique(after["ignored"])) <= {-5, *np.unique(data["ignored"][row])}
+
+
+def test_a_mask_of_the_picture_itself_is_the_picture():
+    """Where the image only selects pixels, in several steps with borders of their own."""
+    augment = Chain(
+        RandomCrop(10, padding=3, fill_mode="mirror"), Affine(vertical_flip=True), RandomCrop(12, padding=2, cval=9)
+    )
+    images = small()["image"]
+    loader = Loader(
+        {"image": images, "again": images}, batch_size=8, augment={"image": augment, "again": Mask("image")}
+    )
+    batch = loader.batch(KEY, 0, 0)
+    assert np.array_equal(batch["image"], batch["again"])
+    assert (np.asarray(batch["again"])[:, 0, 0] == 9).any()
+
+
+# Whatever way a batch is made
+
+CROPPED = Chain(Affine(rotation=30), RandomCrop(9))
+AUGMENT = Chain(Affine(rotation=30, zoom=0.2), OneOf(RandomCrop(9), CenterCrop(9)), Saturation(0.5))
+
+
+def test_they_are_the_same_whatever_way_a_batch_is_made(tmp_path):
+    data = small(16)
+    loader = Loader(data, batch_size=8, augment={"image": AUGMENT, **FOLLOW})
+    resident, expected = loader.to_device(), loader.batch(KEY, 2, 1)
+    assert_trees_equal(resident.batch(KEY, 2, 1), expected)
+    _, scanned = scan_epoch(lambda carry, batch: (carry, batch), 0, resident, KEY, 2)
+    assert_trees_equal(jax.tree.map(lambda leaf: leaf[1], scanned), expected)
+    with stream(loader, KEY, start=(2, 1)) as batches:
+        assert_trees_equal(next(batches), expected)
+    sharding = NamedSharding(jax.make_mesh((4,), ("data",), devices=jax.devices()[:4]), P("data"))
+    assert_trees_equal(resident.batch(KEY, 2, 1, sharding=sharding), expected)
+    mapped = {}
+    for name, leaf in data.items():
+        np.save(tmp_path / f"{name}.npy", leaf)
+        mapped[name] = np.load(tmp_path / f"{name}.npy", mmap_mode="r")
+    assert_trees_equal(Loader(mapped, batch_size=8, augment=loader.augment).batch(KEY, 2, 1), expected)
+    row = int(loader.index(KEY, 2, 1)[3])
+    after = explain(resident, KEY, 2, row).after
+    assert np.array_equal(after["mask"], expected["mask"][3])
+    np.testing.assert_allclose(after["boxes"], expected["boxes"][3], atol=1e-4)
+    in_a_tuple = tuple(data[name] for name in ("mask", "image", "points", "boxes"))
+    augment = (Mask(1), AUGMENT, Points(1), Boxes(1))
+    mask, image, points, boxes = Loader(in_a_tuple, batch_size=8, augment=augment).batch(KEY, 2, 1)
+    assert_trees_equal({"image": image, "mask": mask, "boxes": boxes, "points": points}, expected)
+    nested = Loader({"a": data, "label": np.arange(16)}, batch_size=8, augment={"a": loader.augment, "label": None})
+    assert_trees_equal(nested.batch(KEY, 2, 1)["a"], expected)
+
+
+def test_of_an_example_without_boxes_there_are_none():
+    data = small()
+    none = {
+        "image": data["image"],
+        "boxes": data["boxes"][:, :0],
+        "points": data["points"][:, :0],
+        "one": data["boxes"][:, 0],
+    }
+    augment = {"image": AUGMENT, "boxes": Boxes("image"), "points": Points("image"), "one": Boxes("image")}
+    batch = Loader(none, batch_size=8, augment=augment).batch(KEY, 0, 0)
+    assert (batch["boxes"].shape, batch["points"].shape, batch["one"].shape) == ((8, 0, 4), (8, 0, 2), (8, 4))
+    several = Loader(data, batch_size=8, augment={"image": AUGMENT, **FOLLOW}).batch(KEY, 0, 0)
+    assert np.array_equal(batch["one"], several["boxes"][:, 0])
+
+
+def test_in_evaluation_they_follow_what_is_left():
+    data = small()
+    augment = deterministic({"image": Chain(RandomCrop((8, 9)), Affine(rotation=20)), **FOLLOW})
+    assert {name: augment[name] for name in FOLLOW} == FOLLOW
+    batch = Loader(data, batch_size=8, augment=augment, shuffle=False).batch(KEY, 0, 0)
+    assert np.array_equal(batch["mask"], data["mask"][:, 2:10, 3:12])
+    np.testing.assert_allclose(batch["points"], data["points"] - [3, 2], atol=1e-5)
+    still = Loader(data, batch_size=8, augment={"image": None, **FOLLOW}, shuffle=False).batch(KEY, 0, 0)
+    assert_trees_equal(still, data)
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_views_are_followed_and_frames_share_one_move(frames):
+    """Views are those of an example that is shown again; every frame is moved as if it were the only one."""
+    data = small()
+    plain = Loader(
+        data, batch_size=8, augment={"image": CROPPED, **FOLLOW}, rows=np.repeat(np.arange(4), 2), shuffle=False
+    )
+    expected = plain.batch(KEY, 0, 0)
+    given = {
+        name: np.stack([leaf, leaf[::-1]], axis=1) if name in ("image", "mask") else leaf for name, leaf in data.items()
+    }
+    augment = Views(Frames(CROPPED), 2) if frames else Views(CROPPED, 2)
+    loader = Loader(given if frames else data, batch_size=4, augment={"image": augment, **FOLLOW}, shuffle=False)
+    batch = loader.batch(KEY, 0, 0)
+    for name, leaf in expected.items():
+        views = np.asarray(batch[name]).reshape(8, *batch[name].shape[2:])
+        views = views[:, 0] if frames and name in ("image", "mask") else views
+        np.testing.assert_allclose(views, leaf, rtol=1e-6, atol=1e-4, err_msg=name)
+    if frames:
+        backwards = {name: leaf[::-1] if name in ("image", "mask") else leaf for name, leaf in data.items()}
+        other = Loader(backwards, batch_size=4, augment={"image": CROPPED, **FOLLOW}, shuffle=False).batch(KEY, 0, 0)
+        assert np.array_equal(batch["mask"][:, 0, 1], other["mask"])
