@@ -123,10 +123,11 @@ def apply_colors(steps: Sequence[tuple[Any, Params]], image: ArrayLike) -> Float
     return result.astype(result_dtype(image.dtype))
 
 
-def check_channels(step: Transform, shape: tuple[int, ...]) -> None:
+def check_channels(step: Transform, shape: tuple[int, ...], name: str | None = None) -> None:
+    """Raises for another number of channels than a step declares; `name` is what users call it, its class by default."""
     expected: tuple[int, ...] = getattr(step, "channels", ())
     if expected and (not shape or shape[-1] not in expected):
-        name, numbers = type(step).__qualname__, " or ".join(map(str, expected))
+        name, numbers = name or type(step).__qualname__, " or ".join(map(str, expected))
         remedy = ""
         if shape and shape[-1] == 1:
             remedy = " A grey picture has no colours; leave the step out."

@@ -19,7 +19,7 @@ from ._cast import round_to
 from ._equalize import equalizing
 from ._filters import outermost
 from ._geometric import Geometric, Sampling
-from ._linear_color import GREY
+from ._linear_color import GREY, check_channels
 from ._matrix import about_centre, compose
 from ._operations import NUMBER, Drawn, Space, strengths
 from ._rounded import rounded, sine_cosine
@@ -94,13 +94,18 @@ class ColorSlot(Transform):
     """The operation at one place, if it is one of colours; bytes."""
 
     place: int
+    owner: str  # of which it is a part, for errors
 
+    channels: ClassVar[tuple[int, ...]] = (1, 3)
     takes_bytes: ClassVar[bool] = True  # or floats that were made of bytes, which are rounded
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
     keeps_scale: ClassVar[bool] = True
 
     def apply(self, params: Drawn, image: Num[Array, "height width channels"]) -> UInt8[Array, "height width channels"]:
+        check_channels(self, image.shape, self.owner)
+        if image.size == 0:
+            return _bytes_of(image)
         operation, strength = params.operation[self.place], params.strength[self.place]
         formula = jax.tree.map(computed_once, _formula_of(operation, strength))
         image = computed_once(formula.of(_bytes_of(image)))
