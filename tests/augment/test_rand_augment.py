@@ -4,7 +4,6 @@ import pickle
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import NamedSharding
@@ -29,7 +28,7 @@ from jaxiter import (
 )
 from jaxiter.augment._operations import NUMBER, OPERATIONS, Drawn
 
-from ..data import WEIGHTS, photo
+from ..data import WEIGHTS, first, photo
 
 KEY = jax.random.key(3)
 SHAPE = (23, 31, 3)
@@ -250,7 +249,11 @@ def drawn_strengths(request):
         params = jax.jit(jax.vmap(partial(TrivialAugment().sample, image_shape=shape)))(keys)
         return request.param, shape, {None: jax.tree.map(np.asarray, params)}
     steps = {bin: RandAugment(1, bin) for bin in range(31)}
-    return False, shape, {bin: jax.vmap(partial(step.sample, image_shape=shape))(keys[:200]) for bin, step in steps.items()}
+    return (
+        False,
+        shape,
+        {bin: jax.vmap(partial(step.sample, image_shape=shape))(keys[:200]) for bin, step in steps.items()},
+    )
 
 
 def test_strengths_are_torchvisions_for_every_bin_and_both_signs(drawn_strengths):
@@ -366,8 +369,7 @@ IMAGES = np.stack([np.roll(PHOTO[:8, :9], 7 * number) + np.uint8(number) for num
 STEPS = Chain(
     RandomCrop((8, 9), padding=2, fill_mode="reflect"),
     Affine(horizontal_flip=True),
-    RandAugment(2, 20),
-    Sometimes(0.5, TrivialAugment()),
+    Sometimes(0.8, RandAugment(2, 20)),
 )
 
 
@@ -381,39 +383,41 @@ def expected():
     return np.asarray(loader_of(STEPS).batch(KEY, 1, 0))
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", first(2, [1, 3, 2, 5]))
 def test_bits_do_not_depend_on_the_size_of_the_batch(size, expected):
-    assert expected.dtype == np.float32
+    assert np.array_equal(expected, np.round(expected))
     assert len({image.tobytes() for image in expected}) > 50
     for step in (0, 1, 12):
         rows = (step * size + np.arange(size)) % 61
         assert np.array_equal(loader_of(STEPS, size).batch(KEY, 1, step), expected[rows])
 
 
-def test_bits_are_the_same_in_a_scan_and_over_devices(expected):
+@pytest.mark.slow  # four programs
+def test_bits_are_the_same_in_a_scan_over_devices_and_in_explain(expected):
     _, scanned = scan_epoch(lambda carry, batch: (carry, batch), 0, loader_of(STEPS, 4), KEY, 1)
-    assert np.array_equal(scanned.reshape(-1, *SHAPE_OF_ROWS)[:61], expected)
+    assert np.array_equal(scanned.reshape(-1, *IMAGES.shape[1:])[:61], expected)
     sharding = NamedSharding(jax.make_mesh((4,), ("data",)), P("data"))
     assert np.array_equal(loader_of(STEPS, 8).batch(KEY, 1, 3, sharding=sharding), expected[24:32])
-
-
-def test_bits_are_the_same_in_views_and_in_explain(expected):
-    """Two maps, one within the other, are one batch for the operations that look at a picture."""
-    views = np.asarray(loader_of(Views(STEPS, 2), 5).batch(KEY, 1, 0))
-    assert np.array_equal(views[:, 0], expected[:5])
-    assert not (views[:, 1] == views[:, 0]).all((1, 2, 3)).any()
     for row in (0, 3):
         assert np.array_equal(explain(loader_of(STEPS), KEY, 1, row).after, expected[row])
 
 
-SHAPE_OF_ROWS = IMAGES.shape[1:]
+def test_bits_are_the_same_in_views(expected):
+    """Two maps, one within the other, are one batch for the operations that look at a picture."""
+    views = np.asarray(loader_of(Views(STEPS, 2), 5).batch(KEY, 1, 0))
+    assert np.array_equal(views[:, 0], expected[:5])
+    assert not (views[:, 1] == views[:, 0]).all((1, 2, 3)).any()
 
 
 def test_choices_around_it_give_what_it_gives():
     step = RandAugment(2, 20)
     plain, always, never, either = (
         np.asarray(loader_of(augment, 5).batch(KEY, 0, 0))
-        for augment in (step, Sometimes(1.0, step), Sometimes(0.0, step), OneOf(step, step.__class__(1, 0)))
+        for augment in (
+            step,
+            *(Sometimes(np.array(p, np.float32), step) for p in (1, 0)),
+            OneOf(step, RandAugment(1, 0)),
+        )
     )
     assert np.array_equal(always, plain)
     assert np.array_equal(never, IMAGES[:5])
@@ -421,19 +425,14 @@ def test_choices_around_it_give_what_it_gives():
     assert 0 < of_first.sum() < 5
 
 
-def test_maps_in_maps_and_a_shared_picture_give_what_a_loop_gives():
-    step = RandAugment(2, 20)
-    drawn = jax.vmap(partial(step.sample, image_shape=SHAPE_OF_ROWS))(jax.random.split(KEY, 6))
-    one = jax.jit(step.apply)
-    params = jax.tree.map(lambda leaf: leaf.reshape(2, 3, -1), drawn)
-    images = IMAGES[:6].reshape(2, 3, *SHAPE_OF_ROWS)
-    loop = np.stack([one(jax.tree.map(lambda leaf, i=i: leaf[i], drawn), IMAGES[i]) for i in range(6)])
-    found = jax.jit(jax.vmap(jax.vmap(step.apply)))(params, images)
-    assert np.array_equal(found.reshape(loop.shape), loop)
-    of_one_picture = jax.jit(jax.vmap(step.apply, (0, None)))(drawn, IMAGES[0])
-    assert np.array_equal(of_one_picture[0], loop[0])
-    of_one_draw = jax.jit(jax.vmap(step.apply, (None, 0)))(jax.tree.map(lambda leaf: leaf[0], drawn), IMAGES[:6])
-    assert np.array_equal(of_one_draw[0], loop[0])
+def test_maps_in_maps_and_a_picture_that_several_share_are_one_batch():
+    step = RandAugment(NUM_OPS, 20)
+    drawn = jax.vmap(partial(step.sample, image_shape=SHAPE))(jax.random.split(KEY, TOGETHER))
+    images = np.stack([np.roll(PHOTO, 5 * number, axis=1) for number in range(4)])
+    expected = np.asarray(APPLIED(drawn, images.repeat(5, axis=0)))
+    params = jax.tree.map(lambda leaf: leaf.reshape(4, 5, -1), drawn)
+    found = jax.jit(jax.vmap(jax.vmap(step.apply, (0, None))))(params, images)
+    assert np.array_equal(found.reshape(expected.shape), expected)
 
 
 # What it takes and refuses.
@@ -470,7 +469,9 @@ BYTES = np.zeros((4, 5, 3), np.uint8)
         (lambda: TrivialAugment().sample(KEY, (4, 5)), "image_shape has shape"),
         *[
             (
-                lambda step=step, channels=channels: Chain(step).sample_and_apply(KEY, BYTES[..., :1].repeat(channels, 2)),
+                lambda step=step, channels=channels: Chain(step).sample_and_apply(
+                    KEY, BYTES[..., :1].repeat(channels, 2)
+                ),
                 rf"(Rand|Trivial)Augment got an image of shape \(4, 5, {channels}\); expected 1 or 3 channels",
             )
             for step in (RandAugment(1), TrivialAugment())
