@@ -124,7 +124,7 @@ def apply_colors(steps: Sequence[tuple[Any, Params]], image: ArrayLike) -> Float
 
 
 def check_channels(step: Transform, shape: tuple[int, ...], name: str | None = None) -> None:
-    """Raises for another number of channels than a step declares; `name` is what users call it, its class by default."""
+    """Raises for another number of channels than a step declares; `name` is what users call it, else its class."""
     expected: tuple[int, ...] = getattr(step, "channels", ())
     if expected and (not shape or shape[-1] not in expected):
         name, numbers = name or type(step).__qualname__, " or ".join(map(str, expected))

@@ -73,7 +73,7 @@ def source_of(name, strength):
 
 
 def by_scipy(operations, image):
-    """The maps one after the other as one, and which pixels are not read from the border itself, where rounding decides."""
+    """The maps one after the other as one, and which pixels are not read from the border, where rounding decides."""
     total, offset = np.eye(2), np.zeros(2)
     for name, strength in operations:
         matrix, moved = source_of(name, strength)
@@ -285,8 +285,8 @@ def test_operations_signs_and_bins_are_uniform_and_independent():
     assert is_likely(pairs)  # either place, and the two together
     assert is_likely(np.bincount(wide.operation[:, 0], minlength=14))
     # Of two rotations all four pairs of signs; of a shear and a shift too.
-    for first, second in (("Rotate", "Rotate"), ("ShearX", "TranslateY")):
-        is_pair = (several.operation == [NUMBER[first], NUMBER[second]]).all(1)
+    for pair in (("Rotate", "Rotate"), ("ShearX", "TranslateY")):
+        is_pair = (several.operation == [NUMBER[name] for name in pair]).all(1)
         signs = several.strength[is_pair] > 0
         assert is_likely(np.bincount(signs @ np.array([1, 2]), minlength=4))
     # Signs and bins together: 31 strengths on either side, of which those of bin 0 are one.
@@ -311,13 +311,13 @@ def test_geometry_of_several_operations_is_one_map_in_drawn_order():
     """Rounded once: SciPy resamples once too. A chain of two resamplings differs by far more than a rounding."""
     random = np.random.default_rng(0)
     cases = [[a_map(random), a_color(random), a_map(random)] for _ in range(TOGETHER)]
-    without_colors = [drawn_of(first, ("Identity", 0), last) for first, _, last in cases]
-    for (first, _, last), drawn, found in zip(cases, without_colors, applied(without_colors, PHOTO), strict=True):
-        exact, is_clear = by_scipy([first, last], PHOTO)
-        assert np.abs(found - exact)[is_clear].max() < 0.5 + WEIGHTS, (first, last)
+    without_colors = [drawn_of(case[0], ("Identity", 0), case[2]) for case in cases]
+    for case, drawn, found in zip(cases, without_colors, applied(without_colors, PHOTO), strict=True):
+        exact, is_clear = by_scipy([case[0], case[2]], PHOTO)
+        assert np.abs(found - exact)[is_clear].max() < 0.5 + WEIGHTS, case
         matrix = RandAugment(NUM_OPS, 0).matrix(drawn, SHAPE)
         by_names = np.eye(2)
-        for step in (first, last):
+        for step in (case[0], case[2]):
             by_names = by_names @ source_of(*step)[0]
         np.testing.assert_allclose(matrix[:2, :2], by_names[::-1, ::-1], atol=1e-6)
 
