@@ -280,7 +280,7 @@ def _stretched(image: UInt8[Array, "height width channels"], strength: Float[Arr
     scale = (np.int32(255 * _ONE) + high - low - one) // jnp.maximum(high - low, one)
     is_on = high > low
     low, scale = jnp.where(is_on, low, np.int32(0)), jnp.where(is_on, scale, np.int32(_ONE))
-    return (((image.astype(np.int32) - low) * scale) >> np.int32(_BITS)).astype(np.uint8)
+    return (((image.astype(np.int32) - low[None, None]) * scale[None, None]) >> np.int32(_BITS)).astype(np.uint8)
 
 
 _BOUNDS = (jnp.min, jnp.max)
