@@ -142,6 +142,12 @@ def test_draws_stay_what_they_are():
     check_pinned(drawn(KEY))
 
 
+@pytest.mark.slow  # one operation after the other is compiled
+def test_draws_are_the_same_without_jit():
+    with jax.disable_jit():
+        check_pinned(drawn(KEY))
+
+
 @pytest.mark.parametrize("flag", FLAGS)
 def test_no_flag_changes_a_draw_or_its_dtype(flag):
     dtypes = jax.tree.map(lambda leaf: leaf.dtype, drawn(KEY))

@@ -316,11 +316,6 @@ def all_steps():
     return loader_of_all_steps().batch(KEY, 1, 1)
 
 
-def all_draws():
-    data = loader_of_all_steps()
-    return [data.index(KEY, 1, 1), *(explain(data, KEY, 1, 3).params[name] for name in ("colours", "tables"))]
-
-
 @pytest.mark.parametrize("setting", first(1, ["x64", *TO_THE_BIT, "no jit"]))
 def test_the_catalogue_gives_the_same_under_every_setting(setting):
     """To 2e-6 of the range, as `Contrast` sums over the picture. Ranks are held by test_every_step.py too."""
@@ -330,15 +325,6 @@ def test_the_catalogue_gives_the_same_under_every_setting(setting):
             found = all_steps()
         found = jax.tree.map(on_host, found)
         assert_trees_close(found, expected, tolerance=2e-6 if name in TO_THE_BIT else 1e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("setting", ["x64", "no jit"])
-def test_the_catalogue_draws_the_same_bits_under_every_setting(setting):
-    expected = without(all_draws)
-    with SETTINGS[setting]():
-        found = jax.tree.map(on_host, all_draws())
-    assert_trees_equal(found, expected)
 
 
 def one_warp():

@@ -186,3 +186,22 @@ def test_derivatives_are_finite_also_of_flat_black_and_white_pictures():
         for name, slope in slopes(image.astype(np.float32)).items():
             assert np.isfinite(slope).all(), name
             assert np.any(slope) or name == "Clip", name
+
+
+# Ranks, which JAX may be told not to promote: traced alone, as nothing else depends on it.
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_no_step_relies_on_the_promotion_of_ranks(name):
+    with jax.numpy_rank_promotion("raise"):
+        images = [IMAGE] if name in OF_BYTES else [IMAGE, IMAGE.astype(np.float32)]
+        for image in images:
+            found = jax.eval_shape(lambda key, image: run(TRANSFORMS[name], key, image), KEYS[0], image)
+            assert found.shape == SHAPE
+
+
+@pytest.mark.parametrize("mix", [jaxiter.mixup, jaxiter.cutmix])
+def test_no_mixing_relies_on_the_promotion_of_ranks(mix):
+    with jax.numpy_rank_promotion("raise"):
+        _, soft = jax.eval_shape(lambda images: mix(KEYS[0], images, np.arange(3), num_classes=5), BATCH)
+    assert soft.shape == (3, 5)
