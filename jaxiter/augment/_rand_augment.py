@@ -101,8 +101,9 @@ class RandAugment(_RandomOperations):
     Takes uint8 pictures of 1 or 3 channels, or floats that the steps before it in a chain made of such.
 
     Returns (apply):
-        float32 of whole numbers, 0 to 255. Params are `operation`, numbers in the order above, and `strength`:
-        tangents, pixels, radians, factors, bits, and the level of solarize.
+        float32 of whole numbers, 0 to 255, which are rounded: a colour is within 2 of Pillow's, which cuts blends off.
+        Params are `operation`, numbers in the order above, and `strength`: tangents, pixels, radians, factors, bits, and
+        the level of solarize.
 
     Raises:
         ValueError: If num_ops is below 1, magnitude outside [0, 30], or cval no byte; when applied, for another
