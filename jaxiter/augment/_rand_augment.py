@@ -102,8 +102,8 @@ class RandAugment(_RandomOperations):
 
     Returns (apply):
         float32 of whole numbers, 0 to 255, which are rounded: a colour is within 2 of Pillow's, which cuts blends off.
-        Params are `operation`, numbers in the order above, and `strength`: tangents, pixels, radians, factors, bits, and
-        the level of solarize.
+        Params are `operation`, numbers in the order above, and `strength`: tangents, pixels, radians, factors, bits,
+        and the level of solarize.
 
     Raises:
         ValueError: If num_ops is below 1, magnitude outside [0, 30], or cval no byte; when applied, for another
