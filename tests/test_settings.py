@@ -11,15 +11,45 @@ from jax.sharding import PartitionSpec as P
 
 from jaxiter import (
     Affine,
+    AutoContrast,
+    Blur,
+    Boxes,
     Brightness,
     Cast,
+    CenterCrop,
     Chain,
     ChannelShift,
+    Clip,
+    ColorJitter,
+    Contrast,
+    Cutout,
+    Equalize,
+    Erase,
+    Frames,
+    Gamma,
+    Grayscale,
+    Hue,
+    Invert,
     Loader,
     Map,
+    Mask,
+    Noise,
     Normalize,
+    OneOf,
+    Points,
+    Posterize,
+    RandAugment,
+    RandomCrop,
+    RandomResizedCrop,
     Rescale,
+    Resize,
     SamplewiseNormalize,
+    Saturation,
+    Sharpness,
+    Solarize,
+    Sometimes,
+    TrivialAugment,
+    Views,
     Whiten,
     about_centre,
     affine_warp,
@@ -242,6 +272,59 @@ def test_a_function_gives_the_same_under_every_setting(setting, call):
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_a_transform_by_itself_gives_the_same_under_every_setting(name, setting):
     check(setting, alone, name)
+
+
+# Three chains that hold every other step between them, what moves with them, looks, and weights: one program.
+
+GEOMETRY = Chain(
+    *(RandomResizedCrop((5, 6), fill_mode="constant"), Resize((4, 5), mode="pad"), RandomCrop((4, 5), padding=1)),
+    *(CenterCrop((4, 5)), OneOf(Affine(rotation=10), Affine(zoom=0.2)), Sometimes(0.5, Affine(rotation=10))),
+)
+COLORS = Chain(
+    *(ColorJitter(0.3, 0.3, 0.3, 0.1), Grayscale(0.3), Sometimes(0.5, Chain(Contrast(0.2), Saturation(0.2)))),
+    *(Sharpness(0.5), Blur((0.3, 1.0)), OneOf(Hue(0.2), Noise(3)), Erase(0.5, value=3), Cutout(2), Clip(0, 255)),
+)
+TABLES = Chain(
+    *(Gamma(0.5), Solarize((0, 256)), Posterize((4, 8)), Invert(), AutoContrast(), Equalize()),
+    *(RandAugment(2, 9), Sometimes(0.5, TrivialAugment())),
+)
+MOVED_ALONG = {
+    "image": Chain(GEOMETRY, Normalize((0.5, 0.4, 0.3))),
+    "mask": Mask("image", cval=255),
+    "boxes": Boxes("image", min_visible=0.3),
+    "points": Points("image"),
+    "colours": COLORS,
+    "tables": TABLES,
+    "views": Views(Chain(Affine(shift=0.1), Brightness(0.1)), 2),
+    "clip": Frames(Chain(Affine(rotation=10), Contrast(0.2))),
+}
+
+
+@cache
+def loader_of_all_steps():
+    boxes = np.array([[0, 0, 3, 2], [1, 1, 5, 4], [-1, -1, -1, -1]], np.float32)
+    data = dict.fromkeys(MOVED_ALONG, IMAGES) | {
+        "mask": IMAGES[..., :1] % np.uint8(5),
+        "boxes": np.stack([boxes] * 8),
+        "points": np.stack([boxes[:, :2]] * 8),
+        "clip": np.stack([IMAGES, IMAGES[::-1]], axis=1),
+    }
+    return Loader(data, batch_size=4, augment=MOVED_ALONG, weights=np.arange(1, 9))
+
+
+def all_steps():
+    return loader_of_all_steps().batch(KEY, 1, 1)
+
+
+@pytest.mark.parametrize("setting", first(1, ["x64", *TO_THE_BIT, "no jit"]))
+def test_the_catalogue_gives_the_same_under_every_setting(setting):
+    """To 2e-6 of the range, as `Contrast` sums over the picture. Ranks are held by test_every_step.py too."""
+    expected = without(all_steps)
+    for name in {setting, *FREE}:
+        with SETTINGS[name]():
+            found = all_steps()
+        found = jax.tree.map(on_host, found)
+        assert_trees_close(found, expected, tolerance=2e-6 if name in TO_THE_BIT else 1e-4)
 
 
 def one_warp():

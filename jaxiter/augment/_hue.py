@@ -97,7 +97,8 @@ def _turned(image: jax.Array, turns: jax.Array) -> jax.Array:
     difference = jnp.where(is_red, green - blue, jnp.where(is_green, blue - red, red - green))
     sixths = difference / divisor + jnp.where(is_red, none, jnp.where(is_green, two, four))
     # A channel is highest for two sixths of the circle and lowest for two, and goes from one to the other between.
-    place = sixths + rounded(turns * six) + np.array([5, 3, 1], image.dtype)
+    starts = np.array([5, 3, 1], image.dtype).reshape((1,) * (image.ndim - 1) + (3,))
+    place = sixths + rounded(turns * six) + starts
     place = place - six * jnp.floor(place * image.dtype.type(1 / 6))
     return high - chroma * jnp.clip(jnp.minimum(place, four - place), none, image.dtype.type(1))
 

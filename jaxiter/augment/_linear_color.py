@@ -57,7 +57,8 @@ class ColorMap(NamedTuple):
 
     def of(self, channels: jax.Array) -> jax.Array:
         """Pixels, channels last. Each sum has one product, which a compiler rounds alike in every program."""
-        parts = (channels[..., k : k + 1] * self.matrix[:, k] for k in range(len(self.offset)))
+        matrix = self.matrix.reshape((1,) * (channels.ndim - 1) + self.matrix.shape)  # of one rank
+        parts = (channels[..., k : k + 1] * matrix[..., k] for k in range(len(self.offset)))
         return reduce(add, parts, jnp.broadcast_to(self.offset, channels.shape))
 
 

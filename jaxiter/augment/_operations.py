@@ -54,15 +54,17 @@ TRIVIAL_AUGMENT = Space(0.99, (0, 32), 135, 0.99, 6)
 @lru_cache(maxsize=64)
 def strengths(space: Space, height: int, width: int) -> Float[np.ndarray, "sign operations bins"]:
     """What each operation makes of each bin, for either sign, see `Drawn.strength`."""
-    share = np.linspace(0, 1, NUM_BINS)
-    down, right = (space.shift[0] * side + space.shift[1] for side in (height, width))
+    bins, last = np.arange(NUM_BINS), NUM_BINS - 1
+    share = bins / last
+    # The product first, as a share that is rounded falls short of whole pixels: 54 for 55 at a side of 331.
+    down, right = (np.trunc((space.shift[0] * side + space.shift[1]) * bins / last) for side in (height, width))
     found = np.zeros((2, len(OPERATIONS), NUM_BINS))
     for which, sign in enumerate((1, -1)):
         each = {
             "ShearX": sign * space.shear * share,
             "ShearY": sign * space.shear * share,
-            "TranslateX": sign * np.trunc(right * share),
-            "TranslateY": sign * np.trunc(down * share),
+            "TranslateX": sign * right,
+            "TranslateY": sign * down,
             "Rotate": sign * np.deg2rad(space.rotation) * share,
             **dict.fromkeys(("Brightness", "Color", "Contrast", "Sharpness"), 1 + sign * space.factor * share),
             "Posterize": 8 - np.round(space.lost_bits * share),

@@ -17,7 +17,7 @@ from ._crop import random_place
 from ._operations import NUM_BINS, OPERATIONS, RAND_AUGMENT, TRIVIAL_AUGMENT, Drawn, Space, strengths
 from ._slots import ColorSlot, OperationsMap, SharpnessSlot
 from ._transform import Params, Transform, frozen_value
-from ._warp import check_image_shape, check_sampling
+from ._warp import check_image_shape, check_sampling, fill_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,8 @@ class _RandomOperations(Composite):
     def __post_init__(self) -> None:
         object.__setattr__(self, "cval", frozen_value(self.cval))
         check_sampling(self.fill_mode, self.order, self.cval)
+        if self.fill_mode == "constant":
+            fill_value(self.cval, np.float32, rounded_to=np.uint8)  # what colours get are bytes
         super().__post_init__()
 
     @property
@@ -66,7 +68,8 @@ class _RandomOperations(Composite):
     @property
     def parts(self) -> tuple[Transform, ...]:
         geometry = OperationsMap(self.space, self._num_ops, self._bin, self.fill_mode, self.cval, self.order)
-        return (geometry, *map(ColorSlot, range(self._num_ops)), SharpnessSlot())
+        colors = (ColorSlot(place, type(self).__qualname__) for place in range(self._num_ops))
+        return (geometry, *colors, SharpnessSlot())
 
     def params_of_parts(self, params: Drawn) -> tuple[Params, ...]:
         return (params,) * (self._num_ops + 2)
@@ -98,11 +101,13 @@ class RandAugment(_RandomOperations):
     Takes uint8 pictures of 1 or 3 channels, or floats that the steps before it in a chain made of such.
 
     Returns (apply):
-        float32 of whole numbers, 0 to 255. Params are `operation`, numbers in the order above, and `strength`:
-        tangents, pixels, radians, factors, bits, and the level of solarize.
+        float32 of whole numbers, 0 to 255, which are rounded: a colour is within 2 of Pillow's, which cuts blends off.
+        Params are `operation`, numbers in the order above, and `strength`: tangents, pixels, radians, factors, bits,
+        and the level of solarize.
 
     Raises:
-        ValueError: If num_ops is below 1, or magnitude outside [0, 30]. TypeError when applied to anything but bytes.
+        ValueError: If num_ops is below 1, magnitude outside [0, 30], or cval no byte; when applied, for another
+            number of channels than 1 or 3. TypeError when applied to anything but bytes.
 
     Source:
         Cubuk, Zoph, Shlens and Le, "RandAugment: Practical Automated Data Augmentation with a Reduced Search Space",
@@ -158,7 +163,7 @@ class TrivialAugment(_RandomOperations):
         float32 of whole numbers, 0 to 255. Params as those of `RandAugment`, with an axis of one operation.
 
     Raises:
-        TypeError: When applied to anything but bytes.
+        TypeError: When applied to anything but bytes. ValueError for what `RandAugment` refuses.
 
     Source:
         Müller and Hutter, "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation", 2021, with the wide

@@ -19,7 +19,7 @@ from ._cast import round_to
 from ._equalize import equalizing
 from ._filters import outermost
 from ._geometric import Geometric, Sampling
-from ._linear_color import GREY
+from ._linear_color import GREY, check_channels
 from ._matrix import about_centre, compose
 from ._operations import NUMBER, Drawn, Space, strengths
 from ._rounded import rounded, sine_cosine
@@ -94,13 +94,22 @@ class ColorSlot(Transform):
     """The operation at one place, if it is one of colours; bytes."""
 
     place: int
+    owner: str  # of which it is a part, for errors
 
+    channels: ClassVar[tuple[int, ...]] = (1, 3)
     takes_bytes: ClassVar[bool] = True  # or floats that were made of bytes, which are rounded
     keeps_shape: ClassVar[bool] = True
     moves_pixels: ClassVar[bool] = False
     keeps_scale: ClassVar[bool] = True
 
+    @property
+    def name_in_errors(self) -> str:
+        return self.owner
+
     def apply(self, params: Drawn, image: Num[Array, "height width channels"]) -> UInt8[Array, "height width channels"]:
+        check_channels(self, image.shape)
+        if image.size == 0:
+            return _bytes_of(image)
         operation, strength = params.operation[self.place], params.strength[self.place]
         formula = jax.tree.map(computed_once, _formula_of(operation, strength))
         image = computed_once(formula.of(_bytes_of(image)))
@@ -275,7 +284,7 @@ def _stretched(image: UInt8[Array, "height width channels"], strength: Float[Arr
     scale = (np.int32(255 * _ONE) + high - low - one) // jnp.maximum(high - low, one)
     is_on = high > low
     low, scale = jnp.where(is_on, low, np.int32(0)), jnp.where(is_on, scale, np.int32(_ONE))
-    return (((image.astype(np.int32) - low) * scale) >> np.int32(_BITS)).astype(np.uint8)
+    return (((image.astype(np.int32) - low[None, None]) * scale[None, None]) >> np.int32(_BITS)).astype(np.uint8)
 
 
 _BOUNDS = (jnp.min, jnp.max)

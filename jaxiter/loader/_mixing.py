@@ -228,7 +228,7 @@ def _rows_of_labels(name: str, labels: jax.Array, num_classes: int | None) -> ja
             raise ValueError(
                 f"labels run from {least} to {most}; expected class numbers in [0, {num_classes}), of num_classes."
             )
-    return (labels[:, None] == jnp.arange(num_classes, dtype=labels.dtype)).astype(np.float32)
+    return (labels[:, None] == jnp.arange(num_classes, dtype=labels.dtype)[None]).astype(np.float32)
 
 
 def _check_alpha(alpha: object) -> None:

@@ -180,14 +180,14 @@ def _axis(
     half = jnp.maximum(jnp.abs(factor), np.float32(1)) if antialias else jnp.float32(1)
     num_taps = min(size, math.ceil(2 * max(1.0, most)))
     start = jnp.clip(jnp.floor(centre - half).astype(np.int32) + np.int32(1), 0, np.int32(size - num_taps))
-    places = (start + np.arange(num_taps, dtype=np.int32)[:, None]).astype(np.float32)
+    places = (start[None] + np.arange(num_taps, dtype=np.int32)[:, None]).astype(np.float32)
     # A quotient by one number for all places would be made a product in some programs, with another last bit.
     slope, none = np.float32(1) / half, np.float32(0)
-    heights = jnp.maximum(np.float32(1) - rounded(jnp.abs(places - centre) * slope), none)
+    heights = jnp.maximum(np.float32(1) - rounded(jnp.abs(places - centre[None]) * slope), none)
     heights = jnp.where((places >= first) & (places <= last), heights, none)
     sums = jnp.stack(list(itertools.accumulate(heights)))
     if unit == 1:
-        return _Axis(start, heights / sums[-1], inside)
+        return _Axis(start, heights / sums[-1:], inside)
     # Differences of rounded sums add up to the whole.
-    shares = jnp.round(sums / sums[-1] * np.float32(unit))
+    shares = jnp.round(sums / sums[-1:] * np.float32(unit))
     return _Axis(start, jnp.diff(shares, axis=0, prepend=np.float32(0)), inside)
