@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_finite, check_not_forked, check_not_masked
+from .._fusion_barrier import fusion_barrier
 from .._keys import Key, uniforms
 from .._transfers import transfers
 from ._crop import Size, random_place
@@ -66,8 +67,12 @@ class _Replaces(Transform):
             place = jnp.arange(image.shape[axis], dtype=np.int32)
             return (place >= first) & (place < first + length)
 
-        inside = (is_within(0)[:, None] & is_within(1)[None])[..., None]
-        return jnp.where(inside, value, image)
+        def lines() -> tuple[jax.Array, jax.Array]:
+            return is_within(0)[:, None, None], jnp.broadcast_to(is_within(1)[:, None], image.shape[1:])
+
+        # A line of values, and not of pixels, made beforehand: or the loop of what made the picture takes no vectors.
+        rows, cols = fusion_barrier(lines) if isinstance(image, jax.core.Tracer) else lines()
+        return jnp.where(rows & cols, value, image)
 
 
 @dataclass(frozen=True, eq=False)

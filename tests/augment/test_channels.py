@@ -19,9 +19,11 @@ from jaxiter import (
     Contrast,
     Cutout,
     Erase,
+    Gamma,
     Grayscale,
     Hue,
     Loader,
+    Noise,
     Normalize,
     Rescale,
     Saturation,
@@ -109,13 +111,26 @@ def test_linear_steps_are_one_matrix_and_give_what_they_give_in_turn():
 @pytest.mark.parametrize("color", [Saturation(0.5), Contrast(0.5), Hue(0.1)])
 def test_no_pixel_is_resampled_for_each_channel_that_it_goes_into(color):
     """The warp stands behind a barrier of its own, which XLA:CPU does not fuse across."""
-
-    def choices(*steps):
-        return jax.jit(Chain(*steps).sample_and_apply).lower(KEY, PHOTO).as_text().count("stablehlo.case")
-
     warp = Affine(rotation=10)
-    assert choices(warp, color) > choices(warp) + choices(color)
-    assert choices(warp, Brightness(0.1)) == choices(warp)
+    assert num_barriers(warp, color) > num_barriers(warp) + num_barriers(color)
+    assert num_barriers(warp, Brightness(0.1)) == num_barriers(warp)
+
+
+@pytest.mark.parametrize("step", [Saturation(0.5), Hue(0.1), Noise(5.0), Gamma(0.5), Erase()])
+def test_no_step_is_done_for_each_tap_of_a_warp_that_reads_it(step):
+    warp, nearest = (Affine(rotation=10, order=order) for order in (1, 0))
+    assert num_barriers(step, warp) > num_barriers(step) + num_barriers(warp)
+    assert num_barriers(step, nearest) == num_barriers(step) + num_barriers(nearest)  # which reads one pixel for each
+
+
+def test_a_product_and_a_sum_are_done_for_each_tap_as_that_is_faster():
+    steps = Brightness(0.1), Affine(rotation=10)
+    assert num_barriers(*steps) == sum(map(num_barriers, steps))
+
+
+def num_barriers(*steps):
+    """Those that XLA:CPU does not fuse across."""
+    return jax.jit(Chain(*steps).sample_and_apply).lower(KEY, PHOTO).as_text().count("stablehlo.case")
 
 
 def test_a_step_without_mixing_beside_it_stays_as_it_was():
@@ -134,7 +149,8 @@ def test_a_jitter_is_a_chain_of_the_steps_that_are_on_and_draws_as_they_do():
 
 
 def test_pixels_are_the_same_bits_in_batches_of_every_size():
-    augment = Chain(Affine(rotation=10), Saturation(0.5), Hue(0.2), Erase(0.9), Cutout(9), Rescale(1 / 255))
+    early = Hue(0.1), Affine(rotation=10)
+    augment = Chain(*early, Saturation(0.5), Hue(0.2), Erase(0.9), Cutout(9), Rescale(1 / 255))
     batches = [
         np.asarray(Loader(IMAGES, batch_size=size, augment=augment, shuffle=False).to_device().batch(KEY, 1, 0))
         for size in (1, 5)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 9  # taps of a pixel
 _UNROLLED = 12  # taps of an axis
+_WHOLE = 2**16, 2**15  # in which the weights of bytes are counted, by rows and by columns
+_BY_VALUES = 5  # taps up to which values of bytes are faster on CPU than pixels
 
 
 class Window(NamedTuple):
@@ -111,9 +113,10 @@ def _resized(
         def mixed_rows() -> jax.Array:
             return mixing.between(_summed(_lines(image, rows.start, 0), row_weights[:, :, None, None], mixing))
 
-        return mixing.last(
-            _summed(_lines(fusion_barrier(mixed_rows), cols.start, 1), col_weights[:, None, :, None], mixing)
-        )
+        mixed = fusion_barrier(mixed_rows)
+        if mixing.units == _WHOLE and len(col_weights) <= _BY_VALUES:
+            return mixing.last(_columns_by_values(mixed, cols.start, col_weights, mixing))
+        return mixing.last(_summed(_lines(mixed, cols.start, 1), col_weights[:, None, :, None], mixing))
 
     if len(row_weights) * len(col_weights) > _AT_ONCE:
         return by_axes()
@@ -128,6 +131,26 @@ def _lines(values: jax.Array, start: jax.Array, axis: int) -> Callable[[int | ja
         return values.at[places].get(mode="promise_in_bounds")
 
     return at
+
+
+def _columns_by_values(
+    mixed: jax.Array, start: jax.Array, weights: Shaped[Array, "taps count"], mixing: _Mixing
+) -> jax.Array:
+    """Sums of columns with places and weights of every value of a line: one long loop, and not one of each pixel."""
+    height, width, channels = mixed.shape
+
+    def of_values() -> tuple[jax.Array, jax.Array]:
+        first = start[:, None] * np.int32(channels) + np.arange(channels, dtype=np.int32)
+        return first.reshape(-1), jnp.repeat(weights, channels, axis=1)
+
+    places, each = fusion_barrier(of_values)
+    lines = mixed.reshape(height, width * channels)
+
+    def at(step: int | jax.Array) -> jax.Array:
+        further = places + jnp.asarray(step, np.int32) * np.int32(channels)
+        return lines.at[:, further].get(mode="promise_in_bounds")
+
+    return _summed(at, each[:, None, :], mixing).reshape(height, len(start), channels)
 
 
 def _summed(at: Callable[..., jax.Array], weights: Shaped[Array, "taps ..."], mixing: _Mixing) -> jax.Array:
@@ -148,7 +171,7 @@ def _mixing(dtype: DTypeLike) -> _Mixing:
     """
     if np.dtype(dtype).kind in "bu" and np.dtype(dtype).itemsize == 1:
         return _Mixing(
-            units=(2**16, 2**15),
+            units=_WHOLE,
             dtype=np.dtype(np.int32),
             between=lambda sums: ((sums + np.int32(2**7)) >> np.int32(8)).astype(np.uint16),
             last=lambda sums: sums.astype(np.float32) * np.float32(2.0**-23),
