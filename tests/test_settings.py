@@ -296,7 +296,7 @@ MOVED_ALONG = {
     "colours": COLORS,
     "tables": TABLES,
     "views": Views(Chain(Affine(shift=0.1), Brightness(0.1)), 2),
-    "clip": Frames(Chain(Affine(rotation=10), Contrast(0.2))),
+    "clip": Frames(Chain(Affine(rotation=12), Contrast(0.2))),
 }
 
 

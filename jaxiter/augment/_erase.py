@@ -68,7 +68,7 @@ class _Replaces(Transform):
             return (place >= first) & (place < first + length)
 
         def lines() -> tuple[jax.Array, jax.Array]:
-            return is_within(0)[:, None, None], jnp.broadcast_to(is_within(1)[:, None], image.shape[1:])
+            return is_within(0)[:, None, None], jnp.broadcast_to(is_within(1)[:, None], image.shape[1:])[None]
 
         # A line of values, and not of pixels, made beforehand: or the loop of what made the picture takes no vectors.
         rows, cols = fusion_barrier(lines) if isinstance(image, jax.core.Tracer) else lines()

@@ -140,7 +140,7 @@ def _columns_by_values(
     height, width, channels = mixed.shape
 
     def of_values() -> tuple[jax.Array, jax.Array]:
-        first = start[:, None] * np.int32(channels) + np.arange(channels, dtype=np.int32)
+        first = start[:, None] * np.int32(channels) + np.arange(channels, dtype=np.int32)[None]
         return first.reshape(-1), jnp.repeat(weights, channels, axis=1)
 
     places, each = fusion_barrier(of_values)
