@@ -95,8 +95,8 @@ class GatedGeometry(_Gated, Geometric):
             name = self.name_in_errors
             raise ValueError(
                 f"{name} makes {size[0]} by {size[1]} of an image of {height} by {width}, and where it does not act "
-                f"the image keeps its size; expected one size. Put Resize({size}) before it, or, where it is a choice "
-                "of OneOf, give all choices one size."
+                f"the image keeps its size; expected a step that keeps the size, as RandomResizedCrop(({height}, "
+                f"{width})) does here, or {name} outside, for all images."
             )
 
     # The rest is static and that of the step.

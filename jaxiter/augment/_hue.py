@@ -16,7 +16,7 @@ from ._cast import AsFloat
 from ._chain import Chain
 from ._color import Brightness
 from ._linear_color import Contrast, Saturation, check_channels
-from ._ranges import Range, as_bounds, between, centred_range, is_point, symmetric_range
+from ._ranges import Bounds, Range, as_bounds, between, centred_range, is_point, symmetric_range
 from ._rounded import rounded
 from ._transform import Transform, in_arithmetic
 
@@ -66,13 +66,7 @@ class Hue(Transform):
     reads_all_channels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        bounds = symmetric_range("range", self.range)
-        if isinstance(bounds, tuple) and max(-bounds[0], bounds[1]) > 0.5:
-            raise ValueError(
-                f"range reaches {max(-bounds[0], bounds[1]):g}; expected turns, at most 0.5, where the colours are the "
-                "opposite ones. For 18 degrees pass 18 / 360."
-            )
-        object.__setattr__(self, "range", bounds)
+        object.__setattr__(self, "range", _turns("range", self.range))
         super().__post_init__()
 
     @transfers
@@ -85,6 +79,16 @@ class Hue(Transform):
 
     def without_randomness(self) -> Transform:
         return self if is_point(as_bounds(self.range)) and type(self).sample is Hue.sample else AsFloat()
+
+
+def _turns(name: str, given: Range) -> Bounds:
+    bounds = symmetric_range(name, given)
+    if isinstance(bounds, tuple) and max(-bounds[0], bounds[1]) > 0.5:
+        raise ValueError(
+            f"{name} reaches {max(-bounds[0], bounds[1]):g}; expected turns, at most 0.5, where the colours are the "
+            "opposite ones. For 18 degrees pass 18 / 360."
+        )
+    return bounds
 
 
 def _turned(image: jax.Array, turns: jax.Array) -> jax.Array:
@@ -133,7 +137,7 @@ class ColorJitter(Chain):
     def __init__(self, brightness: Range = 0, contrast: Range = 0, saturation: Range = 0, hue: Range = 0):
         for name, given in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
             centred_range(name, given, least=0.0)  # here by its own name
-        symmetric_range("hue", hue)
+        _turns("hue", hue)
         kinds = {Brightness: brightness, Contrast: contrast, Saturation: saturation, Hue: hue}
         super().__init__(*(kind(given) for kind, given in kinds.items() if not _is_off(given)))
 

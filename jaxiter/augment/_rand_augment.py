@@ -72,6 +72,11 @@ class _RandomOperations(Composite):
         return (geometry, *colors, SharpnessSlot())
 
     def params_of_parts(self, params: Drawn) -> tuple[Params, ...]:
+        if params.operation.shape != (self._num_ops,):
+            raise ValueError(
+                f"params hold operations of shape {params.operation.shape}; expected ({self._num_ops},), as "
+                f"{type(self).__qualname__} draws them."
+            )
         return (params,) * (self._num_ops + 2)
 
     def without_randomness(self) -> Transform:

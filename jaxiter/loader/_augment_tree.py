@@ -250,6 +250,8 @@ class _Word:
 
 def _which_leaf(augment: TransformLike, paths: Paths, structure: PyTreeDef) -> str:
     """What to write instead of a bare transform."""
+    if _rank_for(augment) > IMAGE_RANK and any(len(leaf.shape) == IMAGE_RANK for _, leaf in paths):
+        return "For images, one picture for each example, write the transform without Frames."
     suggestion = _suggestion("as", paths, structure, takes_any=_takes_any_rank(augment))
     if not suggestion:
         return "None of them can hold images; expected real numbers of that rank, for example images of (n, 32, 32, 3)."
