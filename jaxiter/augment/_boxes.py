@@ -27,6 +27,7 @@ class _Places(Companion):
     """What boxes and points share: coordinates (x, y) in pixels from the upper left corner of the picture."""
 
     num_numbers: ClassVar[int]
+    holds_places: ClassVar[bool] = True
 
     def check_fits(self, shape: Sequence[int], dtype: DTypeLike, image_shape: Sequence[int]) -> None:
         name, count = type(self).__qualname__, self.num_numbers

@@ -34,6 +34,7 @@ class Companion(Transform):
     target: int | None = None
     has_frames: bool | None = None
 
+    holds_places: ClassVar[bool] = False  # coordinates, and no pixels
     is_outermost: ClassVar[bool] = True
     outermost_form: ClassVar[str] = _FORM
 

@@ -90,9 +90,11 @@ class _Crop(Geometric):
         (rows, cols), own = self._padding, self.out_size((height, width))
         if own[0] > height + 2 * rows or own[1] > width + 2 * cols:
             padded = f", {height + 2 * rows} by {width + 2 * cols} with its padding" if self.looks_outside else ""
+            more = "more padding=, " if "padding" in vars(self) else ""
             raise ValueError(
                 f"size is {own[0]} by {own[1]}, larger than an image of {height} by {width}{padded}. Use Resize({own}) "
-                f"before it, or Affine(size={own}, whole_pixels=True), which adds to the canvas around the picture."
+                f"before it, {more}or Affine(size={own}, whole_pixels=True), which adds to the canvas around the "
+                "picture."
             )
         return height + 2 * rows - own[0] + 1, width + 2 * cols - own[1] + 1
 

@@ -29,6 +29,8 @@ def for_evaluation(step: Transform) -> Transform | None:
     """
     found = step.without_randomness()
     if found is step or type(found) is type(step) or _says_so_itself(step):
+        if found is None and not step.is_of_this_library:
+            return LeftOut(step, on_request=True)
         return None if found is None else as_transform(found)
     inner = next(held_by(user_object(step)), None)
     if inner is not None:
@@ -59,11 +61,15 @@ class LeftOut(Transform):
 
     A step whose `sample` makes no use of its key is not random, and acts.
 
+    Args:
+        on_request: Its class says that nothing is left of it; then it may change the shape and never acts.
+
     Raises (apply):
         ValueError: If the step changes the shape, so that evaluation would see another one than training.
     """
 
     step: Transform
+    on_request: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,7 +79,7 @@ class LeftOut(Transform):
 
     def apply(self, params: Params, image: ArrayLike) -> jax.Array:
         image = jnp.asarray(image)
-        if not _uses_its_key(self.step, image.shape):
+        if self._acts(image.shape):
             return checked_apply(self.step, checked_sample(self.step, _a_key(), image.shape), image)
 
         def in_training() -> jax.Array:  # where what takes bytes may stand behind steps that made floats of them
@@ -81,7 +87,7 @@ class LeftOut(Transform):
             return Steps((self.step,)).run(image, params=(params,), on_bytes=True).image
 
         result = jax.eval_shape(in_training)
-        if result.shape != image.shape:
+        if result.shape != image.shape and not self.on_request:
             name = self.step.name_in_errors
             remedy = (
                 "Write the transform for evaluation yourself, for example Resize(size)."
@@ -95,10 +101,13 @@ class LeftOut(Transform):
             )
         return round_to(result.dtype, image)
 
+    def _acts(self, image_shape: tuple[int, ...]) -> bool:
+        return not self.on_request and not _uses_its_key(self.step, image_shape)
+
     @property
     def _pixel_map(self) -> PixelMap:
         def pixel_map(params: Params, image_shape: tuple[int, ...]) -> Float[Array, "3 3"] | None:
-            if _uses_its_key(self.step, image_shape):
+            if not self._acts(image_shape):
                 return jnp.eye(3, dtype=jnp.float32)
             own = self.step._pixel_map
             return None if own is None else own(self.step.sample(_a_key(), image_shape), image_shape)

@@ -120,8 +120,10 @@ class Steps:
         """The rest of `run`."""
         on_bytes = image.dtype == np.uint8
         for group, found in zip(self.groups, prepared, strict=True):
-            with self.named_in_errors(group, image.shape, image.dtype):
+            before = image.shape
+            with self.named_in_errors(group, before, image.dtype):
                 image = self._apply(group, found, image, on_bytes, drawn_here=True, stored=stored)
+                self._check_declared(group, before, image.shape)
             on_bytes = image.dtype == np.uint8 or (on_bytes and self._keeps_scale(group))
             stored = None
         return image
@@ -243,23 +245,24 @@ class Steps:
         first = self.parts[group.start]
         if getattr(first.transform, "takes_bytes", False) and not on_bytes:
             raise TypeError(
-                f"{type(self.steps[first.owner]).__qualname__} got an image of {image.dtype}; expected uint8, or "
-                'floats that the steps before it made of uint8 without leaving 0 to 255. Put Cast("uint8") before it, '
-                "of values from 0 to 255."
+                f"{first.transform.name_in_errors} got an image of {image.dtype}; expected uint8, or floats "
+                "that the steps before it made of uint8, all but Rescale and Normalize, which belong behind it. Put "
+                'Cast("uint8") before it, of other floats from 0 to 255, or Rescale(255) and that, of those up to 1.'
             )
         before, later = self.parts[: group.start], [part.transform for part in self.parts[group.stop :]]
         whole = Group(self._transforms(group), later, is_first=not before, on_bytes=bool(on_bytes))
         return apply_group(whole, found, image, drawn_here=drawn_here, stored=stored)
 
     def _check_declared(self, group: slice, before: Shape, after: Shape) -> None:
-        """Raises where a step of a user's returned another shape than its `out_shape` says, which others rely on."""
-        step = user_object(self.parts[group.start].transform)
-        declared = declared_shape(step, before)
+        """Raises where a step of a user's returned another shape than it says, which others rely on."""
+        part = self.parts[group.start].transform
+        declared, said = declared_shape(user_object(part), before), "out_shape"
+        if part.keeps_shape and not part.is_of_this_library:
+            declared, said = before, "keeps_shape"
         if declared is not None and declared != after:
-            name = type(step).__qualname__
             raise ValueError(
-                f"{name}.out_shape({before}) is {declared}, and apply returned an image of shape {after}; expected the "
-                "same. Correct out_shape, or leave it out."
+                f"{part.name_in_errors} says by {said} that it makes {declared} of an image of shape {before}, and "
+                f"apply returned {after}; expected the same. Correct {said}, or leave it out."
             )
 
     @contextmanager
@@ -364,8 +367,11 @@ def _shape_after(part: Transform, params: Params, shape: Shape) -> Shape:
     declared = declared_shape(user_object(part), shape)
     if declared is not None:
         return declared
-    image = jax.ShapeDtypeStruct(shape, np.float32)
-    return tuple(jax.eval_shape(partial(array_of_apply, part), params, image).shape)
+    traced = partial(jax.eval_shape, partial(array_of_apply, part), params)
+    try:
+        return tuple(traced(jax.ShapeDtypeStruct(shape, np.float32)).shape)
+    except TypeError:  # of a step that holds one of bytes
+        return tuple(traced(jax.ShapeDtypeStruct(shape, np.uint8)).shape)
 
 
 @transfers

@@ -166,8 +166,8 @@ def _check_bytes(step: ByteTable, image: jax.Array) -> None:
     if image.dtype != np.uint8:
         raise TypeError(
             f"{name} got an image of {image.dtype}; expected uint8, as it says what becomes of each of 256 bytes. Put "
-            'Cast("uint8") before it, of values from 0 to 255. In a Chain that starts from bytes and does not leave 0 '
-            "to 255 it works by itself."
+            'Cast("uint8") before it, of values from 0 to 255, or Rescale(255) and that, of values from 0 to 1. In a '
+            "Chain that starts from bytes it works by itself, before Rescale and Normalize."
         )
     if step.needs_counts:
         check_image_shape("image", image.shape)  # of a batch it would count all images together

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from jax.tree_util import KeyPath
 
 from .._host_rows import dtype_of
+from .._warn import warn
 from ..augment import Chain, Transform
 from ..augment.internal import Companion, Geometric
 from ._data import Source, leaf_name
 
 Paths = Sequence[tuple[KeyPath, Source]]
+_LOOKED_AT = 1000  # examples
 _READS = ("order", "fill_mode", "cval", "antialias", "draws")  # fields that move no pixel
 
 
@@ -46,7 +49,22 @@ def bound_companion(
         followed.steps.check_moves_known(tuple(images.shape[rank - 3 :]))
     bound = companion.of_leaf(name, target, has_frames=rank == 5)
     bound.check_fits(leaf.shape[1:], dtype_of(leaf), images.shape[1:])
+    _warn_of_shares(name, bound, leaf, images.shape[rank - 3 : -1])
     return bound
+
+
+def _warn_of_shares(name: str, companion: Companion, leaf: Source, size: Sequence[int]) -> None:
+    """Of coordinates that are shares of the sides, as some formats have them."""
+    if not companion.holds_places or not isinstance(leaf, np.ndarray) or min(size) < 3 or leaf.dtype.kind != "f":
+        return
+    values = np.asarray(leaf[:_LOOKED_AT])
+    values = values[np.isfinite(values) & (values != -1)]
+    if values.size and values.min() >= 0 and values.max() <= 1 and (values % 1).any():
+        kind, sides = type(companion).__qualname__, "width, height" + ", width, height" * (leaf.shape[-1] == 4)
+        warn(
+            f"{name} holds numbers from {values.min():g} to {values.max():g}, as if they were shares of the sides; "
+            f"{kind} takes pixels. Multiply them by ({sides})."
+        )
 
 
 def _target_of(place: int, companion: Companion, paths: Paths) -> int:
@@ -59,6 +77,11 @@ def _target_of(place: int, companion: Companion, paths: Paths) -> int:
             return target
     names = ", ".join(dict.fromkeys(repr(_name_of(path[-1])) for _, path in found))
     expected = f"expected one of {names}" if names else "expected a leaf to follow, and there is none"
+    if here and _name_of(here[-1]) == companion.of:
+        raise ValueError(
+            f"{leaf_name(here)} has {type(companion).__qualname__}({companion.of!r}), which names this leaf itself; "
+            f"{expected}: the images that it moves with."
+        )
     raise ValueError(
         f"{leaf_name(here)} has {type(companion).__qualname__}({companion.of!r}), and no leaf beside it, or at the top "
         f"of the data, has this name; {expected}."

@@ -49,8 +49,13 @@ def check_data(data: PyTree) -> None:
         check_array(leaf_name(path), leaf)
     lengths = {leaf_name(path): leaf.shape[0] for path, leaf in paths}
     if len(set(lengths.values())) > 1:
-        found = different_lengths(lengths)
-        raise ValueError(f"data has leaves of different length ({found}); expected one entry for each example.")
+        found, remedy = different_lengths(lengths), ""
+        if any(isinstance(part, list) for part in jax.tree.leaves(data, is_leaf=lambda node: isinstance(node, list))):
+            remedy = (
+                " A list is a container of leaves: of one array for each example make one array, np.stack(arrays), "
+                "where they differ in rows, as boxes do, after filling all up with rows of -1."
+            )
+        raise ValueError(f"data has leaves of different length ({found}); expected one entry for each example.{remedy}")
     if paths[0][1].shape[0] == 0:
         raise ValueError("data holds no examples; expected arrays with a leading axis of at least 1.")
 

@@ -212,6 +212,11 @@ def _checked(
 
 def _rows_of_labels(name: str, labels: jax.Array, num_classes: int | None) -> jax.Array:
     if labels.ndim == 2:
+        if labels.shape[1] == 1 and jnp.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"labels has shape {labels.shape}, one column of integers; expected class numbers, which are labels[:, "
+                "0], with num_classes, or a column for each class."
+            )
         if num_classes not in (None, labels.shape[1]):
             raise ValueError(f"num_classes is {num_classes}, and labels has {labels.shape[1]} columns; leave it out.")
         return labels.astype(np.float32)

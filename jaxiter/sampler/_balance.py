@@ -47,6 +47,8 @@ def balanced_weights(labels: npt.ArrayLike, num_classes: int | None = None) -> F
         raise TypeError(f"labels is {described(labels)}; expected an array with one class for each example.") from None
     if values.ndim != 1:
         remedy = " Of one-hot rows use labels.argmax(axis=1)." if values.ndim == 2 else ""
+        if values.shape[1:] == (1,):
+            remedy = " Of one column use labels[:, 0]."
         raise TypeError(
             f"labels is {described(values if values.ndim else labels)}; expected an array of rank 1, one class for "
             f"each example.{remedy}"

@@ -107,3 +107,12 @@ def test_leaves_that_would_share_a_part_of_their_geometry_are_refused(image, mas
         Loader(data, batch_size=2, augment={"image": image, "mask": mask})
     Loader(data, batch_size=2, augment={"image": image, "mask": Affine(rotation=10, draws="other")})
     Loader(data, batch_size=2, augment={"image": image, "mask": image})
+
+
+def test_shares_of_the_sides_are_warned_of_where_pixels_are_meant():
+    shares = np.random.default_rng(0).uniform(0, 1, (4, 3, 4)).astype(np.float32)
+    data = {"image": np.zeros((4, 8, 8, 3), np.uint8), "boxes": shares}
+    with pytest.warns(UserWarning, match=r"data\['boxes'\] holds numbers .*Boxes takes pixels.*\(width, height, width"):
+        Loader(data, batch_size=2, augment={"image": Affine(rotation=10), "boxes": Boxes("image")})
+    data["boxes"] = np.concatenate([shares * 8, -np.ones((4, 1, 4), np.float32)], axis=1)  # warnings are errors
+    Loader(data, batch_size=2, augment={"image": Affine(rotation=10), "boxes": Boxes("image")})
