@@ -31,7 +31,7 @@ def elsewhere(monkeypatch):
     [
         ("nearest", 1, 3, "uint8", MOVED, "resident"),
         ("constant", 0, 1, "float32", FLIPPED, "host"),
-        ("grid-wrap", 3, 4, "bool", FLIPPED | {"whole_pixels": True}, "resident"),
+        ("grid-wrap", 2, 4, "bool", FLIPPED | {"whole_pixels": True}, "resident"),
         ("nearest", 1, 3, "uint8", FLIPPED, "host"),
     ],
 )
