@@ -13,7 +13,6 @@ from jaxiter import (
     Affine,
     CenterCrop,
     Chain,
-    Loader,
     RandomCrop,
     RandomResizedCrop,
     Rescale,
@@ -191,15 +190,9 @@ def test_a_central_crop_halves_what_is_left_and_rounds_to_even():
 # Beside each other
 
 
-def gathers(augment):
-    loader = Loader(IMAGES, batch_size=2, augment=augment).to_device()
-    text = jax.jit(lambda loader, step: loader.batch(KEY, 0, step)).lower(loader, 0).compile().as_text()
-    return len(re.findall(r"= u8\S* gather\(", text))
-
-
 def test_geometry_next_to_geometry_is_one_resampling():
     """Four taps of a picture are read, and no more, whatever stands in the chain."""
-    whole = Chain(
+    chain = Chain(
         CenterCrop(150),
         Affine(rotation=20, size=120),
         RandomResizedCrop(64, antialias=False),
@@ -207,13 +200,18 @@ def test_geometry_next_to_geometry_is_one_resampling():
         CenterCrop(60),
         Rescale(1 / 255),
     )
-    alone = gathers(Chain(Affine(rotation=20), Rescale(1 / 255)))
-    assert gathers(whole) == alone
-    found, matrix = jax.jit(lambda params, image: (whole.apply(params, image), whole.matrix(params, image.shape)))(
-        jax.jit(lambda: whole.sample(KEY, PHOTO.shape))(), PHOTO
-    )
-    expected = affine_warp(PHOTO.astype(np.float32), matrix, size=(60, 60)) / 255
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+    @jax.jit
+    @jax.vmap
+    def moved(key, image):
+        params = chain.sample(key, image.shape)
+        return chain.apply(params, image), chain.matrix(params, image.shape)
+
+    program = moved.lower(jax.random.split(KEY, 2), IMAGES[:2]).compile()
+    assert len(re.findall(r"= u8\S* gather\(", program.as_text())) == 4
+    for image, found, matrix in zip(IMAGES, *program(jax.random.split(KEY, 2), IMAGES[:2]), strict=False):
+        expected = affine_warp(image.astype(np.float32), matrix, size=(60, 60)) / 255
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_crop_after_a_resize_reads_beyond_its_edge_and_one_before_it_does_not():
@@ -286,13 +284,9 @@ def test_a_canvas_of_another_size_keeps_scale_and_centre(size):
 
 
 def test_pixels_are_the_same_bits_in_batches_of_every_size():
-    augment = Chain(RandomResizedCrop(40), Affine(horizontal_flip=True), Rescale(1 / 255))
-    batches = [
-        np.asarray(Loader(IMAGES, batch_size=size, augment=augment, shuffle=False).to_device().batch(KEY, 1, 0))
-        for size in (1, 5)
-    ]
-    for batch in batches:
-        assert np.array_equal(batch, batches[-1][: len(batch)])
+    chain = Chain(RandomResizedCrop(40), Affine(horizontal_flip=True))
+    made, keys = jax.jit(jax.vmap(chain.sample_and_apply)), jax.random.split(KEY, 5)
+    assert np.array_equal(made(keys[:1], IMAGES[:1]), made(keys, IMAGES)[:1])
 
 
 def test_evaluation_takes_the_middle():
@@ -300,13 +294,13 @@ def test_evaluation_takes_the_middle():
     resize, padded, central, _ = deterministic(chain).transforms
     assert (resize, central) == (Resize((40, 40), mode="crop"), CenterCrop(30))
     image = PHOTO[:36, :36]
-    assert np.array_equal(padded.apply((), jnp.asarray(image)), image[2:34, 2:34])
+    assert np.array_equal(jax.jit(lambda image: padded.apply((), image))(image), image[2:34, 2:34])
 
 
 def test_draws_are_pinned():
     crop, resized = RandomCrop(20, padding=2), RandomResizedCrop(8)
-    assert [int(part) for part in crop.sample(KEY, (40, 50, 3))] == PINNED[0]
-    assert [int(part) for part in resized.sample(KEY, (40, 50, 3))] == PINNED[1]
+    drawn = jax.jit(lambda key: [step.sample(key, (40, 50, 3)) for step in (crop, resized)])(KEY)
+    assert [[int(part) for part in params] for params in drawn] == PINNED
 
 
 PINNED = [[9, 16], [4, 11, 33, 35]]
