@@ -49,7 +49,10 @@ def started(monkeypatch):
         {"remainder": "keep"},
         {"rows": [3, 3, 20, 7, 3, 0, 11, 20, 5], "remainder": "pad"},
         {"augment": (Chain(Brightness((0.5, 1.5)), Noise(), Affine(shift=0.3, order=0)), None)},
-        {"augment": (Chain(Map(lambda x: x[:5]), Affine(shift=0.3, whole_pixels=True), Rescale(2.0)), None), "shuffle": False},
+        {
+            "augment": (Chain(Map(lambda x: x[:5]), Affine(shift=0.3, whole_pixels=True), Rescale(2.0)), None),
+            "shuffle": False,
+        },
     ],
     ids=["plain", "keep", "showings", "own step", "other shape"],
 )
