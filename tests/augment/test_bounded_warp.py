@@ -31,8 +31,13 @@ def bounded_and_general(key, affine, shape, dtype=np.uint8, count=12):
     """Drawn and applied in one pass, with bounds; and along the same matrices in NumPy, without."""
     images = np.random.default_rng(0).integers(0, 256, (count, *shape)).astype(dtype)
     keys, chain = jax.random.split(key, count), Chain(affine)
-    bounded = jax.jit(jax.vmap(chain.sample_and_apply))(keys, images)
-    matrices = jax.jit(jax.vmap(lambda key: affine.matrix(chain.sample(key, shape)[0], shape)))(keys)
+
+    @jax.jit
+    @jax.vmap
+    def drawn(key, image):
+        return chain.sample_and_apply(key, image), affine.matrix(chain.sample(key, shape)[0], shape)
+
+    bounded, matrices = drawn(keys, images)
     order = 0 if affine.whole_pixels else affine.order
     sampling = {"fill_mode": affine.fill_mode, "cval": affine.cval, "order": order}
     general = [resample_on_host(*pair, **sampling) for pair in zip(images, np.asarray(matrices), strict=True)]
@@ -77,9 +82,15 @@ def test_two_shifts_in_a_row_reach_as_far_as_both(key):
 def test_gradients_go_through_stretches(key):
     chain = Chain(Affine(shift=0.2, horizontal_flip=True, fill_mode="reflect"))
     image = np.random.default_rng(0).random((6, 30, 3), np.float32)
-    bounded = jax.grad(lambda image: (chain.sample_and_apply(key, image) ** 2).sum())(image)
-    general = jax.grad(lambda image: (chain.apply(chain.sample(key, image.shape), image) ** 2).sum())(image)
-    np.testing.assert_allclose(bounded, general, atol=1e-5)
+
+    @jax.jit
+    @jax.grad
+    def gradients(images):
+        bounded = chain.sample_and_apply(key, images[0])
+        general = chain.apply(chain.sample(key, image.shape), images[1])
+        return (bounded**2).sum() + (general**2).sum()
+
+    np.testing.assert_allclose(*gradients([image, image]), atol=1e-5)
 
 
 @pytest.mark.parametrize("fill_mode", first(2, ["reflect", "constant", "nearest", "wrap"]))
@@ -108,12 +119,8 @@ class Turned(Affine):
         return rotation_matrix(np.pi / 4)
 
 
-@pytest.mark.parametrize(
-    *each_once(
-        transform=[Far(rotation=1.0, shift=0.01), Far(shift=0.1, whole_pixels=True), Turned(horizontal_flip=True)],
-        fill_mode=FILL_MODES,
-    )
-)
+@pytest.mark.parametrize("transform", [Far(rotation=1.0, shift=0.01), Far(shift=0.1, whole_pixels=True), Turned()])
+@pytest.mark.parametrize("fill_mode", first(1, ["wrap", "nearest", "constant", "reflect", "mirror", "grid-wrap"]))
 def test_a_subclass_that_draws_otherwise_is_not_bounded_by_its_ranges(key, transform, fill_mode):
     bounded, general = bounded_and_general(key, replace(transform, fill_mode=fill_mode), (6, 7, 3))
     np.testing.assert_allclose(bounded, general, rtol=0, atol=TOLERANCE["uint8"])

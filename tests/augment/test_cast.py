@@ -145,12 +145,15 @@ NO_ARRAYS = {
     ids=[*NO_ARRAYS, "own, a tuple", "own, nothing"],
 )
 def test_what_is_not_one_array_is_refused_by_the_step_that_returns_it(step, function, words):
-    images, key = np.ones((4, 3, 3, 1)), jax.random.key(0)
+    images, key = np.ones((4, 3, 3, 1), np.float32), jax.random.key(0)
     named = "in a Map" if step is Map else r"Returns\.apply"
-    for augment in (step(function), Chain(step(function), Affine(shift=0.5)), deterministic(Chain(step(function)))):
-        with pytest.raises(TypeError, match=rf"{named} returned {words}") as caught:
-            Loader(images, batch_size=2, augment=augment).batch(key, 0, 0)
-        assert any("Raised by step 0 of the transforms of data" in note for note in caught.value.__notes__)
+    for augment in (Chain(step(function)), Chain(step(function), Affine(shift=0.5))):
+        for chain in (augment, deterministic(augment)):
+            with pytest.raises(TypeError, match=rf"{named} returned {words}"):
+                jax.eval_shape(Chain(chain).sample_and_apply, key, images[0])
+    with pytest.raises(TypeError, match=rf"{named} returned {words}") as caught:
+        Loader(images, batch_size=2, augment=step(function)).batch(key, 0, 0)
+    assert any("Raised by step 0 of the transforms of data" in note for note in caught.value.__notes__)
 
 
 def test_a_number_for_an_image_is_an_array_to_the_steps_after_it():

@@ -3,7 +3,6 @@
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
@@ -13,14 +12,12 @@ from jaxiter import (
     Affine,
     CenterCrop,
     Chain,
-    Loader,
     RandomCrop,
     RandomResizedCrop,
     Rescale,
     Resize,
     affine_warp,
     deterministic,
-    explain,
 )
 
 from ..data import in_turn, photo
@@ -33,6 +30,17 @@ PADS = {"constant": "constant", "nearest": "edge", "reflect": "symmetric", "mirr
 
 def pillow(picture, size):
     return np.asarray(Image.fromarray(picture).resize(size[::-1], Image.Resampling.BILINEAR), np.float32)
+
+
+def together_and_apart(chain, image):
+    """What the chain makes, what its steps make one after the other, in one program; and the parameters."""
+
+    @jax.jit
+    def both(params, image):
+        return chain.apply(params, image), in_turn(chain, params, image)
+
+    params = jax.jit(lambda: chain.sample(KEY, image.shape))()
+    return *map(np.asarray, both(params, image)), params
 
 
 def applied(transform, image):
@@ -172,23 +180,18 @@ def test_every_place_of_a_crop_comes_equally_often():
 
 
 def test_a_central_crop_halves_what_is_left_and_rounds_to_even():
-    image = jnp.arange(7 * 9).reshape(7, 9, 1)
-    assert np.array_equal(CenterCrop((4, 3)).apply((), image), image[2:6, 3:6])  # 1.5 becomes 2
-    assert np.array_equal(CenterCrop((2, 8)).apply((), image), image[2:4, 0:8])  # 2.5 and 0.5 become 2 and 0
+    image = np.arange(7 * 9, dtype=np.int32).reshape(7, 9, 1)
+    tall, wide = jax.jit(lambda image: [CenterCrop(size).apply((), image) for size in ((4, 3), (2, 8))])(image)
+    assert np.array_equal(tall, image[2:6, 3:6])  # 1.5 becomes 2
+    assert np.array_equal(wide, image[2:4, 0:8])  # 2.5 and 0.5 become 2 and 0
 
 
 # Beside each other
 
 
-def gathers(augment):
-    loader = Loader(IMAGES, batch_size=2, augment=augment).to_device()
-    text = jax.jit(lambda loader, step: loader.batch(KEY, 0, step)).lower(loader, 0).compile().as_text()
-    return len(re.findall(r"= u8\S* gather\(", text))
-
-
 def test_geometry_next_to_geometry_is_one_resampling():
     """Four taps of a picture are read, and no more, whatever stands in the chain."""
-    whole = Chain(
+    chain = Chain(
         CenterCrop(150),
         Affine(rotation=20, size=120),
         RandomResizedCrop(64, antialias=False),
@@ -196,12 +199,18 @@ def test_geometry_next_to_geometry_is_one_resampling():
         CenterCrop(60),
         Rescale(1 / 255),
     )
-    alone = gathers(Chain(Affine(rotation=20), Rescale(1 / 255)))
-    assert gathers(whole) == alone
-    params = whole.sample(KEY, PHOTO.shape)
-    matrix = whole.matrix(params, PHOTO.shape)
-    expected = affine_warp(PHOTO.astype(np.float32), matrix, size=(60, 60)) / 255
-    np.testing.assert_allclose(jax.jit(whole.apply)(params, PHOTO), expected, atol=1e-4)
+
+    @jax.jit
+    @jax.vmap
+    def moved(key, image):
+        params = chain.sample(key, image.shape)
+        return chain.apply(params, image), chain.matrix(params, image.shape)
+
+    program = moved.lower(jax.random.split(KEY, 2), IMAGES[:2]).compile()
+    assert len(re.findall(r"= u8\S* gather\(", program.as_text())) == 4
+    for image, found, matrix in zip(IMAGES, *program(jax.random.split(KEY, 2), IMAGES[:2]), strict=False):
+        expected = affine_warp(image.astype(np.float32), matrix, size=(60, 60)) / 255
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_crop_after_a_resize_reads_beyond_its_edge_and_one_before_it_does_not():
@@ -229,9 +238,7 @@ def test_a_crop_after_a_resize_reads_beyond_its_edge_and_one_before_it_does_not(
 )
 def test_what_cannot_be_one_resampling_is_done_in_turn(steps, is_one):
     """Other borders, a turn beside an antialiased crop, and borders that read more of the picture than a window."""
-    chain = Chain(*steps)
-    params = chain.sample(KEY, PHOTO.shape)
-    together, apart = np.asarray(chain.apply(params, PHOTO)), np.asarray(in_turn(chain, params, PHOTO))
+    together, apart, _ = together_and_apart(Chain(*steps), PHOTO)
     assert np.array_equal(together, apart) != is_one
     assert np.abs(together - apart)[8:24, 8:24].mean() < 15  # the same picture
 
@@ -239,34 +246,36 @@ def test_what_cannot_be_one_resampling_is_done_in_turn(steps, is_one):
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_a_window_of_less_than_a_pixel_is_that_pixel(dtype):
     """Which an enlargement before it, or a ratio far from the picture's, may leave."""
-    image = jnp.full((1, 40, 1), 7, dtype)
-    np.testing.assert_allclose(Resize((24, 12), mode="crop").apply((), image), np.full((24, 12, 1), 7), rtol=1e-6)
-    chain = Chain(Resize(64), CenterCrop(4), Resize(16))
-    np.testing.assert_allclose(
-        chain.apply(((), (), ()), jnp.full((8, 8, 1), 7, dtype)), np.full((16, 16, 1), 7), rtol=1e-6
-    )
+    found = applied(Resize((24, 12), mode="crop"), np.full((1, 40, 1), 7, dtype))
+    np.testing.assert_allclose(found, np.full((24, 12, 1), 7), rtol=1e-6)
+    found = applied(Chain(Resize(64), CenterCrop(4), Resize(16)), np.full((8, 8, 1), 7, dtype))
+    np.testing.assert_allclose(found, np.full((16, 16, 1), 7), rtol=1e-6)
 
 
 def test_padding_after_a_crop_is_not_what_the_crop_cut_off():
     chain = Chain(CenterCrop(16), RandomCrop(24, padding=4), Affine(horizontal_flip=1.0))
-    params = chain.sample(KEY, PHOTO.shape)
-    assert np.array_equal(chain.apply(params, PHOTO), in_turn(chain, params, PHOTO))
-    assert (np.asarray(chain.apply(params, PHOTO)) == 0).mean() >= 1 - (16 / 24) ** 2
+    together, apart, _ = together_and_apart(chain, PHOTO)
+    assert np.array_equal(together, apart)
+    assert (together == 0).mean() >= 1 - (16 / 24) ** 2
 
 
 @pytest.mark.parametrize("size", [(5, 6), (9, 4)])
 def test_a_canvas_of_another_size_keeps_scale_and_centre(size):
     affine = Affine(rotation=20, zoom=0.2, size=size, fill_mode="constant", cval=5)
-    params = affine.sample(KEY, (7, 5, 1))
     image = np.arange(35, dtype=np.float32).reshape(7, 5, 1)
-    matrix = np.asarray(affine.matrix(params, image.shape))
+    whole = Affine(size=size, whole_pixels=True, fill_mode="constant", cval=99)
+
+    @jax.jit
+    def moved(image):
+        params = affine.sample(KEY, image.shape)
+        selected = whole.apply(whole.sample(KEY, image.shape), image.astype(np.uint8))
+        return affine.matrix(params, image.shape), affine.apply(params, image), selected
+
+    matrix, found, selected = map(np.asarray, moved(image))
     centre = matrix @ [(size[0] - 1) / 2, (size[1] - 1) / 2, 1]
     np.testing.assert_allclose(centre, [3, 2, 1], atol=1e-5)
-    np.testing.assert_allclose(
-        affine.apply(params, image), affine_warp(image, matrix, size=size, fill_mode="constant", cval=5), atol=1e-4
-    )
-    whole = Affine(size=size, whole_pixels=True, fill_mode="constant", cval=99)
-    selected = np.asarray(whole.apply(whole.sample(KEY, image.shape), image.astype(np.uint8)))
+    expected = affine_warp(image, matrix, size=size, fill_mode="constant", cval=5)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
     (top, left), padded = ((own - new) // 2 for own, new in zip((7, 5), size, strict=True)), np.full((17, 15, 1), 99)
     padded[5:12, 5:10] = image
     assert selected.dtype == np.uint8
@@ -274,15 +283,9 @@ def test_a_canvas_of_another_size_keeps_scale_and_centre(size):
 
 
 def test_pixels_are_the_same_bits_in_batches_of_every_size():
-    augment = Chain(RandomResizedCrop(40), Affine(horizontal_flip=True), Rescale(1 / 255))
-    batches = [
-        np.asarray(Loader(IMAGES, batch_size=size, augment=augment, shuffle=False).to_device().batch(KEY, 1, 0))
-        for size in (1, 5)
-    ]
-    for batch in batches:
-        assert np.array_equal(batch, batches[-1][: len(batch)])
-    explained = explain(Loader(IMAGES, batch_size=5, augment=augment), KEY, 1, 0).after
-    np.testing.assert_allclose(explained, batches[-1][0], atol=1e-6)
+    chain = Chain(RandomResizedCrop(40), Affine(horizontal_flip=True))
+    made, keys = jax.jit(jax.vmap(chain.sample_and_apply)), jax.random.split(KEY, 5)
+    assert np.array_equal(made(keys[:1], IMAGES[:1]), made(keys, IMAGES)[:1])
 
 
 def test_evaluation_takes_the_middle():
@@ -290,13 +293,13 @@ def test_evaluation_takes_the_middle():
     resize, padded, central, _ = deterministic(chain).transforms
     assert (resize, central) == (Resize((40, 40), mode="crop"), CenterCrop(30))
     image = PHOTO[:36, :36]
-    assert np.array_equal(padded.apply((), jnp.asarray(image)), image[2:34, 2:34])
+    assert np.array_equal(jax.jit(lambda image: padded.apply((), image))(image), image[2:34, 2:34])
 
 
 def test_draws_are_pinned():
     crop, resized = RandomCrop(20, padding=2), RandomResizedCrop(8)
-    assert [int(part) for part in crop.sample(KEY, (40, 50, 3))] == PINNED[0]
-    assert [int(part) for part in resized.sample(KEY, (40, 50, 3))] == PINNED[1]
+    drawn = jax.jit(lambda key: [step.sample(key, (40, 50, 3)) for step in (crop, resized)])(KEY)
+    assert [[int(part) for part in params] for params in drawn] == PINNED
 
 
 PINNED = [[9, 16], [4, 11, 33, 35]]

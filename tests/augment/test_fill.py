@@ -63,12 +63,20 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "cval"), HELD)
-def test_what_the_dtype_holds_comes_out_as_it_is(dtype, cval):
-    image = jnp.ones((2, 2, 1), dtype)
-    for result in (warped(dtype, cval), Chain(moved(cval)).sample_and_apply(KEY, image)[0, 0, 0]):
-        assert result.dtype == jnp.dtype(dtype)
-        assert result.item() == (cval if jnp.issubdtype(dtype, np.integer) else jnp.asarray(cval, dtype).item())
+def test_what_the_dtype_holds_comes_out_as_it_is():
+    """In one program, along a matrix alone and as a step that draws."""
+
+    @jax.jit
+    def filled(images):
+        alone = [warped(dtype, cval) for dtype, cval in HELD]
+        chains = [Chain(moved(cval)) for _, cval in HELD]
+        return alone, [c.sample_and_apply(KEY, image)[0, 0, 0] for c, image in zip(chains, images, strict=True)]
+
+    for results in filled([jnp.ones((2, 2, 1), dtype) for dtype, _ in HELD]):
+        for (dtype, cval), result in zip(HELD, results, strict=True):
+            assert result.dtype == jnp.dtype(dtype)
+            expected = cval if jnp.issubdtype(dtype, np.integer) else jnp.asarray(cval, dtype).item()
+            assert result.item() == expected, (dtype, cval)
 
 
 @pytest.mark.parametrize(("dtype", "cval"), REFUSED)

@@ -107,13 +107,20 @@ FROZEN = {
 }
 
 
+REFUSED = r"(Own|OwnedStep|Map).* is another program each time it is traced.*Draw from `key`"
+
+
 @pytest.mark.parametrize("name", FROZEN)
 def test_random_numbers_that_would_freeze_are_refused(name):
-    images = np.stack([BYTES.astype(np.float32 if "Map" in name or "apply" in name else np.uint8)] * 2)
-    loader = Loader(images, batch_size=2, augment=Chain(FROZEN[name]))
-    with pytest.raises(
-        TypeError, match=r"(Own|OwnedStep|Map).* is another program each time it is traced.*Draw from `key`"
-    ):
+    image, chain = BYTES.astype(np.float32 if "Map" in name or "apply" in name else np.uint8), Chain(FROZEN[name])
+    with pytest.raises(TypeError, match=REFUSED):
+        jax.eval_shape(chain.sample_and_apply, KEY, image)
+
+
+@pytest.mark.parametrize("name", ["a number", "inside apply", "inside a Map"])
+def test_a_loader_refuses_them_at_the_first_batch(name):
+    loader = Loader(np.ones((2, *SHAPE), np.float32), batch_size=2, augment=FROZEN[name])
+    with pytest.raises(TypeError, match=REFUSED):
         loader.batch(KEY, 0, 0)
 
 

@@ -117,8 +117,13 @@ def flip(image):
 def chain_matrix(*steps):
     """By both ways to it."""
     chain = Chain(*steps)
-    params, traced, _ = chain.trace(KEY, BYTES)
-    found = chain.matrix(params, SHAPE)
+
+    @jax.jit
+    def both():
+        params, traced, _ = chain.trace(KEY, BYTES)
+        return traced, chain.matrix(params, SHAPE)
+
+    traced, found = both()
     if found is None:
         assert traced is None
     else:
@@ -327,8 +332,8 @@ def test_leaving_out_a_step_that_changes_the_shape_is_refused_where_the_image_is
 def test_evaluation_sees_the_dtype_and_shape_of_training_behind_a_users_step(step):
     training, evaluation = (jax.eval_shape(Chain(t).sample_and_apply, KEY, BYTES) for t in (step, deterministic(step)))
     assert (evaluation.shape, evaluation.dtype) == (training.shape, training.dtype)
-    first, second = (Chain(deterministic(step)).sample_and_apply(key, BYTES) for key in jax.random.split(KEY))
-    np.testing.assert_array_equal(first, second)
+    evaluated = jax.jit(Chain(deterministic(step)).sample_and_apply)
+    np.testing.assert_array_equal(*(evaluated(key, BYTES) for key in jax.random.split(KEY)))
 
 
 def test_a_step_whose_sample_draws_nothing_is_not_random():

@@ -12,7 +12,7 @@ from scipy import ndimage
 from jaxiter import about_centre, affine_warp, compose, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 from jaxiter.augment._warp._affine_warp import resample_on_host
 
-from ..data import each_once, pairwise
+from ..data import each_once, first, pairwise
 
 FILL_MODES = ["nearest", "constant", "reflect", "mirror", "wrap", "grid-wrap"]
 ORDERS = range(6)
@@ -107,8 +107,12 @@ def test_the_same_steps_in_numpy_agree_with_scipy(shape, fill_mode, order):
     check_against_scipy(warp, shape, fill_mode, order)
 
 
-@pytest.mark.parametrize(*each_once(fill_mode=FILL_MODES, order=[0, 1, 3, 4]))
-def test_a_batch_of_224_pixels_agrees_with_scipy_under_jit_and_vmap(fill_mode, order):
+@pytest.mark.parametrize(
+    "sampling",
+    first(3, [("mirror", 0), ("nearest", 1), ("reflect", 3), ("constant", 1), ("wrap", 4), ("grid-wrap", 3)]),
+)
+def test_a_batch_of_224_pixels_agrees_with_scipy_under_jit_and_vmap(sampling):
+    fill_mode, order = sampling
     images = random_image((3, 224, 224, 1))
     thetas, shifts = [-0.5, 0.1, 0.5], [-30.0, 5.3, 30.0]
     sampling = {"fill_mode": fill_mode, "cval": 0.5, "order": order}
@@ -184,19 +188,19 @@ def test_interpolated_pixels_stay_within_the_range_of_the_image(fill_mode, order
     image = random_image((24, 24, 1))
     for scale in (1e3, 1e9, 3e38):
         for matrix in ([[scale, -scale, scale], [-scale, scale, -scale]], [[1, 0, scale], [0, 1, -scale]]):
-            found = affine_warp(image, jnp.array([*matrix, [0, 0, 1.0]]), fill_mode=fill_mode, order=order, cval=0.5)
-            assert image.min() <= found.min()
-            assert found.max() <= image.max()
+            found = affine_warp(image, np.float32([*matrix, [0, 0, 1.0]]), fill_mode=fill_mode, order=order, cval=0.5)
+            assert image.min() <= np.min(found)
+            assert np.max(found) <= image.max()
 
 
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_traced_matrix_that_is_not_finite_reads_nothing_outside_the_image(bad, fill_mode):
+def test_a_traced_matrix_that_is_not_finite_reads_nothing_outside_the_image(fill_mode):
     """A concrete one is refused; a traced one cannot be."""
     image = random_image((5, 6, 1)) + 1
     traced = jax.jit(partial(affine_warp, fill_mode=fill_mode, cval=1.5))
-    found = traced(image, jnp.array([[1.0, 0, bad], [0, 1, 0], [0, 0, 1]]))
-    assert 1 <= found.min() <= found.max() <= 2
+    for bad in (np.nan, np.inf, -np.inf):
+        found = np.asarray(traced(image, np.float32([[1.0, 0, bad], [0, 1, 0], [0, 0, 1]])))
+        assert 1 <= found.min() <= found.max() <= 2, bad
 
 
 def test_a_picture_far_outside_is_its_border():
@@ -334,25 +338,30 @@ def test_the_gradient_follows_the_matrix(fill_mode):
     image = jnp.asarray((np.sin(rows / 3) + np.cos(cols / 2))[..., None])
     matrix = jnp.asarray([[0.93, 0.11, 0.37], [-0.08, 1.07, -0.41], [0, 0, 1]], jnp.float32)
     warped = partial(affine_warp, image, fill_mode=fill_mode)
-    slope = np.asarray(jax.jacobian(warped)(matrix))[..., 0, :, :]
-    step = 1e-3
-    for entry in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]:
-        change = np.zeros((3, 3), np.float32)
-        change[entry] = step
-        found = (np.asarray(warped(matrix + change)) - np.asarray(warped(matrix - change)))[..., 0] / (2 * step)
-        agree = np.abs(found - slope[..., entry[0], entry[1]]) < 0.02
+    entries, step = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)], 1e-3
+    directions = np.zeros((6, 3, 3), np.float32)
+    for direction, entry in zip(directions, entries, strict=True):
+        direction[entry] = 1
+
+    @jax.jit
+    def slope_and_images(matrix):
+        slopes = jax.vmap(lambda direction: jax.jvp(warped, (matrix,), (direction,))[1])(directions)
+        return slopes, jax.vmap(warped)(matrix + np.concatenate([directions, -directions]) * np.float32(step))
+
+    slopes, images = map(np.asarray, slope_and_images(matrix))
+    for entry, slope, more, less in zip(entries, slopes, images[:6], images[6:], strict=True):
+        agree = np.abs((more - less) / (2 * step) - slope) < 0.02
         assert agree.mean() > 0.9, (entry, agree)
-        assert np.abs(slope[..., entry[0], entry[1]]).max() > 0.1
+        assert np.abs(slope).max() > 0.1
 
 
-@pytest.mark.parametrize("fill_mode", FILL_MODES)
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize(*each_once(fill_mode=FILL_MODES, order=[0, 1]))
 def test_the_gradient_follows_the_image(order, fill_mode):
     """The result is linear in the image, so the gradient is the same map turned round: <grad, other> = <1, warp>."""
     matrix = jnp.asarray([[0.93, 0.11, 0.37], [-0.08, 1.07, -0.41], [0, 0, 1]], jnp.float32)
     image, other, weights = (random_image((5, 6, 2), seed=seed) for seed in range(3))
     warped = partial(affine_warp, matrix=matrix, fill_mode=fill_mode, order=order)
-    gradient = jax.grad(lambda image: (warped(image) * weights).sum())(image)
+    gradient = jax.jit(jax.grad(lambda image: (warped(image) * weights).sum()))(image)
     np.testing.assert_allclose((gradient * other).sum(), (warped(other) * weights).sum(), rtol=1e-5)
     assert np.asarray(gradient).std() > 0.1
 

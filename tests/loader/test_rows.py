@@ -145,7 +145,7 @@ class Logged:
 
 def test_an_array_at_two_places_is_read_and_uploaded_once_and_each_place_has_its_transform(key):
     images, labels = pictures()
-    views = {"draws": "second", "rotation": 30.0}
+    views = {"draws": "second", "shift": 0.3, "order": 0}
     augment = {"a": VALUES, "b": Affine(**views), "label": None}
     logged = Logged(images)
     data = Loader({"a": logged, "b": logged, "label": labels}, batch_size=4, augment=augment)
