@@ -11,7 +11,7 @@ from PIL import Image
 from ._checks import check_int, check_not_masked
 from ._describe import described, shown
 from ._drawing import SIDE, below_each_other, in_colours, in_rgb, is_mask, range_of
-from ._pictures import CHANNELS, is_batch, is_real, picture_in
+from ._pictures import CHANNELS, is_batch, is_real, pictures_in
 from ._transfers import on_host
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def image_grid(
         images: Arrays of shape (n, height, width, channels): grey (1 channel, or no such axis), RGB, or RGBA, which is
             blended on white. Masks: bool is black and white, integers of one channel below 32 are coloured. Of several
             views or frames, (n, views, height, width, channels), each is a row below the one before. Of a batch as a
-            loader gives it, `(images, labels)` or a dict, the one array of pictures is shown.
+            loader gives it, `(images, labels)` or a dict, the one array of pictures is shown, and below it masks of its
+            height and width.
         columns: Images beside each other; the others go below. Default: 8 of one batch, all of a list.
         scale: Each pixel becomes a square of this side. Default: small images become about 64 pixels wide.
         range: The values that become black and white; others are clipped. Default: 0 to 255 for uint8; else 0 to 1 or
@@ -55,7 +56,8 @@ def image_grid(
     """
     is_list = isinstance(images, list)
     named = [(f"images[{place}]", row) for place, row in enumerate(images)] if is_list else [("images", images)]
-    rows = [view for name, row in named for view in _views_of(_array_of(name, row))]
+    named = [pair for name, row in named for pair in (pictures_in(name, row) if is_batch(row) else [(name, row)])]
+    rows = [view for views in _views_in(named) for view in views]
     shapes = sorted({row.shape[:3] for row in rows})
     if len(shapes) != 1 or 0 in shapes[0]:
         raise ValueError(f"images has (n, height, width) {shapes}; expected at least one image, and rows of one shape.")
@@ -83,9 +85,7 @@ def _checked_range(range: Iterable[float]) -> tuple[float, float]:
 
 
 def _array_of(name: str, row: object) -> np.ndarray:
-    """A batch, or its pictures, as NumPy's, of real numbers."""
-    if is_batch(row):
-        name, row = picture_in(name, row)
+    """Pictures as NumPy's, of real numbers."""
     for part in row if isinstance(row, (list, tuple)) else [row]:
         check_not_masked(name, part)
     try:
@@ -100,6 +100,16 @@ def _array_of(name: str, row: object) -> np.ndarray:
     if not is_real(array.dtype):
         raise TypeError(f"{name} has dtype {array.dtype}; expected real numbers or bool.")
     return array
+
+
+def _views_in(named: list[tuple[str, Any]]) -> list[list[np.ndarray]]:
+    found: list[list[np.ndarray]] = []
+    for name, row in named:
+        array = _array_of(name, row)
+        if array.ndim == 4 and array.shape[3] not in CHANNELS and found:  # a mask of views that has no channels
+            array = array[..., None]
+        found.append(_views_of(array))
+    return found
 
 
 def _views_of(row: np.ndarray) -> list[np.ndarray]:

@@ -20,8 +20,8 @@ def is_batch(value: object) -> bool:
     return value is not None and not isinstance(value, list) and not jax.tree_util.all_leaves([value])
 
 
-def picture_in(name: str, batch: Any) -> tuple[str, Any]:
-    """The one leaf of a batch that holds pictures, and its name.
+def pictures_in(name: str, batch: Any) -> list[tuple[str, Any]]:
+    """The one leaf of a batch that holds pictures, and its name; behind it masks of its height and width.
 
     Raises:
         ValueError: If there is none, or more than one.
@@ -31,8 +31,12 @@ def picture_in(name: str, batch: Any) -> tuple[str, Any]:
     # Boxes (n, boxes, 4) and points (n, points, 2) have the rank of grey pictures.
     for could_be in (_has_channels, _is_grey):
         found = [(path, leaf) for path, leaf in paths if could_be(leaf)]
+        if len(found) > 1 and could_be is _has_channels:  # with an axis of channels, as masks may have one
+            found = [pair for pair in found if pair[1].shape[-1] > 1] or found
         if len(found) == 1:
-            return name + keystr(found[0][0]), found[0][1]
+            path, picture = found[0]
+            masks = [pair for pair in paths if pair[0] != path and _lies_on(pair[1], picture)]
+            return [(name + keystr(path), leaf) for path, leaf in [(path, picture), *masks]]
         if found:
             chosen = ", ".join(name + keystr(path) for path, _ in found)
             raise ValueError(
@@ -60,6 +64,12 @@ def _has_channels(leaf: Any) -> bool:
 def _is_grey(leaf: Any) -> bool:
     shape: tuple[int, ...] = getattr(leaf, "shape", ())
     return len(shape) == 3 and shape[2] > max(CHANNELS) and _holds_numbers(leaf)
+
+
+def _lies_on(leaf: Any, picture: Any) -> bool:
+    """Whether it has a number for each pixel."""
+    shape: tuple[int, ...] = getattr(leaf, "shape", ())
+    return shape in (picture.shape[:-1], (*picture.shape[:-1], 1)) and len(shape) > 2 and _holds_numbers(leaf)
 
 
 def _holds_numbers(leaf: Any) -> bool:

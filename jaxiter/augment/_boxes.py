@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from jax.typing import DTypeLike
     from jaxtyping import Array, Float
 
+Numbers = TypeVar("Numbers", jax.Array, np.ndarray)
 FORMATS = ("xyxy", "xywh", "cxcywh")
 
 
-class _Places(Companion):
+class Places(Companion):
     """What boxes and points share: coordinates (x, y) in pixels from the upper left corner of the picture."""
 
     num_numbers: ClassVar[int]
@@ -46,13 +47,17 @@ class _Places(Companion):
             return self._placed(places, None, size)
         return self._placed(places, _inverse(compose(*moves.matrices)), moves.movers[-1].after)
 
+    def as_edges(self, places: Float[np.ndarray, "... numbers"]) -> Float[np.ndarray, "... numbers"]:
+        """To be drawn: (left, top, right, bottom), or (x, y); NaN where a row lacks."""
+        raise NotImplementedError
+
     def _placed(self, places: jax.Array, forward: Float[Array, "3 3"] | None, size: tuple[int, int]) -> jax.Array:
         """Places of a picture of `size` after the map `forward`, source to output; None is the identity."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes(_Places):
+class Boxes(Places):
     """Boxes that move with an image.
 
     The corners are moved, and the box of them is taken; it is clipped to the picture. A box of which too little is
@@ -99,6 +104,10 @@ class Boxes(_Places):
             raise ValueError(f"min_visible is {self.min_visible!r}; expected a share of the area, in [0, 1].")
         super().__post_init__()
 
+    def as_edges(self, places: Float[np.ndarray, "... 4"]) -> Float[np.ndarray, "... 4"]:
+        is_row = (places != -1).any(-1, keepdims=True)
+        return np.where(is_row, np.stack(_edges(places, self.format), axis=-1), np.nan)
+
     def _placed(self, places: jax.Array, forward: Float[Array, "3 3"] | None, size: tuple[int, int]) -> jax.Array:
         left, top, right, bottom = _edges(places, self.format)
         is_row = (places != np.float32(-1)).any(-1)
@@ -119,7 +128,7 @@ class Boxes(_Places):
 
 
 @dataclass(frozen=True, eq=False)
-class Points(_Places):
+class Points(Places):
     """Points that move with an image; outside the picture they keep the place that they were moved to.
 
     Args:
@@ -152,6 +161,9 @@ class Points(_Places):
             raise ValueError(f"format is {self.format!r}; expected 'xy', the column and the row.")
         super().__post_init__()
 
+    def as_edges(self, places: Float[np.ndarray, "... 2"]) -> Float[np.ndarray, "... 2"]:
+        return places
+
     def _placed(self, places: jax.Array, forward: Float[Array, "3 3"] | None, size: tuple[int, int]) -> jax.Array:
         if forward is None:
             return places
@@ -178,7 +190,7 @@ def _moved(x: jax.Array, y: jax.Array, forward: Float[Array, "3 3"]) -> tuple[ja
     return cols + half, rows + half
 
 
-def _edges(places: jax.Array, format: str) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+def _edges(places: Numbers, format: str) -> tuple[Numbers, Numbers, Numbers, Numbers]:
     """Left, top, right, bottom."""
     first, second, third, fourth = (places[..., number] for number in range(4))
     if format == "xyxy":

@@ -1,5 +1,6 @@
 """What the other subpackages use of this one beside its public names."""
 
+from ._boxes import Places as Places
 from ._cast import round_to as round_to
 from ._companions import Companion as Companion
 from ._duck_typed import TransformLike as TransformLike

@@ -264,8 +264,8 @@ class Loader:
     def preview(self, key: Key, *, rows: ArrayLike = 8, epochs: ArrayLike = 3) -> Image.Image:
         """A picture of some examples, and below them what some epochs make of them.
 
-        Whatever is an array of pictures is shown, so that a mask stands below its image, and every view of an image
-        below the one before. Each range of values is found, as by `image_grid`, one for the originals and one for the
+        Whatever is an array of pictures is shown, so that a mask stands below its image, and every view or frame (at
+        most 4 of them) below the one before; boxes and points that follow an image are drawn into it. Each range of values is found, as by `image_grid`, one for the originals and one for the
         results; originals of another size are fitted into the size of the results.
 
         Args:

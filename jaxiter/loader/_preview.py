@@ -15,8 +15,9 @@ from .._host_rows import dtype_of
 from .._keys import Counter, Key, as_key, check_counter
 from .._pictures import CHANNELS, is_real
 from .._transfers import on_host, transfers
-from ..augment.internal import Companion
+from ..augment.internal import Companion, Places
 from ._augment_tree import IMAGE_RANK
+from ._marks import MarkedLeaf, Marks, marked_leaf, marks_of
 from ._program import Chains, augment_rows
 from ._read import read_examples
 from ._sharding import following, is_traced, on_mesh
@@ -29,19 +30,22 @@ if TYPE_CHECKING:
 
 _COLUMNS = 16
 _LARGEST = 256  # pixels: larger pictures are reduced
+_VIEWS = 4  # or frames, of more than which some are shown
 _PERCENT = 1  # of the values, which jittered colours send far out
 
 
 class _Shown(NamedTuple):
-    """One leaf of the data for all rows: (n, height, width, channels), or with an axis of views after the first."""
+    """One leaf of the data for all rows: (n, height, width, channels), or with views or frames after the first axis."""
 
     before: np.ndarray | None  # None where it has no channels that can be drawn
     after: list[np.ndarray]  # one for each epoch
+    marks: list[MarkedLeaf]  # that are drawn into it
 
     @property
     def is_mask(self) -> bool:
-        parts = [self.before, *(view for images in self.after for view in _views(images))]
-        return all(part is not None and is_mask(part) for part in parts)
+        return self.before is not None and all(
+            is_mask(view) for images in (self.before, *self.after) for _, view in _views(images)
+        )
 
 
 def draw_preview(spec: BatchSpec, key: Key, rows: Any, epochs: Any) -> Image.Image:
@@ -100,14 +104,23 @@ def _chosen_epochs(epochs: Any) -> list[Counter]:
 
 def _shown_leaves(spec: BatchSpec, before: list[jax.Array], after: list[list[jax.Array]]) -> list[_Shown]:
     """The leaves that hold pictures after their transforms."""
+    of_leaf = [[leaves[place] for leaves in after] for place in range(len(before))]
+    marks = [
+        marked_leaf(chain, originals, results)
+        for chain, originals, results in zip(spec.chains, before, of_leaf, strict=True)
+        if isinstance(chain, Places)
+    ]
     shown = []
-    for place, originals in enumerate(before):
-        results = [leaves[place] for leaves in after]
-        if isinstance(spec.chains[place], Companion) and originals.ndim == IMAGE_RANK - 1:
+    for place, (chain, originals, results) in enumerate(zip(spec.chains, before, of_leaf, strict=True)):
+        if isinstance(chain, Places):
+            continue
+        has_frames = chain is not None and bool(chain.has_frames)
+        if isinstance(chain, Companion) and originals.ndim == IMAGE_RANK - 1 + has_frames:
             originals, *results = (array[..., None] for array in (originals, *results))  # a mask without channels
-        if originals.ndim == IMAGE_RANK and _can_be_drawn(results[0]):
+        if originals.ndim == IMAGE_RANK + has_frames and _can_be_drawn(results[0]):
             drawable = np.asarray(on_host(originals)) if _can_be_drawn(originals) else None
-            shown.append(_Shown(drawable, [np.asarray(on_host(images)) for images in results]))
+            own = [mark for mark in marks if mark.target == place]
+            shown.append(_Shown(drawable, [np.asarray(on_host(images)) for images in results], own))
     if not shown:
         leaves = "\n".join(
             f"  {name}: {dtype_of(leaf)}{list(leaf.shape)}" for name, leaf in zip(spec.names, spec.leaves, strict=True)
@@ -125,8 +138,13 @@ def _can_be_drawn(images: jax.Array) -> bool:
     return images.ndim in (IMAGE_RANK, IMAGE_RANK + 1) and images.shape[-1] in CHANNELS and is_real(images.dtype)
 
 
-def _views(images: np.ndarray) -> list[np.ndarray]:
-    return [images] if images.ndim == IMAGE_RANK else [images[:, view] for view in range(images.shape[1])]
+def _views(images: np.ndarray) -> list[tuple[int | None, np.ndarray]]:
+    """Each of several views, or some of the frames, and its number."""
+    if images.ndim == IMAGE_RANK:
+        return [(None, images)]
+    count = images.shape[1]
+    numbers = np.linspace(0, count - 1, min(count, _VIEWS)).round().astype(int).tolist()
+    return [(view, images[:, view]) for view in numbers]
 
 
 def _drawn(leaves: list[_Shown]) -> UInt8[np.ndarray, "rows columns 3"]:
@@ -134,32 +152,36 @@ def _drawn(leaves: list[_Shown]) -> UInt8[np.ndarray, "rows columns 3"]:
     are_masks = [leaf.is_mask for leaf in leaves]
     if all(are_masks):  # pictures of few grey levels
         are_masks = [False] * len(leaves)
-    height, width = _views(leaves[0].after[0])[0].shape[1:3]
+    height, width = leaves[0].after[0].shape[-3:-1]
     longest = max(height, width)
     factor = max(1, round(SIDE / longest)) if longest <= _LARGEST else _LARGEST / longest
     tile = max(1, round(height * factor)), max(1, round(width * factor))
     groups: list[list[Line]] = [[] for _ in range(len(leaves[0].after) + 1)]
     for leaf, as_mask in zip(leaves, are_masks, strict=True):
-        originals = [] if leaf.before is None else [leaf.before]
-        groups[0] += _tiles(originals, originals, as_mask, tile)
-        for group, images in zip(groups[1:], leaf.after, strict=True):
-            group += _tiles(_views(images), leaf.after, as_mask, tile)
+        if leaf.before is not None:
+            groups[0] += _tiles(leaf.before, [leaf.before], as_mask, tile, [mark.before for mark in leaf.marks])
+        for epoch, images in enumerate(leaf.after):
+            marks = [mark.after[epoch] for mark in leaf.marks]
+            groups[1 + epoch] += _tiles(images, leaf.after, as_mask, tile, marks)
     lines = [line for group in groups for line in group]
     has_several = len(lines) > len(groups)
     apart = np.cumsum([0, *map(len, groups)])[:-1].tolist() if has_several else [0]
     return below_each_other(lines, min(len(lines[0]), _COLUMNS), 1, apart)
 
 
-def _tiles(parts: list[np.ndarray], alike: list[np.ndarray], as_mask: bool, tile: tuple[int, int]) -> Iterable[Line]:
-    """Pictures as lines of tiles; those of `alike` have one range."""
-    bounds = (0.0, 1.0) if as_mask or not alike else range_of(alike, percent=_PERCENT)
-    for images in parts:
+def _tiles(
+    pictures: np.ndarray, alike: list[np.ndarray], as_mask: bool, tile: tuple[int, int], places: Sequence[np.ndarray]
+) -> Iterable[Line]:
+    """Pictures as lines of tiles, with the marks at `places`; the pictures of `alike` have one range."""
+    bounds = (0.0, 1.0) if as_mask else range_of(alike, percent=_PERCENT)
+    for view, images in _views(pictures):
         drawn = in_colours(images) if as_mask else in_rgb(images, *bounds)
-        yield np.stack([_fitted(picture, tile, as_mask) for picture in drawn])
+        pairs = zip(drawn, marks_of(places, len(drawn), view), strict=True)
+        yield np.stack([_fitted(picture, tile, as_mask, marks) for picture, marks in pairs])
 
 
 def _fitted(
-    picture: UInt8[np.ndarray, "height width 3"], tile: tuple[int, int], as_mask: bool
+    picture: UInt8[np.ndarray, "height width 3"], tile: tuple[int, int], as_mask: bool, marks: Marks
 ) -> UInt8[np.ndarray, "line_height tile_width 3"]:
     """A picture as wide as the tile, or twice as high if it is so narrow, in the middle on white."""
     scale = min(tile[1] / picture.shape[1], 2 * tile[0] / picture.shape[0])
@@ -169,4 +191,4 @@ def _fitted(
     fitted = np.full((height, tile[1], 3), 255, np.uint8)
     left = (tile[1] - width) // 2
     fitted[:, left : left + width] = Image.fromarray(picture).resize((width, height), resampling)
-    return fitted
+    return marks.drawn_into(fitted, scale, left)

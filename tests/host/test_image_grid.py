@@ -128,9 +128,9 @@ def test_of_a_batch_grey_pictures_without_channels_are_shown_too():
     ("batch", "words"),
     [
         (
-            {"image": BATCH, "mask": BATCH[..., :1]},
+            {"image": BATCH, "other": BATCH},
             r"images is a batch with 2 arrays of pictures:\n  images\['image'\]: an array uint8\[5, 3, 6, 3\]\n"
-            r"  images\['mask'\].*\nExpected one.*image_grid\(\[images\['image'\], images\['mask'\]\]\)",
+            r"  images\['other'\].*\nExpected one.*image_grid\(\[images\['image'\], images\['other'\]\]\)",
         ),
         ((BATCH, BATCH), r"2 arrays of pictures"),
         (
@@ -193,3 +193,15 @@ def test_what_is_no_image_is_refused():
         image_grid(np.zeros((1, 2, 2, 1)), range=(1, 1))
     with pytest.raises(ValueError, match="columns is 0; expected 1 or more"):
         image_grid(np.zeros((1, 2, 2, 1)), columns=0)
+
+
+def test_masks_of_a_batch_are_below_its_images():
+    images, masks = BATCH[:3], BATCH[:3, ..., 0] % np.uint8(3)
+    expected = image_grid([images, masks[..., None]])
+    for batch in (
+        {"image": images, "mask": masks, "boxes": np.zeros((3, 5, 4))},
+        (images, masks[..., None], np.arange(3)),
+    ):
+        np.testing.assert_array_equal(image_grid(batch), expected)
+    views = {"image": np.stack([images, images], 1), "mask": np.stack([masks, masks], 1)}
+    np.testing.assert_array_equal(image_grid(views), image_grid([images, images, masks[..., None], masks[..., None]]))
