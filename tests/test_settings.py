@@ -316,7 +316,7 @@ def all_steps():
     return loader_of_all_steps().batch(KEY, 1, 1)
 
 
-@pytest.mark.parametrize("setting", first(1, ["x64", *TO_THE_BIT, "no jit"]))
+@pytest.mark.parametrize("setting", first(1, ["guard", "x64", *TO_THE_BIT[1:], "no jit"]))
 def test_the_catalogue_gives_the_same_under_every_setting(setting):
     """To 2e-6 of the range, as `Contrast` sums over the picture. Ranks are held by test_every_step.py too."""
     expected = without(all_steps)

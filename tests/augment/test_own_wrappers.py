@@ -82,7 +82,7 @@ class Crop(Flip):
     """A RandomCrop of one's own: (3, width), from the first, second or third row on."""
 
     def sample(self, key, image_shape):
-        return jax.random.randint(key, (), 0, image_shape[0] - 2)
+        return (jax.random.bits(key) % np.uint32(image_shape[0] - 2)).astype(np.int32)
 
     def apply(self, params, image):
         return jax.lax.dynamic_slice_in_dim(image, params, 3)
@@ -148,23 +148,29 @@ AROUND = {
 }
 
 
-@pytest.mark.parametrize("around", AROUND)
+UNKNOWN = [
+    Flip(),
+    WithoutMatrix(),
+    FlippedDark(),
+    CroppedDark(),
+    Forwarding(DOWN),
+    Forwarding(Rescale(1.0)),
+    Forwarding(FlipWithMatrix()),
+    Perhaps(Chain(Flip())),
+    TwoViews(DOWN),
+]
+
+
 @pytest.mark.parametrize(
-    "step",
+    ("around", "step"),
     [
-        Flip(),
-        WithoutMatrix(),
-        FlippedDark(),
-        CroppedDark(),
-        Forwarding(DOWN),
-        Forwarding(Rescale(1.0)),
-        Forwarding(FlipWithMatrix()),
-        Perhaps(Chain(Flip())),
-        TwoViews(DOWN),
+        pytest.param(around, step, marks=[] if n % len(AROUND) == m else [pytest.mark.slow])
+        for m, around in enumerate(AROUND)
+        for n, step in enumerate(UNKNOWN)
     ],
-    ids=lambda step: type(step).__name__,
+    ids=lambda part: part if isinstance(part, str) else type(part).__name__,
 )
-def test_nothing_follows_a_step_whose_geometry_is_not_known_and_the_loader_says_whose(step, around):
+def test_nothing_follows_a_step_whose_geometry_is_not_known_and_the_loader_says_whose(around, step):
     data, augment = {"image": IMAGES, "mask": IMAGES}, {"image": AROUND[around](step), "mask": Mask("image")}
     with pytest.raises(ValueError, match=rf"geometry of {type(step).__name__} is not known.*moves_pixels = False"):
         Loader(data, batch_size=2, augment=augment)
@@ -228,23 +234,23 @@ def test_choices_of_other_shapes_are_refused_by_the_names_of_their_classes():
         Chain(OneOf(Crop(), Affine())).sample_and_apply(KEY, IMAGES[0])
 
 
-@pytest.mark.parametrize(
-    ("step", "shape"),
-    [
-        (TwoViews(Chain(Affine(horizontal_flip=True), RandomCrop(3))), (2, 3, 3, 2)),
-        (Perhaps(Affine(vertical_flip=1.0)), SHAPE),
-        (Chain(Crop(), RandomCrop((3, 4))), (3, 4, 2)),
-    ],
-    ids=["TwoViews", "Perhaps", "Crop"],
-)
-def test_wrappers_are_explained_and_have_the_shape_that_the_batch_has(step, shape):
-    loader = Loader((IMAGES, np.arange(4)), batch_size=4, augment=(step, None))
-    images, labels = loader.batch(KEY, 1, 0)
-    assert images.shape == (4, *shape)
+WRAPPERS = [
+    (TwoViews(Chain(Affine(horizontal_flip=True), RandomCrop(3))), (2, 3, 3, 2)),
+    (Perhaps(Affine(vertical_flip=1.0)), SHAPE),
+    (Chain(Crop(), RandomCrop((3, 4))), (3, 4, 2)),
+]
+
+
+def test_wrappers_are_explained_and_have_the_shape_that_the_batch_has():
+    steps, shapes = zip(*WRAPPERS, strict=True)
+    loader = Loader((*[IMAGES] * 3, np.arange(4)), batch_size=4, augment=(*steps, None))
+    *batch, labels = loader.batch(KEY, 1, 0)
     shown = explain(loader, KEY, 1, 2)
-    np.testing.assert_array_equal(shown.after[0], images[np.flatnonzero(labels == 2)[0]])
-    np.testing.assert_array_equal(step.apply(shown.params[0], IMAGES[2]), shown.after[0])
-    assert (shown.matrix[0] is None) == isinstance(step, TwoViews)
+    for place, (step, shape, images) in enumerate(zip(steps, shapes, batch, strict=True)):
+        assert images.shape == (4, *shape)
+        np.testing.assert_array_equal(shown.after[place], images[np.flatnonzero(labels == 2)[0]])
+        np.testing.assert_array_equal(step.apply(shown.params[place], IMAGES[2]), shown.after[place])
+        assert (shown.matrix[place] is None) == isinstance(step, TwoViews)
 
 
 def test_evaluation_of_wrappers():

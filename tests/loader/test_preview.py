@@ -19,13 +19,13 @@ from jaxiter import (
     image_grid,
 )
 
-from ..data import pictures
+from ..data import each_once, pictures
 
 GAP, WIDE = 2, 8
 RANDOM = np.random.default_rng(0)
 PHOTOS = RANDOM.integers(0, 256, (9, 32, 48, 3), np.uint8)
 LABELS = np.arange(9)
-MOVES = Affine(rotation=20, shift=0.2)
+MOVES = Affine(shift=0.2, horizontal_flip=True)
 
 
 def loader_of(images=PHOTOS, augment=MOVES, **options):
@@ -116,7 +116,7 @@ def test_few_grey_levels_are_no_black_sheet_and_no_mask(key):
 
 def test_a_mask_stands_below_its_image(key):
     masks = (PHOTOS[..., :1] > 99) + np.uint8(1)
-    augment = {"image": MOVES, "mask": Affine(rotation=20, shift=0.2, order=0), "box": None}
+    augment = {"image": MOVES, "mask": Affine(shift=0.2, horizontal_flip=True, order=0), "box": None}
     loader = Loader({"image": PHOTOS, "mask": masks, "box": np.zeros((9, 5, 4))}, batch_size=3, augment=augment)
     lines = lines_of(loader.preview(key, rows=[3, 1], epochs=2), [32] * 6, [GAP, GAP, WIDE, GAP, WIDE, GAP])
     after = [np.stack([explain(loader, key, epoch, row).after["mask"] for row in (3, 1)]) for epoch in range(2)]
@@ -201,8 +201,7 @@ def test_rows_and_epochs_that_are_not_there_are_refused(key, options, error, wor
         loader_of().preview(key, **options)
 
 
-@pytest.mark.parametrize("spec", [jax.P(), jax.P("data"), None], ids=str)
-@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+@pytest.mark.parametrize(*each_once(spec=[jax.P(), jax.P("data"), None], kind=["Auto", "Explicit"]))
 def test_it_is_the_same_on_several_devices(key, spec, kind):
     kinds = (getattr(jax.sharding.AxisType, kind),)
     mesh = jax.make_mesh((3,), ("data",), axis_types=kinds, devices=jax.devices()[:3])
@@ -212,20 +211,19 @@ def test_it_is_the_same_on_several_devices(key, spec, kind):
     np.testing.assert_allclose(np.asarray(found, int), np.asarray(loader.preview(key, epochs=2), int), atol=1)
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        lambda: jax.transfer_guard("disallow"),
-        lambda: jax.numpy_rank_promotion("raise"),
-        lambda: jax.enable_x64(True),
-        lambda: jax.debug_nans(True),
-    ],
-)
-@pytest.mark.parametrize("is_resident", [False, True])
+SETTINGS = {
+    "guard": lambda: jax.transfer_guard("disallow"),
+    "rank": lambda: jax.numpy_rank_promotion("raise"),
+    "x64": lambda: jax.enable_x64(True),
+    "nans": lambda: jax.debug_nans(True),
+}
+
+
+@pytest.mark.parametrize(*each_once(setting=SETTINGS, is_resident=[False, True]))
 def test_it_is_the_same_under_every_setting(key, setting, is_resident):
     loader = loader_of().to_device() if is_resident else loader_of()
     expected = loader.preview(key, rows=3, epochs=2)
-    with setting():
+    with SETTINGS[setting]():
         found = loader.preview(key, rows=3, epochs=2)
     np.testing.assert_allclose(np.asarray(found, int), np.asarray(expected, int), atol=1)
 
