@@ -33,6 +33,8 @@ def pictures_in(name: str, batch: Any) -> list[tuple[str, Any]]:
         found = [(path, leaf) for path, leaf in paths if could_be(leaf)]
         if len(found) > 1 and could_be is _has_channels:  # with an axis of channels, as masks may have one
             found = [pair for pair in found if pair[1].shape[-1] > 1] or found
+            # Boxes of views, (n, views, boxes, 4), have the shape of pictures with a channel of opacity.
+            found = [pair for pair in found if not _could_be_boxes(pair[1])] or found
         if len(found) == 1:
             path, picture = found[0]
             masks = [pair for pair in paths if pair[0] != path and _lies_on(pair[1], picture)]
@@ -64,6 +66,10 @@ def _has_channels(leaf: Any) -> bool:
 def _is_grey(leaf: Any) -> bool:
     shape: tuple[int, ...] = getattr(leaf, "shape", ())
     return len(shape) == 3 and shape[2] > max(CHANNELS) and _holds_numbers(leaf)
+
+
+def _could_be_boxes(leaf: Any) -> bool:
+    return leaf.ndim == 4 and leaf.shape[-1] == 4 and bool(jnp.issubdtype(leaf.dtype, np.floating))
 
 
 def _lies_on(leaf: Any, picture: Any) -> bool:

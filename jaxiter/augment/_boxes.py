@@ -18,9 +18,11 @@ from ._run import Moves
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float
+    from jaxtyping import Array, Bool, Float
 
 Numbers = TypeVar("Numbers", jax.Array, np.ndarray)
+Box = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # left, top, right, bottom
+Steps = Sequence[tuple["jax.Array | None", tuple[int, int]]]
 FORMATS = ("xyxy", "xywh", "cxcywh")
 
 
@@ -42,17 +44,15 @@ class Places(Companion):
             raise TypeError(f"{self.leaf} has dtype {dtype} and {name}; expected numbers, in pixels.")
 
     def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
-        places = example.astype(np.float32)
-        if not moves.matrices:
-            return self._placed(places, None, size)
-        return self._placed(places, _inverse(compose(*moves.matrices)), moves.movers[-1].after)
+        steps = [(_inverse(matrix), mover.after) for matrix, mover in zip(*moves, strict=True)]
+        return self._placed(example.astype(np.float32), [(None, size), *steps])
 
     def as_edges(self, places: Float[np.ndarray, "... numbers"]) -> Float[np.ndarray, "... numbers"]:
         """To be drawn: (left, top, right, bottom), or (x, y); NaN where a row lacks."""
         raise NotImplementedError
 
-    def _placed(self, places: jax.Array, forward: Float[Array, "3 3"] | None, size: tuple[int, int]) -> jax.Array:
-        """Places of a picture of `size` after the map `forward`, source to output; None is the identity."""
+    def _placed(self, places: jax.Array, steps: Steps) -> jax.Array:
+        """After each map, source to output, in a picture of that size; None is that of the picture before them."""
         raise NotImplementedError
 
 
@@ -60,7 +60,8 @@ class Places(Companion):
 class Boxes(Places):
     """Boxes that move with an image.
 
-    The corners are moved, and the box of them is taken; it is clipped to the picture. A box of which too little is
+    The corners are moved, and the box of them is taken; it is clipped to the picture, and to what steps before left of
+    the picture where they are a resampling of their own. A box of which too little is
     left is -1 in all four numbers, and so is a row that was -1 before, so that examples may have any number of boxes.
 
     Args:
@@ -108,23 +109,18 @@ class Boxes(Places):
         is_row = (places != -1).any(-1, keepdims=True)
         return np.where(is_row, np.stack(_edges(places, self.format), axis=-1), np.nan)
 
-    def _placed(self, places: jax.Array, forward: Float[Array, "3 3"] | None, size: tuple[int, int]) -> jax.Array:
-        left, top, right, bottom = _edges(places, self.format)
-        is_row = (places != np.float32(-1)).any(-1)
-        if forward is not None:
-            corners = [_moved(x, y, forward) for x in (left, right) for y in (top, bottom)]
-            xs, ys = (jnp.stack(axis) for axis in zip(*corners, strict=True))
-            left, right, top, bottom = xs.min(0), xs.max(0), ys.min(0), ys.max(0)
-        height, width = map(np.float32, size)
-        none = np.float32(0)
-        inner = [jnp.clip(x, none, width) for x in (left, right)] + [jnp.clip(y, none, height) for y in (top, bottom)]
-        area, seen = (right - left) * (bottom - top), (inner[1] - inner[0]) * (inner[3] - inner[2])
-        if self.clip:
-            left, right, top, bottom = inner
-        has_area = (right > left) & (bottom > top)
-        is_kept = is_row & has_area & (seen >= np.float32(self.min_visible) * area)
-        numbers = _numbers(left, top, right, bottom, self.format)
-        return jnp.where(is_kept[..., None], jnp.stack(numbers, axis=-1), np.float32(-1))
+    def _placed(self, places: jax.Array, steps: Steps) -> jax.Array:
+        given = _edges(places, self.format)
+        is_row = (places != np.float32(-1)).any(-1) & _has_area(given)
+        forwards = [forward for forward, _ in steps if forward is not None]
+        whole = _bounds(given, compose(*forwards[::-1])) if forwards else given
+        seen = given  # of which each resampling leaves what its picture holds
+        for forward, size in steps:
+            seen = _clipped(seen if forward is None else _bounds(seen, forward), size)
+        seen = _common(seen, whole)  # bounds of bounds are too wide where both maps turn
+        found = seen if self.clip else whole
+        is_kept = is_row & _has_area(found) & (_area(seen) >= np.float32(self.min_visible) * _area(whole))
+        return jnp.where(is_kept[..., None], jnp.stack(_numbers(*found, self.format), axis=-1), np.float32(-1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +132,7 @@ class Points(Places):
         format: "xy", the only one: (column, row).
 
     Coordinates are edges, in pixels: the centre of the pixel in row r and column c is (c + 0.5, r + 0.5). A leaf
-    (n, ..., K, 2) of any numbers comes out as float32. NaN stays NaN.
+    (n, ..., K, 2) of any numbers comes out as float32. A row of -1, which an example lacks, stays one; NaN stays NaN.
 
     Raises:
         ValueError: For an unknown format; when the loader is made, if no leaf has this name, or the last axis is not 2.
@@ -162,12 +158,15 @@ class Points(Places):
         super().__post_init__()
 
     def as_edges(self, places: Float[np.ndarray, "... 2"]) -> Float[np.ndarray, "... 2"]:
-        return places
+        return np.where((places != -1).any(-1, keepdims=True), places, np.nan)
 
-    def _placed(self, places: jax.Array, forward: Float[Array, "3 3"] | None, size: tuple[int, int]) -> jax.Array:
-        if forward is None:
+    def _placed(self, places: jax.Array, steps: Steps) -> jax.Array:
+        forwards = [forward for forward, _ in steps if forward is not None]
+        if not forwards:
             return places
-        return jnp.stack(_moved(places[..., 0], places[..., 1], forward), axis=-1)
+        forward = compose(*forwards[::-1])
+        is_row = (places != np.float32(-1)).any(-1, keepdims=True)
+        return jnp.where(is_row, jnp.stack(_moved(places[..., 0], places[..., 1], forward), axis=-1), np.float32(-1))
 
 
 def _inverse(matrix: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
@@ -188,6 +187,40 @@ def _moved(x: jax.Array, y: jax.Array, forward: Float[Array, "3 3"]) -> tuple[ja
         (rounded(forward[axis, 0] * row) + rounded(forward[axis, 1] * col)) + forward[axis, 2] for axis in range(2)
     )
     return cols + half, rows + half
+
+
+def _bounds(box: Box, forward: Float[Array, "3 3"]) -> Box:
+    """Of the corners after a map."""
+    left, top, right, bottom = box
+    corners = [_moved(x, y, forward) for x in (left, right) for y in (top, bottom)]
+    xs, ys = (jnp.stack(axis) for axis in zip(*corners, strict=True))
+    return xs.min(0), ys.min(0), xs.max(0), ys.max(0)
+
+
+def _clipped(box: Box, size: tuple[int, int]) -> Box:
+    (left, top, right, bottom), (height, width), none = box, map(np.float32, size), np.float32(0)
+    (left, right), (top, bottom) = (
+        (jnp.clip(low, none, side), jnp.clip(high, none, side))
+        for low, high, side in ((left, right, width), (top, bottom, height))
+    )
+    return left, top, right, bottom
+
+
+def _common(box: Box, other: Box) -> Box:
+    """What both hold; without area if that is nothing."""
+    left, top = (jnp.maximum(box[edge], other[edge]) for edge in (0, 1))
+    right, bottom = (jnp.minimum(box[edge], other[edge]) for edge in (2, 3))
+    return left, top, jnp.maximum(left, right), jnp.maximum(top, bottom)
+
+
+def _has_area(box: Box) -> Bool[Array, ...]:
+    left, top, right, bottom = box
+    return (right > left) & (bottom > top)
+
+
+def _area(box: Box) -> jax.Array:
+    left, top, right, bottom = box
+    return (right - left) * (bottom - top)
 
 
 def _edges(places: Numbers, format: str) -> tuple[Numbers, Numbers, Numbers, Numbers]:

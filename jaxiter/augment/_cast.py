@@ -133,7 +133,7 @@ class Clip(Transform):
         The same dtype.
 
     Raises:
-        ValueError: If low exceeds high, or either is NaN.
+        ValueError: If low exceeds high, or either is NaN; when applied, if no number of the dtype lies between them.
 
     Example:
         >>> import jax.numpy as jnp
@@ -168,6 +168,11 @@ class Clip(Transform):
         low, high = self.low, self.high
         if not jnp.issubdtype(image.dtype, np.floating):
             ends = (0, 1) if image.dtype == np.bool_ else (jnp.iinfo(image.dtype).min, jnp.iinfo(image.dtype).max)
+            if math.ceil(max(low, ends[0])) > math.floor(min(high, ends[1])):
+                raise ValueError(
+                    f"Clip({self.low:g}, {self.high:g}) holds no number of {image.dtype}, and all would be one; expected "
+                    "bounds in units of the data. Of values from 0 to 1 put Rescale(1 / 255) before it."
+                )
             low, high = (min(max(_whole(value, up), ends[0]), ends[1]) for value, up in ((low, True), (high, False)))
         return jnp.minimum(jnp.maximum(image, np.asarray(low, image.dtype)), np.asarray(high, image.dtype))
 

@@ -134,14 +134,21 @@ class Sometimes(_Choice):
 
     @property
     def parts(self) -> tuple[Transform, ...]:
-        return tuple(map(gated, self.held[0].parts))
+        parts = self.held[0].parts
+        return parts if self._always_acts else tuple(map(gated, parts))
+
+    @property
+    def _always_acts(self) -> bool:
+        return isinstance(self.p, float) and self.p == 1.0
 
     def params_of_parts(self, params: SometimesParams) -> tuple[Params, ...]:
+        if self._always_acts:
+            return self.held[0].params_of_parts(params.params)
         return tuple(GatedParams(params.is_on, drawn) for drawn in self.held[0].params_of_parts(params.params))
 
     def without_randomness(self) -> Transform | None:
         """What is inside, if it always acts."""
-        if isinstance(self.p, float) and self.p == 1.0:
+        if self._always_acts:
             return for_evaluation(self.held[0])
         return LeftOut(self)
 

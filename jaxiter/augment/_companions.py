@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import jax
+import numpy as np
 
 from .._checks import is_integer
 from .._describe import described
+from ._chosen import ChosenPart
 from ._geometric import joined_bounds, joined_sampling
 from ._run import Mover, Moves
 from ._transform import Params, Transform, frozen_value
@@ -71,6 +73,14 @@ class Companion(Transform):
             image_shape: Of an example of the leaf that it follows, (height, width, channels) last.
         """
         raise NotImplementedError
+
+    def check_follows(self, parts: Sequence[Transform], movers: Sequence[Mover] | None, dtype: DTypeLike) -> None:
+        """Raises for steps of the image that it cannot follow.
+
+        Args:
+            movers: None where a step is a user's.
+            dtype: Of the leaf.
+        """
 
     def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
         """The example after all moves of the image.
@@ -134,7 +144,26 @@ class Mask(Companion):
                 "has to be brought to the image's first."
             )
         if self.cval is not None:
-            self._fill(self.cval, jax.dtypes.canonicalize_dtype(dtype))
+            self._filled(("constant", self.cval), jax.dtypes.canonicalize_dtype(dtype))
+
+    def check_follows(self, parts: Sequence[Transform], movers: Sequence[Mover] | None, dtype: DTypeLike) -> None:
+        for part in parts:
+            if isinstance(part, ChosenPart) and part.is_of_this_library and part.moves_pixels:
+                is_one_map = all(sum(own.moves_pixels for own in step.parts) < 2 for step in part.choices)
+                if self.cval is None or not is_one_map:
+                    raise ValueError(
+                        f"{self.leaf} follows a OneOf whose choices are no maps of one border, and what lies outside "
+                        "would not be that of the image; expected choices of one map each, with equal fill_mode, cval, "
+                        f"order and antialias, or of one map each and Mask({self.of!r}, cval=...)."
+                    )
+        for mover in movers or ():
+            self._filled(self._border_of(mover), jax.dtypes.canonicalize_dtype(dtype))
+
+    def _border_of(self, mover: Mover) -> tuple[str, float]:
+        if self.cval is not None:
+            return "constant", self.cval
+        border = joined_sampling(mover.steps).border if mover.steps else None
+        return border or ("nearest", 0.0)
 
     def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
         for matrix, mover in zip(*moves, strict=True):
@@ -142,13 +171,10 @@ class Mask(Companion):
         return example
 
     def _moved(self, example: jax.Array, matrix: Float[Array, "3 3"], mover: Mover) -> jax.Array:
-        border, bounds = None, None
+        border, bounds = self._border_of(mover), None
         if mover.steps:
-            border, bounds = joined_sampling(mover.steps).border, joined_bounds(mover.steps, (*mover.before, 1))
-        border = border or ("nearest", 0.0)
-        if self.cval is not None:
-            border = ("constant", self.cval)
-        fill = self._fill(border[1], example.dtype) if border[0] == "constant" else 0
+            bounds = joined_bounds(mover.steps, (*mover.before, 1))
+        fill = self._filled(border, example.dtype)
 
         def of_one(mask: jax.Array) -> jax.Array:
             has_channels = mask.ndim == 3
@@ -165,11 +191,15 @@ class Mask(Companion):
 
         return jax.vmap(of_one)(example) if self.has_frames else of_one(example)
 
-    def _fill(self, cval: float, dtype: DTypeLike) -> ArrayLike:
+    def _filled(self, border: tuple[str, float], dtype: DTypeLike) -> ArrayLike:
+        """The number that stands outside."""
+        if border[0] != "constant":
+            return 0
         try:
-            return fill_value(cval, dtype)
-        except ValueError as error:
+            return fill_value(border[1], dtype)
+        except ValueError:
+            whose = "the image's cval" if self.cval is None else "cval"
             raise ValueError(
-                f"{self.leaf} cannot hold what lies outside the image: {error} Give it a value of its own, "
-                f"Mask({self.of!r}, cval=0)."
+                f"{whose} is {border[1]:g}, and {self.leaf} of dtype {np.dtype(dtype)} cannot hold it; expected a "
+                f"label of that dtype for what lies outside the image, for example Mask({self.of!r}, cval=0)."
             ) from None

@@ -39,7 +39,7 @@ def as_transform(value: object) -> Transform:
     if isinstance(value, type) or not is_transform(value):
         remedy = "wrap a function in Map(function)" if callable(value) else "see jaxiter.Transform"
         remedy = f"make one, {value.__qualname__}(...)" if isinstance(value, type) else remedy
-        remedy = "spread a list, Chain(*steps)" if isinstance(value, (list, tuple)) else remedy
+        remedy = "of a list give its entries, as Chain(*steps)" if isinstance(value, (list, tuple)) else remedy
         raise TypeError(
             f"{shown(value)} is no transform; expected sample(key, image_shape) and apply(params, image): {remedy}."
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._checks import check_finite, check_flag, is_array
 from .._describe import a_type
+from ._sums import sum_of_all
 from ._transform import Params, Transform, in_arithmetic
 from ._types import Values
 
@@ -173,7 +174,7 @@ def mean_of(image: Values, xp: ModuleType = jnp) -> Any:
     """The mean of a float image; for a constant image of whole numbers exactly that number, if the sum is exact."""
     # The divisor depends on the image: XLA would multiply by the reciprocal of a constant, which is not exact. A
     # constant image minus such a mean, divided by a deviation as small, would be an image of ones.
-    total = xp.sum(image)
+    total = sum_of_all(image) if isinstance(image, jax.Array) else xp.sum(image)
     return total / xp.where(xp.isnan(total), xp.ones((), image.dtype), xp.asarray(image.size, image.dtype))
 
 

@@ -136,12 +136,12 @@ def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: flo
         if ends.ndim:
             return ends[0] + rounded((ends[1] - ends[0]) * drawn)
         product = ends * two_sided
-        return rounded(product) + np.float32(centre * scale) if centre else product
+        return rounded(product) + np.float32(centre * scale) if centre else rounded(product)
     low, high = bounds[0] * scale, bounds[1] * scale
     if low == high:
         return jnp.float32(low)
     if low == -high:
-        return np.float32(high) * two_sided
+        return rounded(np.float32(high) * two_sided)  # else a later product is folded into this one, in some programs
     return np.float32(low) + rounded(np.float32(high - low) * drawn)
 
 

@@ -49,6 +49,11 @@ def bound_companion(
         followed.steps.check_moves_known(tuple(images.shape[rank - 3 :]))
     bound = companion.of_leaf(name, target, has_frames=rank == 5)
     bound.check_fits(leaf.shape[1:], dtype_of(leaf), images.shape[1:])
+    if followed is not None:
+        steps, shape = followed.steps, tuple(images.shape[rank - 3 :])
+        parts = [part for part, _ in steps.parts]
+        is_known = all(part.is_of_this_library for part in parts)
+        bound.check_follows(parts, steps.movers(shape) if is_known else None, dtype_of(leaf))
     _warn_of_shares(name, bound, leaf, images.shape[rank - 3 : -1])
     return bound
 

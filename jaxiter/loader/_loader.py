@@ -147,6 +147,9 @@ class Loader:
         loader._set(**dict(zip(names + cls._STATIC, (*children, *static), strict=True)))
         return loader
 
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name not in ("_spec", "_sharded_specs")}
+
     def __repr__(self) -> str:
         settings = {} if self._num_rows is None else {"rows": repr(self._num_rows)}
         settings |= {name: repr(getattr(self, name)) for name in ("batch_size", "shuffle", "remainder")}
@@ -265,8 +268,9 @@ class Loader:
         """A picture of some examples, and below them what some epochs make of them.
 
         Whatever is an array of pictures is shown, so that a mask stands below its image, and every view or frame (at
-        most 4 of them) below the one before; boxes and points that follow an image are drawn into it. Each range of values is found, as by `image_grid`, one for the originals and one for the
-        results; originals of another size are fitted into the size of the results.
+        most 4 of them) below the one before; boxes and points that follow an image are drawn into it. Each range of
+        values is found, as by `image_grid`, one for the originals and one for the results; originals of another size
+        are fitted into the size of the results.
 
         Args:
             key: As for `batch`.

@@ -200,6 +200,8 @@ def _checked(
             f"images is {images.dtype}{list(images.shape)}; expected real numbers, (batch, ...), a batch and no single "
             "example."
         )
+    if images.shape[0] == 0:
+        raise ValueError(f"images has shape {images.shape}; expected at least one example.")
     if labels.ndim not in (1, 2) or labels.shape[0] != images.shape[0]:
         raise ValueError(
             f"labels has shape {labels.shape}; expected ({images.shape[0]},), class numbers, or ({images.shape[0]}, "
@@ -233,12 +235,16 @@ def _rows_of_labels(name: str, labels: jax.Array, num_classes: int | None) -> ja
             raise ValueError(
                 f"labels run from {least} to {most}; expected class numbers in [0, {num_classes}), of num_classes."
             )
+    if labels.dtype.itemsize < 4:  # which may not count to num_classes
+        labels = labels.astype(np.int32)
     return (labels[:, None] == jnp.arange(num_classes, dtype=labels.dtype)[None]).astype(np.float32)
 
 
 def _check_alpha(alpha: object) -> None:
     if isinstance(alpha, jax.core.Tracer):
         return
+    if np.size(alpha) != 1:  # type: ignore[arg-type]
+        raise ValueError(f"alpha is {described(alpha)}; expected one number above 0.")
     value: Any = alpha.item() if is_array(alpha) or isinstance(alpha, np.generic) else alpha
     check_finite("alpha", value)
     if isinstance(value, tuple) or value <= 0:

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import Affine, Chain, Loader, Rescale, explain, scan_epoch
+from jaxiter import Affine, Chain, ColorJitter, Loader, Rescale, explain, scan_epoch
+from jaxiter.augment._sums import channel_means, sum_of_all
 
 OPTIMIZED = True  # bits are compared; see ../conftest.py
 
@@ -47,3 +48,27 @@ def test_pixels_do_not_depend_on_the_batch(key, order, ranges):
     np.testing.assert_array_equal(np.concatenate(batches), expected[:6], err_msg="in a scan")
     for row in range(3):
         np.testing.assert_array_equal(explain(small, key, 0, row).after, expected[row], err_msg="explained")
+
+
+def test_sums_of_a_picture_are_the_same_bits_in_batches_of_every_size():
+    """A library's reduction adds in another order for other sizes, from some sizes on: 1, 3, 32 and 61 differ."""
+    images = np.random.default_rng(0).uniform(0, 255, (61, 32, 32, 3)).astype(np.float32)
+    sums = jax.jit(jax.vmap(lambda image: (channel_means(image), sum_of_all(image))))
+    whole = sums(images)
+    for size in (1, 3, 32):
+        for part, of_whole in zip(sums(images[:size]), whole, strict=True):
+            np.testing.assert_array_equal(part, of_whole[:size])
+    exact = images.astype(np.float64)
+    np.testing.assert_allclose(whole[0], exact.mean((1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(whole[1], exact.sum((1, 2, 3)), rtol=1e-6)
+
+
+def test_a_draw_is_the_same_in_the_program_that_uses_it_and_in_one_before():
+    """Which the draws of `scan_epoch` are made in. A product of a draw was folded into a later one."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3)).astype(np.uint8)
+    keys = jax.random.split(jax.random.key(0), 40)
+    step = Chain(Affine(rotation=10, shift=0.1), ColorJitter(0.3, 0.3, 0.3, 0.4))
+    sampled = jax.jit(jax.vmap(lambda key: step.sample(key, (4, 4, 3))))(keys)
+    apart = jax.jit(jax.vmap(step.apply))(sampled, images)
+    together = jax.jit(jax.vmap(lambda key, image: step.apply(step.sample(key, image.shape), image)))(keys, images)
+    np.testing.assert_array_equal(apart, together)

@@ -250,3 +250,9 @@ PINNED = [0.5471638441085815, 0.5471638441085815, -0.45283615589141846, True, 14
 def test_bad_ranges_and_pictures_are_refused(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_a_clip_that_no_number_of_the_dtype_fits_is_refused():
+    for low, high in ((1.2, 1.8), (300, 400), (-9, -0.5)):
+        with pytest.raises(ValueError, match=rf"Clip\({low:g}, {high:g}\) holds no number of uint8"):
+            Clip(low, high).apply((), np.zeros((2, 2), np.uint8))

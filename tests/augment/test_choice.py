@@ -337,3 +337,11 @@ def test_the_dtype_is_that_of_arithmetic_if_any_choice_computes(step, keeps, dty
         lambda image: step.apply(step.sample(KEY, SHAPE), image), jax.ShapeDtypeStruct(SHAPE, dtype)
     )
     assert result.dtype == (dtype if keeps or dtype.startswith("float") else "float32")
+
+
+def test_a_step_that_always_acts_may_change_the_shape():
+    crop = RandomCrop(4)
+    image = np.random.default_rng(0).integers(0, 256, (8, 9, 3)).astype(np.uint8)
+    always = Sometimes(1.0, crop)
+    params = always.sample(jax.random.key(3), image.shape)
+    np.testing.assert_array_equal(always.apply(params, image), crop.apply(params.params, image))

@@ -5,7 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import Affine, Blur, Boxes, Chain, Loader, Map, Mask, OneOf, Points, Sometimes
+from jaxiter import (
+    Affine,
+    Blur,
+    Boxes,
+    CenterCrop,
+    Chain,
+    Loader,
+    Map,
+    Mask,
+    OneOf,
+    Points,
+    RandomCrop,
+    Resize,
+    Sometimes,
+)
 
 from ..data import pictures
 
@@ -116,3 +130,23 @@ def test_shares_of_the_sides_are_warned_of_where_pixels_are_meant():
         Loader(data, batch_size=2, augment={"image": Affine(rotation=10), "boxes": Boxes("image")})
     data["boxes"] = np.concatenate([shares * 8, -np.ones((4, 1, 4), np.float32)], axis=1)  # warnings are errors
     Loader(data, batch_size=2, augment={"image": Affine(rotation=10), "boxes": Boxes("image")})
+
+
+def test_a_mask_follows_no_choice_of_maps_whose_borders_differ():
+    """Of one map each it may, with a label of its own for what lies outside; then both show as much of it."""
+    crops = OneOf(Chain(CenterCrop(8), RandomCrop(10, padding=4)), Resize(10))
+    with pytest.raises(ValueError, match=r"data\['mask'\] follows a OneOf whose choices are no maps of one border"):
+        loader_of({"image": crops, "mask": Mask("image", cval=0)})
+    padded = OneOf(Resize(10), RandomCrop(10, padding=4))
+    with pytest.raises(ValueError, match="no maps of one border"):
+        loader_of({"image": padded, "mask": Mask("image")})
+    leaves = {"image": np.ones((8, 12, 15, 1), np.float32), "mask": np.ones((8, 12, 15), np.uint8)}
+    batch = loader_of({"image": padded, "mask": Mask("image", cval=0)}, **leaves).batch(KEY, 0, 0)
+    np.testing.assert_array_equal(batch["image"][..., 0] == 0, batch["mask"] == 0)
+
+
+def test_a_cval_that_a_mask_cannot_hold_is_refused_when_the_loader_is_made():
+    with pytest.raises(ValueError, match=r"the image's cval is -1.5, and data\['mask'\] of dtype uint8 cannot hold it"):
+        loader_of({"image": SHIFT, "mask": Mask("image")})
+    with pytest.raises(ValueError, match=r"cval is -1, and data\['mask'\] of dtype uint8 cannot hold it"):
+        loader_of({"image": Affine(rotation=10), "mask": Mask("image", cval=-1)})

@@ -131,3 +131,20 @@ def test_what_cannot_be_mixed_is_refused_by_name(mix, change, message, key):
 def test_cutmix_takes_pictures(key):
     with pytest.raises(ValueError, match=r"images has shape \(40, 3\); expected \(batch, height, width, channels\)"):
         cutmix(key, np.ones((BATCH, 3)), OWN, num_classes=BATCH)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint32"])
+def test_labels_of_few_bits_are_one_class_of_many(key, dtype):
+    """Class numbers of eight bits would count again from 256 on."""
+    _, soft = mixup(key, IMAGES[:4], np.array([1, 2, 3, 100], dtype), num_classes=600)
+    np.testing.assert_allclose(soft.sum(1), 1, atol=1e-6)
+    assert set(np.flatnonzero(np.asarray(soft).any(0))) <= {1, 2, 3, 100}
+
+
+def test_a_column_of_class_numbers_and_no_single_alpha_are_refused(key):
+    with pytest.raises(ValueError, match=r"labels has shape \(40, 1\), one column of integers.*labels\[:, 0\]"):
+        cutmix(key, IMAGES, OWN[:, None])
+    with pytest.raises(ValueError, match="alpha is an array .*expected one number"):
+        mixup(key, IMAGES, OWN, np.ones(2), num_classes=BATCH)
+    with pytest.raises(ValueError, match="expected at least one example"):
+        mixup(key, IMAGES[:0], OWN[:0], num_classes=BATCH)

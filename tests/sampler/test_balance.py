@@ -64,3 +64,8 @@ def test_bad_labels_are_refused(name):
     arguments, error, message = BAD[name]
     with pytest.raises(error, match=message):
         balanced_weights(*arguments)
+
+
+def test_a_column_of_labels_is_refused_with_how_to_take_it():
+    with pytest.raises(TypeError, match=r"int64\[4, 1\].*Of one column use labels\[:, 0\]"):
+        balanced_weights(np.array([[0], [1], [1], [0]]))
