@@ -45,14 +45,14 @@ class Places(Companion):
 
     def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
         steps = [(_inverse(matrix), mover.after) for matrix, mover in zip(*moves, strict=True)]
-        return self._placed(example.astype(np.float32), [(None, size), *steps])
+        return self._placed(example.astype(np.float32), steps or [(None, size)])
 
     def as_edges(self, places: Float[np.ndarray, "... numbers"]) -> Float[np.ndarray, "... numbers"]:
         """To be drawn: (left, top, right, bottom), or (x, y); NaN where a row lacks."""
         raise NotImplementedError
 
     def _placed(self, places: jax.Array, steps: Steps) -> jax.Array:
-        """After each map, source to output, in a picture of that size; None is that of the picture before them."""
+        """After each map, source to output, in a picture of that size; None is the identity."""
         raise NotImplementedError
 
 

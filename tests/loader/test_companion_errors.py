@@ -75,11 +75,11 @@ SHIFT = Affine(shift=0.3, fill_mode="constant", cval=-1.5)
         ),
         (
             lambda: loader_of({"image": None, "mask": Mask("image", cval=300)}),
-            r"data\['mask'\] cannot hold .*cval is 300",
+            r"cval is 300, and data\['mask'\] .* cannot hold it",
         ),
         (
             lambda: loader_of({"image": SHIFT, "mask": Mask("image")}).batch(KEY, 0, 0),
-            r"\['mask'\] cannot hold .*-1.5.*Mask\('image', cval=0\)",
+            r"image's cval is -1.5, and data\['mask'\] .* cannot hold it.*Mask\('image', cval=0\)",
         ),
         (lambda: Boxes("image", format="yxyx"), "format is 'yxyx'; expected one of 'xyxy', 'xywh', 'cxcywh'"),
         (lambda: Points("image", format="yx"), "format is 'yx'"),

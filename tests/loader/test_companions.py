@@ -73,15 +73,22 @@ def moved_points(points, matrix):
     return (rows_cols @ forward[:2, :2].T + forward[:2, 2])[..., ::-1] + 0.5
 
 
-def moved_box(box, matrix, size, min_visible):
+def bounds_of(box, matrix):
+    (left, top), (right, bottom) = box
+    corners = moved_points(np.array([(x, y) for x in (left, right) for y in (top, bottom)]), matrix)
+    return np.stack([corners.min(0), corners.max(0)])
+
+
+def moved_box(box, matrix, steps, min_visible):
+    """The bounds after the whole map, of which each resampling leaves what its picture holds."""
     if (box == -1).all():
         return box
-    left, top, right, bottom = box
-    corners = moved_points(np.array([(x, y) for x in (left, right) for y in (top, bottom)]), matrix)
-    low, high = corners.min(0), corners.max(0)
-    inner = np.clip([low, high], 0, size[::-1])
-    seen = np.prod(inner[1] - inner[0])
-    return inner.ravel() if seen > 0 and seen >= min_visible * np.prod(high - low) else np.full(4, -1.0)
+    whole, seen = bounds_of(box.reshape(2, 2), matrix), box.reshape(2, 2)
+    for own, size in steps:
+        seen = np.clip(bounds_of(seen, own), 0, size[::-1])
+    seen = np.stack([np.maximum(seen[0], whole[0]), np.minimum(seen[1], whole[1])])
+    area = np.prod(np.maximum(seen[1] - seen[0], 0))
+    return seen.ravel() if area > 0 and area >= min_visible * np.prod(whole[1] - whole[0]) else np.full(4, -1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +136,8 @@ def test_boxes_and_points_move_by_the_inverse_of_the_matrix():
     """To 1e-3 pixels, at 224; min_visible leaves out some of them. One program for all maps, without the pictures."""
     shape, boxes, points = (224, 224, 3), boxes_in(6, 224, 224), RANDOM.uniform(-20, 244, (6, 5, 2)).astype(np.float32)
 
+    sizes = {}
+
     def of_each(key, boxes, points):
         found = {}
         for name, (step, _) in MAPS.items():
@@ -138,16 +147,19 @@ def test_boxes_and_points_move_by_the_inverse_of_the_matrix():
             each = [
                 leaf.follow(numbers, moves, shape[:2]) for leaf, numbers in ((of_boxes, boxes), (of_points, points))
             ]
-            found[name] = chain.matrix(chain.sample(key, shape), shape), *each
+            found[name] = chain.matrix(chain.sample(key, shape), shape), *each, list(moves.matrices)
+            sizes[name] = [mover.after for mover in moves.movers]
         return found
 
     moved = jax.tree.map(np.asarray, jax.jit(jax.vmap(of_each))(jax.random.split(KEY, 6), boxes, points))
-    for name, (matrices, moved_boxes, moved_to) in moved.items():
+    for name, (matrices, moved_boxes, moved_to, own) in moved.items():
+        assert sizes[name][-1] == MAPS[name][1]
         kept = 0
         for row, matrix in enumerate(matrices):
             expected = moved_points(points[row], matrix)
             np.testing.assert_allclose(moved_to[row], expected, rtol=0, atol=1e-3, err_msg=name)
-            expected = np.array([moved_box(box, matrix, MAPS[name][1], 0.4) for box in boxes[row]])
+            steps = [(part[row], size) for part, size in zip(own, sizes[name], strict=True)]
+            expected = np.array([moved_box(box, matrix, steps, 0.4) for box in boxes[row]])
             np.testing.assert_allclose(moved_boxes[row], expected, rtol=0, atol=1e-3, err_msg=name)
             kept += (expected[:, 0] >= 0).sum()
             assert not np.allclose(matrix, np.eye(3)) or name in ("choices", "the papers' steps")

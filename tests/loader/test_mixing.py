@@ -144,7 +144,7 @@ def test_labels_of_few_bits_are_one_class_of_many(key, dtype):
 def test_a_column_of_class_numbers_and_no_single_alpha_are_refused(key):
     with pytest.raises(ValueError, match=r"labels has shape \(40, 1\), one column of integers.*labels\[:, 0\]"):
         cutmix(key, IMAGES, OWN[:, None])
-    with pytest.raises(ValueError, match="alpha is an array .*expected one number"):
+    with pytest.raises(ValueError, match=r"alpha is an array .*expected one number"):
         mixup(key, IMAGES, OWN, np.ones(2), num_classes=BATCH)
-    with pytest.raises(ValueError, match="expected at least one example"):
+    with pytest.raises(ValueError, match=r"expected at least one example"):
         mixup(key, IMAGES[:0], OWN[:0], num_classes=BATCH)
