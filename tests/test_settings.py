@@ -261,7 +261,15 @@ def test_a_loader_gives_the_same_under_every_setting(setting, call, where):
         check(name, CALLS[call], where)
 
 
-@pytest.mark.parametrize(*each_call(call=FUNCTIONS))
+def functions():
+    """Of the transforms that are explained one by one most are slow: each is a program for each setting."""
+    names, params = each_call(call=FUNCTIONS)
+    is_dear = [any(str(value).startswith("explain ") for value in p.values) for p in params]
+    dear = [p for p, dear in zip(params, is_dear, strict=True) if dear][1:]
+    return names, [pytest.param(*p.values, id=p.id, marks=pytest.mark.slow) if p in dear else p for p in params]
+
+
+@pytest.mark.parametrize(*functions())
 def test_a_function_gives_the_same_under_every_setting(setting, call):
     for name in {setting, *FREE}:
         check(name, FUNCTIONS[call])
@@ -316,6 +324,7 @@ def all_steps():
     return loader_of_all_steps().batch(KEY, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", first(1, ["guard", "x64", *TO_THE_BIT[1:], "no jit"]))
 def test_the_catalogue_gives_the_same_under_every_setting(setting):
     """To 2e-6 of the range, as `Contrast` sums over the picture. Ranks are held by test_every_step.py too."""

@@ -140,10 +140,10 @@ class Points(Places):
     Example:
         >>> import jax, numpy as np
         >>> from jaxiter import Affine, Loader, Points
-        >>> data = {"image": np.zeros((4, 8, 10, 3), np.uint8), "points": np.full((4, 1, 2), (0.5, 0.5))}
+        >>> data = {"image": np.zeros((4, 8, 10, 3), np.uint8), "points": np.full((4, 1, 2), (2.5, 0.5))}
         >>> loader = Loader(data, batch_size=2, augment={"image": Affine(vertical_flip=1.0), "points": Points("image")})
         >>> loader.batch(jax.random.key(0), 0, 0)["points"][0].tolist()
-        [[0.5, 7.5]]
+        [[2.5, 7.5]]
     """
 
     of: str | int

@@ -168,7 +168,7 @@ class Clip(Transform):
         low, high = self.low, self.high
         if not jnp.issubdtype(image.dtype, np.floating):
             ends = (0, 1) if image.dtype == np.bool_ else (jnp.iinfo(image.dtype).min, jnp.iinfo(image.dtype).max)
-            if math.ceil(max(low, ends[0])) > math.floor(min(high, ends[1])):
+            if image.dtype != np.bool_ and math.ceil(max(low, ends[0])) > math.floor(min(high, ends[1])):
                 raise ValueError(
                     f"Clip({self.low:g}, {self.high:g}) holds no number of {image.dtype}, all would be one; expected "
                     "bounds in units of the data. Of values from 0 to 1 put Rescale(1 / 255) before it."

@@ -61,6 +61,7 @@ SHIFTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     *each_once(name=SHIFTS, fill_mode=FILL_MODES, dtype=["uint8", "float32"], shape=[(9, 35, 3), (40, 70, 1)])
 )
@@ -152,6 +153,7 @@ def test_the_way_is_chosen_by_the_config(key, monkeypatch):
         taken.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first(2, ["shift", "whole", "flips", "order 0"]))
 def test_calls_without_jit_compile_once(key, name):
     chain, image = Chain(SHIFTS[name]), np.zeros((6, 40, 3), np.float32)
@@ -182,6 +184,7 @@ TYPICAL = {"nothing", "flips", "shift", "order 0", "all, float32"}
 SIZE, BATCH, SHAPE = 1009, 4, (9, 8, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", first(5, sorted(GATHERS, key=lambda name: name not in TYPICAL)))
 def test_a_batch_is_one_pass_over_bytes(key, name):
     """No array of the data's size but the data, one of the batch's in floats, and no more gathers than needed."""

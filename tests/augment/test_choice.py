@@ -210,6 +210,7 @@ CHOICES = {
 }
 
 
+@pytest.mark.slow
 def test_each_choice_gives_what_that_transform_alone_gives_with_its_params():
     drawn = of_each({name: OneOf(*choices) for name, choices in CHOICES.items()})
 
@@ -304,6 +305,7 @@ def test_the_matrix_is_that_of_what_acts():
     assert len(seen) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", first(1, [1, 5]))
 def test_pixels_are_the_same_bits_in_batches_of_every_size(size):
     augment = Chain(

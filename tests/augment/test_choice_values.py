@@ -106,7 +106,7 @@ def applied(step):
         (lambda: Sometimes("often", Invert()), "p is 'often'"),
         (lambda: Sometimes(0.5, jnp.flipud), r"no transform; .*Map\(function\)"),
         (lambda: OneOf(), "OneOf got no transform; expected at least one"),
-        (lambda: OneOf([Invert(), Cutout(2)]), r"no transform; .*spread a list"),
+        (lambda: OneOf([Invert(), Cutout(2)]), r"no transform; .*of a list give its entries"),
         (lambda: applied(Sometimes(0.5, CenterCrop(5))), "CenterCrop makes 5 by 5 of an image of 12 by 14"),
         (lambda: applied(Sometimes(0.5, Sometimes(0.5, Resize(5)))), r"Resize makes 5 by 5 .*where it does not act"),
         (

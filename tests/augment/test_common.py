@@ -179,6 +179,7 @@ def test_one_trace_under_jit_and_vmap_serves_every_epoch_and_equals_a_loop(loops
         assert np.mean(difference > WEIGHTS) < 0.02, name
 
 
+@pytest.mark.slow
 def test_views_and_frames_need_no_loader_either():
     """Views are looks with keys of their own, the first with that of the picture; frames share one draw."""
     clip, names = jnp.asarray(BATCH), ("Affine", "Sometimes", "Map")
@@ -209,6 +210,7 @@ def test_numpy_images_give_the_same_and_params_are_arrays_and_the_same_for_the_s
     assert np.array_equal(found, loops[name][0])
 
 
+@pytest.mark.slow
 def test_results_agree_with_x64_on():
     names = ("Affine", "SamplewiseNormalize", "Whiten", "Chain")
     augment = jax.jit(lambda key, image: {name: run(TRANSFORMS[name], key, image) for name in names})

@@ -222,6 +222,7 @@ def test_a_crop_after_a_resize_reads_beyond_its_edge_and_one_before_it_does_not(
     assert np.abs(found - cropped).max() < 1.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "is_one"),
     [

@@ -115,6 +115,7 @@ def test_evaluation_keeps_the_dtype_and_what_is_not_random(name):
     assert np.array_equal(found, np.asarray(expected, found.dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OTHER)
 def test_evaluation_of_ranges_of_a_point_and_of_wrappers(name):
     transform, expected = OTHER[name]
@@ -180,6 +181,7 @@ def slopes(params, image):
     return {name: jax.grad(weighed)(image, name) for name in FLOATING}
 
 
+@pytest.mark.slow
 def test_derivatives_are_finite_also_of_flat_black_and_white_pictures():
     params = {name: TRANSFORMS[name].sample(KEYS[0], SHAPE) for name in FLOATING}
     grey = np.repeat(IMAGE[..., :1], 3, axis=-1)

@@ -88,6 +88,7 @@ def test_pixels_are_the_same_bits_in_batches_of_every_size():
         assert np.array_equal(batch, batches[-1][: len(batch)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [Sharpness((1, 3)), Blur((0.5, 1))])
 def test_derivatives_are_those_of_differences(step):
     image = jnp.asarray(PHOTO[:5, :6], jnp.float32)

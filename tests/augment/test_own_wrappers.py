@@ -241,6 +241,7 @@ WRAPPERS = [
 ]
 
 
+@pytest.mark.slow
 def test_wrappers_are_explained_and_have_the_shape_that_the_batch_has():
     steps, shapes = zip(*WRAPPERS, strict=True)
     loader = Loader((*[IMAGES] * 3, np.arange(4)), batch_size=4, augment=(*steps, None))

@@ -236,6 +236,7 @@ def test_the_repr_of_a_static_transform_makes_it_again():
     assert eval(repr(chain)) == chain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["rotation", "shift", "shear", "zoom"])
 def test_the_strength_of_a_geometric_option_has_a_gradient(option):
     rows, cols = np.mgrid[0:16, 0:16].astype(np.float32)

@@ -68,6 +68,7 @@ def test_bits_are_the_same_in_a_scan_over_devices_and_in_explain(expected):
         assert np.array_equal(explain(loader_of(STEPS), KEY, 1, row).after, expected[row])
 
 
+@pytest.mark.slow
 def test_bits_are_the_same_in_views_and_choices_around_it_give_what_it_gives(expected):
     """All in one program. Two maps, one within the other, are one batch for the operations that look at a picture."""
     step = RandAugment(2, 20)
@@ -89,6 +90,7 @@ def test_bits_are_the_same_in_views_and_choices_around_it_give_what_it_gives(exp
     assert 0 < of_first.sum() < 5
 
 
+@pytest.mark.slow
 def test_maps_in_maps_and_a_picture_that_several_share_are_one_batch():
     step = RandAugment(NUM_OPS, 20)
     drawn = jax.vmap(partial(step.sample, image_shape=SHAPE))(jax.random.split(KEY, TOGETHER))
@@ -165,6 +167,7 @@ def test_evaluation_keeps_the_dtype_and_copies_are_equal(step):
     assert eval(repr(step), names) == step
 
 
+@pytest.mark.slow
 def test_no_derivative_passes_its_roundings():
     chain = Chain(Brightness(0.2), RandAugment(1, 9))
 

@@ -116,6 +116,7 @@ def test_coefficients_of_bytes_are_floats_of_the_whole_image():
         assert found.shape == (6 + beyond, 5 + beyond, 3)
 
 
+@pytest.mark.slow
 def test_a_batch_is_resampled_as_each_image_alone_is(key):
     images = (random_image((5, 10, 9, 3)) * 255).astype(np.uint8)
     affine = Affine(rotation=30, zoom=0.2, order=3, fill_mode="reflect")

@@ -94,6 +94,7 @@ def test_gamma_is_a_power_rounded_half_away_and_the_same_bits_in_batches_of_ever
     assert np.array_equal(np.concatenate([batched(gammas[place : place + 1]) for place in range(40)]), found[:40])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(7,), (1, 1, 1), (1, 2, 3), (0, 4, 3), (2, 3, 5, 3)])
 def test_leaves_of_any_rank_keep_their_shape_and_type(shape):
     image = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)

@@ -42,6 +42,7 @@ def started(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -110,6 +110,7 @@ def test_a_batch_holds_what_keras_makes_of_the_same_parameters(fill_mode, order)
     check_against_keras(arguments, IMAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -123,6 +124,7 @@ def test_other_settings_give_what_keras_makes_of_the_same_parameters(changes):
     check_against_keras(EVERYTHING | changes, IMAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_pictures_of_every_kind_are_made_brighter_as_pillow_does(channels):
     only = {"brightness_range": (-0.1, 2.5)}

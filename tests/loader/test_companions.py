@@ -306,6 +306,7 @@ def test_a_mask_of_the_picture_itself_is_the_picture():
 AUGMENT = Chain(Affine(horizontal_flip=True), RandomCrop(9))
 
 
+@pytest.mark.slow
 def test_they_are_the_same_whatever_way_a_batch_is_made(tmp_path):
     data = small(16)
     loader = Loader(data, batch_size=8, augment={"image": AUGMENT, **FOLLOW})
@@ -329,6 +330,7 @@ def test_they_are_the_same_whatever_way_a_batch_is_made(tmp_path):
     np.testing.assert_allclose(after["points"], moved_points(data["points"][row], matrix["image"]), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_they_are_the_same_in_a_tuple_and_deeper_in_a_tree():
     """And of an example without boxes there are none."""
     data = small()

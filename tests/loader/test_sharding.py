@@ -114,6 +114,7 @@ SHARDINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     *each_once(name=SHARDINGS, where=["host", "every device", "divided"], kind=["auto", "explicit"])
 )
@@ -151,6 +152,7 @@ def test_a_batch_under_jit_follows_the_shardings_of_the_program(key, kind, where
     assert all(is_laid_out(leaf, each) for leaf in (*outside(resident, 1), *inside(resident, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(*each_once(where=["every device", "divided"], kind=["auto", "explicit"]))
 def test_an_epoch_is_scanned_over_data_on_a_mesh(key, kind, where):
     data = loader()
@@ -182,6 +184,7 @@ def collectives(text):
     return re.findall(r" (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(", text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     *chosen(
         {

@@ -73,6 +73,7 @@ def test_after_another_step_pixels_are_those_of_its_result(key, elsewhere):
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", first(1, [[Affine(rotation=40)], [Brightness((0.25, 0.25)), Affine(rotation=40)]]))
 def test_streams_that_draw_ahead_and_scans_read_them_too(steps, key, request, monkeypatch):
     images, augment = jnp.asarray(pictures(12)[0]), Chain(*steps)

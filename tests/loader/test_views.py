@@ -78,6 +78,7 @@ def test_views_are_independent_of_one_another_and_of_other_rows_and_epochs():
     assert np.abs(np.sort(flat) - np.linspace(0, 1, len(flat))).max() < 2 / np.sqrt(len(flat))
 
 
+@pytest.mark.slow
 def test_they_are_the_same_whatever_way_a_batch_is_made():
     loader = Loader((IMAGES, LABELS), batch_size=4, augment=(Views(AUGMENT, 2), None))
     resident, expected = loader.to_device(), loader.batch(KEY, 1, 2)
@@ -152,6 +153,7 @@ class OneMore(Transform):
         return jnp.pad(image.astype(np.float32) + params, ((0, 1), (0, 0), (0, 0)))
 
 
+@pytest.mark.slow
 def test_frames_of_a_users_step_and_views_of_frames():
     augment = Chain(Affine(shift=0.3, whole_pixels=True), OneMore())
     views = images_of(Views(Frames(augment), 2), CLIPS)

@@ -162,6 +162,7 @@ def test_copies_differ_and_first_showings_are_the_pictures_without_weights(key):
             np.testing.assert_array_equal(images[place], whole[row])
 
 
+@pytest.mark.slow
 def test_all_ways_to_a_batch_give_the_same(key, tmp_path):
     data = loader(batch_size=8)
     resident, batches = data.to_device(), list(data.epoch(key, 3))
