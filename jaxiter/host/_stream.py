@@ -259,9 +259,8 @@ class Stream(Iterator[PyTree]):
     def __next__(self) -> PyTree:
         check_process("the stream", self._process)  # in a forked child the lock may be held for ever
         with self._lock:  # threads may share a stream: every batch goes to one of them
-            began = perf_counter()
             try:
-                batch = self._next()
+                return self._next(perf_counter())
             except StopIteration:
                 raise
             except Exception:
@@ -269,10 +268,8 @@ class Stream(Iterator[PyTree]):
                     self._cancel_pending()
                     self._check_open()
                 raise
-            self._stopwatch.count(began, perf_counter(), self._position)
-            return batch
 
-    def _next(self) -> PyTree:
+    def _next(self, began: float) -> PyTree:
         if self._has_ended(self._position):
             self._end_threads()
             raise StopIteration
@@ -297,6 +294,7 @@ class Stream(Iterator[PyTree]):
         following = self._after(self._position)
         is_last = self._has_ended(following)
         self._pending.popleft()
+        self._stopwatch.count(began, perf_counter(), following)
         self._position = following  # an interrupt below this line loses the batch
         if is_last:
             self._end_threads()

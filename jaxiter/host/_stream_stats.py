@@ -53,7 +53,7 @@ class Stopwatch:
     def stats(self, spec: BatchSpec, position: Position) -> StreamStats:
         """What was measured up to `position`."""
         batches = num_batches(self._start, position, spec.num_steps)
-        if self._first is None or self._last <= self._first[0]:
+        if self._first is None or self._last <= self._first[0] or position <= self._first[1]:
             return StreamStats(batches, 0.0, 0.0)
         elapsed = self._last - self._first[0]
         return StreamStats(batches, _num_images(spec, self._first[1], position) / elapsed, self._waited / elapsed)

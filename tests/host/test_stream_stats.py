@@ -24,9 +24,9 @@ class Clock:
         fetch, taken = type(batches)._next, []
         for wait, work in zip(waits, works, strict=True):
 
-            def slow(stream, wait=wait):
+            def slow(stream, began, wait=wait):
                 self.now += wait
-                return fetch(stream)
+                return fetch(stream, began)
 
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(type(batches), "_next", slow)
