@@ -31,8 +31,8 @@ class Chain(NamedTuple):
 
     @property
     def jitter(self) -> tuple[float, float, float, float]:
-        brightness, contrast, *others = JITTER
-        return brightness, contrast if self.contrast else 0, *others  # type: ignore[return-value]
+        brightness, contrast, saturation, hue = JITTER
+        return brightness, contrast if self.contrast else 0, saturation, hue
 
 
 def rows_of(chain: Chain, count: int) -> Iterator[np.ndarray]:

@@ -222,9 +222,8 @@ class GatedPart(_Gated):
     def scale_and_offset(self, params: GatedParams) -> tuple[Any, Any]:
         scale, offset = self.inner.scale_and_offset(params.params)  # type: ignore[attr-defined]
         on, one, none = params.is_on, np.float32(1), np.float32(0)
-        return tuple(  # type: ignore[return-value]
-            jnp.where(on, jnp.asarray(part, np.float32), off) for part, off in ((scale, one), (offset, none))
-        )
+        scale, offset = (jnp.asarray(part, np.float32) for part in (scale, offset))
+        return jnp.where(on, scale, one), jnp.where(on, offset, none)
 
 
 def common_dtype(*dtypes: np.dtype) -> np.dtype:

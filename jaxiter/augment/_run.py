@@ -179,7 +179,7 @@ class Steps:
         steps = self._transforms(group)
         geometric = [step for step in steps if is_geometry(step)]
         moves = any(not step.is_identity for step in geometric) if geometric else steps[0].moves_pixels
-        return [Mover(geometric, before[:2], after[:2])] if moves else []  # type: ignore[arg-type]
+        return [Mover(geometric, (before[0], before[1]), (after[0], after[1]))] if moves else []
 
     def check_moves_known(self, shape: Shape) -> None:
         """Raises for a step whose geometry is not known, of an image of this shape, whatever is drawn."""

@@ -243,9 +243,10 @@ def _rows_of_labels(name: str, labels: jax.Array, num_classes: int | None) -> ja
 def _check_alpha(alpha: object) -> None:
     if isinstance(alpha, jax.core.Tracer):
         return
-    if np.size(alpha) != 1:  # type: ignore[arg-type]
+    value: Any = alpha
+    if np.size(value) != 1:
         raise ValueError(f"alpha is {described(alpha)}; expected one number above 0.")
-    value: Any = alpha.item() if is_array(alpha) or isinstance(alpha, np.generic) else alpha
+    value = value.item() if is_array(alpha) or isinstance(alpha, np.generic) else value
     check_finite("alpha", value)
     if isinstance(value, tuple) or value <= 0:
         raise ValueError(f"alpha is {alpha!r}; expected a number above 0; 1 draws any share alike.")
