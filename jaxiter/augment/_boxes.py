@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Numbers = TypeVar("Numbers", jax.Array, np.ndarray)
 Box = tuple[jax.Array, jax.Array, jax.Array, jax.Array]  # left, top, right, bottom
-Steps = Sequence[tuple["jax.Array | None", tuple[int, int]]]
+PlacedBy = Sequence[tuple["jax.Array | None", tuple[int, int]]]
 FORMATS = ("xyxy", "xywh", "cxcywh")
 
 
@@ -51,7 +51,7 @@ class Places(Companion):
         """To be drawn: (left, top, right, bottom), or (x, y); NaN where a row lacks."""
         raise NotImplementedError
 
-    def _placed(self, places: jax.Array, steps: Steps) -> jax.Array:
+    def _placed(self, places: jax.Array, steps: PlacedBy) -> jax.Array:
         """After each map, source to output, in a picture of that size; None is the identity."""
         raise NotImplementedError
 
@@ -109,7 +109,7 @@ class Boxes(Places):
         is_row = (places != -1).any(-1, keepdims=True)
         return np.where(is_row, np.stack(_edges(places, self.format), axis=-1), np.nan)
 
-    def _placed(self, places: jax.Array, steps: Steps) -> jax.Array:
+    def _placed(self, places: jax.Array, steps: PlacedBy) -> jax.Array:
         given = _edges(places, self.format)
         is_row = (places != np.float32(-1)).any(-1) & _has_area(given)
         forwards = [forward for forward, _ in steps if forward is not None]
@@ -160,7 +160,7 @@ class Points(Places):
     def as_edges(self, places: Float[np.ndarray, "... 2"]) -> Float[np.ndarray, "... 2"]:
         return np.where((places != -1).any(-1, keepdims=True), places, np.nan)
 
-    def _placed(self, places: jax.Array, steps: Steps) -> jax.Array:
+    def _placed(self, places: jax.Array, steps: PlacedBy) -> jax.Array:
         forwards = [forward for forward, _ in steps if forward is not None]
         if not forwards:
             return places
