@@ -74,6 +74,7 @@ class Steps:
         self.parts = [Part(part, owner) for owner, step in enumerate(self.steps) for part in step.parts]
         self.groups = list(groups_of([part.transform for part in self.parts]))
 
+    @transfers
     def run(
         self,
         image: ArrayLike,
@@ -91,7 +92,7 @@ class Steps:
         """
         check_not_forked()
         check_not_masked("image", image)
-        current = transfers(jnp.asarray)(image)
+        current = jnp.asarray(image)
         drawn = _Drawn(self, key, params)
         shapes: list[Shape] = []
         on_bytes = on_bytes or current.dtype == np.uint8

@@ -16,7 +16,7 @@ from ._data import PyTree
 from ._examples import ExampleKeys, steps_of, trace_each
 from ._loader import Loader, spec_of
 from ._program import Chains
-from ._read import read_examples
+from ._read import read_example
 from ._sharding import following, on_mesh
 from ._spec import BatchSpec
 
@@ -80,8 +80,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     key = following(key, spec.devices, spec.program.mesh)
     place = np.array([row], np.uint32), np.array([showing], np.uint32)
     with on_mesh(spec.program.mesh):
-        rows = np.array([row])
-        before = [read_examples(name, leaf, rows)[0] for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        before = [read_example(name, leaf, row) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
         explained = _explain(spec.chains, key, epoch, *place, before)
     params, matrices, after = zip(*explained, strict=True)
     structure = spec.program.data

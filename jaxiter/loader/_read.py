@@ -98,6 +98,12 @@ def read_examples(name: str, leaf: Source, rows: np.ndarray) -> jax.Array:
     return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
 
 
+@transfers
+def read_example(name: str, leaf: Source, row: int) -> jax.Array:
+    """One row of one leaf, as `read_examples` gives it."""
+    return read_examples(name, leaf, np.array([row]))[0]
+
+
 def upload_arrays(spec: BatchSpec, sharding: Sharding | None) -> list[jax.Array]:
     """The arrays of the data on the device, or laid out by `sharding`."""
     # Of a process among several only its part of each column is read, and the columns one after the other.
