@@ -63,6 +63,7 @@ from .keras import NumpyArrayIterator as NumpyArrayIterator
 from .loader import Explanation as Explanation
 from .loader import Loader as Loader
 from .loader import MemoryEstimate as MemoryEstimate
+from .loader import Ragged as Ragged
 from .loader import cutmix as cutmix
 from .loader import explain as explain
 from .loader import from_records as from_records
@@ -111,6 +112,7 @@ __all__ = [
     "OneOf",
     "Points",
     "Posterize",
+    "Ragged",
     "RandAugment",
     "RandomCrop",
     "RandomResizedCrop",

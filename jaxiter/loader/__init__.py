@@ -1,5 +1,6 @@
 """(key, epoch, step) -> batch: order and augmentation joined, pure."""
 
+from .._ragged import Ragged as Ragged
 from ._explain import Explanation as Explanation
 from ._explain import explain as explain
 from ._loader import Loader as Loader

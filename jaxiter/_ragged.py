@@ -1,0 +1,194 @@
+"""Pictures of different sizes, one after the other in one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeGuard
+
+import jax
+import numpy as np
+from jax.tree_util import GetAttrKey
+from jax.typing import ArrayLike
+
+from ._array_checks import check_array
+from ._checks import check_int
+from ._describe import described
+from ._host_rows import Source, check_length
+
+MOST_SIDE = 2**15 - 1  # pixels: coordinates of pictures whose size is not static have 16 fractional bits
+BLOCK = 2**20  # pixels; a place is the number of a block and a pixel in it, each of which an int32 counts
+
+
+class Sides(NamedTuple):
+    """The largest height and the largest width of some pictures: static, as a program depends on them."""
+
+    height: int
+    width: int
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Ragged:
+    """Pictures of different sizes as one array of their pixels: a leaf of a Loader's data.
+
+    A transform that fixes the size has to take it: `RandomResizedCrop`, `Resize`, `Affine(size=)`. Each picture is read
+    where it lies, so that no picture is filled up to the size of another.
+
+    Args:
+        pixels: (total pixels, channels): the pictures one after the other, each row by row. An array, a memmap, or an
+            array on the device. The Loader neither copies nor changes it.
+        starts: (n,), the first pixel of each picture, counted in pixels.
+        shapes: (n, 2), the height and width of each, from 1 to 32,767.
+        source_shapes: (n, 2), the heights and widths before the pictures were made smaller, by which their boxes
+            and points are scaled; by default `shapes`.
+
+    Attributes:
+        shape: `(n, None, None, channels)`.
+        dtype: Of the pixels.
+
+    `ragged[row]` is one picture, (height, width, channels), without a copy where the pixels are NumPy's;
+    `ragged[rows]` is a list of them. It is a pytree of its arrays.
+
+    Raises:
+        TypeError: If pixels are no array of numbers, or starts or shapes no integers.
+        ValueError: For another rank or length, a side out of range, or a picture that ends behind the last pixel.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxiter import Ragged
+        >>> pixels = np.arange(10, dtype=np.uint8)[:, None]
+        >>> pictures = Ragged(pixels, starts=[0, 6], shapes=[(2, 3), (2, 2)])
+        >>> len(pictures), pictures.shape, pictures[1][..., 0].tolist()
+        (2, (2, None, None, 1), [[6, 7], [8, 9]])
+    """
+
+    pixels: Source
+    shapes: Any  # int32 (n, 2)
+    source_shapes: Any  # int32 (n, 2)
+    places: Any  # int32 (n, 2): of the first pixel of each picture its block and its place in it
+    most: Sides
+
+    def __init__(
+        self, pixels: Source, starts: ArrayLike, shapes: ArrayLike, source_shapes: ArrayLike | None = None
+    ) -> None:
+        check_array("pixels", pixels)
+        if len(pixels.shape) != 2:
+            raise ValueError(f"pixels has shape {tuple(pixels.shape)}; expected (total pixels, channels).")
+        begins = _integers("starts", starts, (None,))
+        sizes = _integers("shapes", shapes, (len(begins), 2))
+        before = sizes if source_shapes is None else _integers("source_shapes", source_shapes, (len(begins), 2))
+        _check_sides(sizes)
+        _check_inside(begins, sizes, pixels.shape[0])
+        if isinstance(pixels, np.ndarray):
+            check_length("pixels", pixels)
+        most = Sides(*map(int, sizes.max(axis=0)))
+        self._set(pixels, places_of(begins), sizes.astype(np.int32), before.astype(np.int32), most)
+
+    def _set(self, pixels: Any, places: Any, shapes: Any, source_shapes: Any, most: Sides) -> None:
+        self.pixels, self.places, self.shapes, self.source_shapes = pixels, places, shapes, source_shapes
+        self.most = most
+
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[GetAttrKey, Any]], Sides]:
+        names = ("pixels", "places", "shapes", "source_shapes")
+        return [(GetAttrKey(name), getattr(self, name)) for name in names], self.most
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Sides]:
+        return (self.pixels, self.places, self.shapes, self.source_shapes), self.most
+
+    @classmethod
+    def tree_unflatten(cls, most: Sides, children: Sequence[Any]) -> Ragged:
+        ragged = object.__new__(cls)
+        pixels, places, shapes, source_shapes = children
+        ragged._set(pixels, places, shapes, source_shapes, most)
+        return ragged
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The first pixel of each picture, int64 (n,)."""
+        blocks, rest = np.asarray(self.places, np.int64).T
+        return blocks * BLOCK + rest
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return (*self.places.shape[:1], None, None, *self.pixels.shape[-1:])
+
+    @property
+    def ndim(self) -> int:
+        return 4
+
+    @property
+    def dtype(self) -> Any:
+        return self.pixels.dtype
+
+    def __len__(self) -> int:
+        return self.places.shape[0]
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            row = np.arange(len(self))[row]
+        if isinstance(row, (np.ndarray, jax.Array, list)) and np.ndim(row) == 1:
+            return [self[int(one)] for one in np.asarray(row)]
+        row = check_int("row", row, -len(self), len(self), expected=f"a row of {len(self)} pictures")
+        start, (height, width) = int(self.starts_of(np.array([row]))[0]), map(int, np.asarray(self.shapes[row]))
+        if isinstance(self.pixels, np.ndarray):
+            check_length("pixels", self.pixels)
+        return self.pixels[start : start + height * width].reshape(height, width, self.pixels.shape[1])
+
+    def starts_of(self, rows: np.ndarray) -> np.ndarray:
+        """The first pixels of some of the pictures, int64."""
+        blocks, rest = np.asarray(self.places[rows], np.int64).T
+        return blocks * BLOCK + rest
+
+    def __repr__(self) -> str:
+        if not hasattr(self.pixels, "dtype"):
+            return f"Ragged({self.pixels!r})"
+        count, channels = self.shape[0], self.shape[-1]
+        total = self.pixels.shape[0]
+        return (
+            f"Ragged({count} pictures of up to {self.most.height} by {self.most.width}, {np.dtype(self.dtype)}, "
+            f"{channels} {'channel' if channels == 1 else 'channels'}, {total:,} pixels)"
+        )
+
+
+def is_ragged(leaf: object) -> bool:
+    """Whether a leaf holds pictures of different sizes: `Ragged`, or a source of such pictures."""
+    shape = getattr(leaf, "shape", None)
+    return isinstance(leaf, Ragged) or (isinstance(shape, tuple) and len(shape) == 4 and shape[1] is None)
+
+
+def is_ragged_array(leaf: object) -> TypeGuard[Ragged]:
+    """For `is_leaf`: such pictures as one array, a pytree, which in data counts as one leaf."""
+    return isinstance(leaf, Ragged)
+
+
+def places_of(starts: np.ndarray) -> np.ndarray:
+    """int32 (n, 2) of pixels counted from the first."""
+    return np.stack(np.divmod(np.asarray(starts, np.int64), BLOCK), axis=-1).astype(np.int32)
+
+
+def _integers(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:
+    found = np.asarray(values)
+    if found.dtype.kind not in "iu":
+        raise TypeError(f"{name} is {described(values)}; expected integers.")
+    if found.ndim != len(shape) or any(own not in (None, side) for own, side in zip(shape, found.shape, strict=True)):
+        expected = "(n,)" if shape == (None,) else str(shape)
+        raise ValueError(f"{name} has shape {found.shape}; expected {expected}, one entry for each picture.")
+    if len(found) == 0:
+        raise ValueError(f"{name} is empty; expected at least one picture.")
+    return found.astype(np.int64)
+
+
+def _check_sides(shapes: np.ndarray) -> None:
+    wrong = np.flatnonzero(((shapes < 1) | (shapes > MOST_SIDE)).any(axis=1))
+    if len(wrong):
+        height, width = shapes[wrong[0]]
+        raise ValueError(f"shapes[{wrong[0]}] is {height} by {width}; expected sides of 1 to {MOST_SIDE:,} pixels.")
+
+
+def _check_inside(starts: np.ndarray, shapes: np.ndarray, total: int) -> None:
+    ends = starts + shapes.prod(axis=1)
+    wrong = np.flatnonzero((starts < 0) | (ends > total))
+    if len(wrong):
+        row = wrong[0]
+        raise ValueError(
+            f"picture {row} takes pixels {starts[row]} to {ends[row]}; expected them within the {total} of pixels."
+        )
