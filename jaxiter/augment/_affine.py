@@ -14,7 +14,7 @@ from .._checks import check_flag, is_array
 from .._keys import Key, uniforms
 from .._transfers import transfers
 from ._cast import AsFloat
-from ._geometric import Geometric, Sampling
+from ._geometric import Geometric, Sampling, same_size
 from ._matrix import about_centre, compose, flip_matrix, rotation_matrix, shear_matrix, shift_matrix, zoom_matrix
 from ._ranges import (
     Bounds,
@@ -177,7 +177,7 @@ class Affine(Geometric):
             (own - new) // 2 if self.whole_pixels else (own - new) / 2
             for own, new in zip((height, width), size, strict=True)
         )
-        return moved if size == (height, width) else compose(shift_matrix(-rows, -cols), moved)
+        return moved if same_size(size, (height, width)) else compose(shift_matrix(-rows, -cols), moved)
 
     def without_randomness(self) -> Transform:
         """The options whose range is a single point; the random ones are off. It returns the same dtype."""

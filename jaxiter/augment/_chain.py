@@ -18,7 +18,7 @@ from ._geometric import Geometric, dtype_and_fill
 from ._groups import groups_of, is_geometry
 from ._run import Steps
 from ._transform import Params, Transform, result_dtype
-from ._warp import StoredImage
+from ._warp import RaggedImage, StoredImage
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -120,7 +120,9 @@ class Chain(Transform):
         self._check_params(params)
         return self.steps.run(image, params=params).image
 
-    def sample_and_apply(self, key: Key, image: ArrayLike, stored: StoredImage | None = None) -> jax.Array:
+    def sample_and_apply(
+        self, key: Key, image: ArrayLike | RaggedImage, stored: StoredImage | None = None
+    ) -> jax.Array:
         """`apply(sample(key, image.shape), image)` in one pass; `apply` of a step is traced once.
 
         Args:
@@ -138,11 +140,15 @@ class Chain(Transform):
         """All of `sample_and_apply` that needs no pixels, for chains that `can_prepare`."""
         return self.steps.prepare(key, image_shape)
 
-    def apply_prepared(self, prepared: Sequence[Any], image: jax.Array, stored: StoredImage | None = None) -> jax.Array:
+    def apply_prepared(
+        self, prepared: Sequence[Any], image: jax.Array | RaggedImage, stored: StoredImage | None = None
+    ) -> jax.Array:
         """The rest of `sample_and_apply`."""
         return self.steps.apply_prepared(prepared, image, stored)
 
-    def trace(self, key: Key, image: ArrayLike) -> tuple[tuple[Params, ...], Float[Array, "3 3"] | None, jax.Array]:
+    def trace(
+        self, key: Key, image: ArrayLike | RaggedImage
+    ) -> tuple[tuple[Params, ...], Float[Array, "3 3"] | None, jax.Array]:
         """As `sample_and_apply`; returns params, matrix and image."""
         steps = self.steps
         ran = steps.run(image, key=key)

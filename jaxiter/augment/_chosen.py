@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._gated import common_dtype
-from ._geometric import Geometric, Sampling, geometry_of, joined_bounds, keeps_axes, shapes_through
+from ._geometric import Geometric, Sampling, geometry_of, joined_bounds, keeps_axes, same_size, shapes_through
 from ._groups import is_geometry
 from ._run import Steps
 from ._transform import Params, PixelMap, Transform
@@ -65,7 +65,13 @@ class ChosenGeometry(Geometric):
         return height, width
 
     def bounds(self, image_shape: Sequence[int]) -> MatrixBounds | None:
-        each = [joined_bounds(parts, image_shape) for parts in self._parts]
+        return self._bounds(image_shape, up_to=False)
+
+    def bounds_up_to(self, image_shape: Sequence[int]) -> MatrixBounds | None:
+        return self._bounds(image_shape, up_to=True)
+
+    def _bounds(self, image_shape: Sequence[int], *, up_to: bool) -> MatrixBounds | None:
+        each = [joined_bounds(parts, image_shape, up_to=up_to) for parts in self._parts]
         known = [bounds for bounds in each if bounds is not None]
         return reduce(MatrixBounds.either, known) if len(known) == len(each) else None
 
@@ -155,7 +161,7 @@ def _select(choice: jax.Array, values: Sequence[jax.Array]) -> jax.Array:
 
 def _check_one_shape(choices: Sequence[Transform], shapes: Sequence[Sequence[int]], image_shape: Sequence[int]) -> None:
     for step, shape in zip(choices, shapes, strict=True):
-        if tuple(shape) != tuple(shapes[0]):
+        if not same_size(shape, shapes[0]):
             first, other = (choice.name_in_errors for choice in (choices[0], step))
             raise ValueError(
                 f"OneOf of {first} and {other} makes {tuple(shapes[0])} or {tuple(shape)} of an image of shape "

@@ -52,6 +52,8 @@ class _Crop(Geometric):
     fill_mode: str = "constant"
     cval: float = 0.0
 
+    needs_known_size: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", as_image_size("size", self.size))
         super().__post_init__()

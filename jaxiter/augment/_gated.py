@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._frozen_draws import checked_apply
-from ._geometric import Geometric, Sampling
+from ._geometric import Geometric, Sampling, same_size
 from ._groups import is_geometry
 from ._linear_color import ColorMap, LinearColor, is_linear, mixes_channels
 from ._tables import ByteFormula, ByteTable, Table, is_table
 from ._transform import Params, PixelMap, Transform
-from ._warp import MatrixBounds, Window, matrix_bounds
+from ._warp import MatrixBounds, Window, is_static, matrix_bounds
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float
@@ -28,6 +28,10 @@ class GatedParams(NamedTuple):
 
     is_on: Bool[Array, ""]
     params: Params
+
+
+def _or_identity(bounds: MatrixBounds | None) -> MatrixBounds | None:
+    return None if bounds is None else bounds.either(matrix_bounds(np.eye(2), (0, 0), is_whole=True))
 
 
 def gated(part: Transform) -> Transform:
@@ -85,14 +89,21 @@ class GatedGeometry(_Gated, Geometric):
         return self.inner.out_size(size)
 
     def bounds(self, image_shape: Sequence[int]) -> MatrixBounds | None:
-        own = self.inner.bounds(image_shape)
-        return None if own is None else own.either(matrix_bounds(np.eye(2), (0, 0), is_whole=True))
+        return _or_identity(self.inner.bounds(image_shape))
+
+    def bounds_up_to(self, image_shape: Sequence[int]) -> MatrixBounds | None:
+        return _or_identity(self.inner.bounds_up_to(image_shape))
 
     def _check_keeps_size(self, image_shape: Sequence[int]) -> None:
         height, width = image_shape[:2]
         size = self.inner.out_size((height, width))
-        if size != (height, width):
+        if not same_size(size, (height, width)):
             name = self.name_in_errors
+            if not is_static(image_shape):
+                raise ValueError(
+                    f"{name} makes {size[0]} by {size[1]} of pictures of different sizes, and where it does not act "
+                    f"they keep their own; expected {name} outside, for all pictures, or Resize before."
+                )
             raise ValueError(
                 f"{name} makes {size[0]} by {size[1]} of an image of {height} by {width}, and where it does not act "
                 f"the image keeps its size; expected a step that keeps the size, as RandomResizedCrop(({height}, "

@@ -15,7 +15,19 @@ from .._transfers import transfers
 from ._matrix import compose
 from ._rounded import rounded
 from ._transform import Params, Transform, arithmetic_dtype, result_dtype
-from ._warp import MatrixBounds, StoredImage, Window, check_image, fill_value, resample, resize_along
+from ._types import Side
+from ._warp import (
+    MatrixBounds,
+    RaggedImage,
+    StoredImage,
+    Window,
+    check_image,
+    fill_value,
+    is_static,
+    resample,
+    resample_ragged,
+    resize_along,
+)
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -65,6 +77,7 @@ class Geometric(Transform):
     """
 
     keeps_scale: ClassVar[bool] = True
+    needs_known_size: ClassVar[bool] = False  # of every picture, before it is drawn
     resizes: ClassVar[bool] = False  # it brings a window of the image to a size, without rotation or shear
 
     def matrix(self, params: Params, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
@@ -79,10 +92,14 @@ class Geometric(Transform):
         """Bounds on every map that may be drawn for images of this shape; None where they are unknown."""
         return None
 
+    def bounds_up_to(self, image_shape: Sequence[int]) -> MatrixBounds | None:
+        """The same for images of at most this height and width."""
+        return self.bounds(image_shape)
+
     def windows(self, params: Params, image_shape: Sequence[int]) -> tuple[Window, Window]:
         """Of a step that `resizes`: the rows and columns of the image that are brought to another size."""
-        height, width = image_shape[:2]
-        return Window(-0.5, height - 0.5), Window(-0.5, width - 0.5)
+        rows, cols = (Window(-0.5, _last_edge(side)) for side in image_shape[:2])
+        return rows, cols
 
     @property
     def sampling(self) -> Sampling:
@@ -168,21 +185,35 @@ def _seen_through(
     matrix, found = compose(*matrices), []
     for axis, window in enumerate(windows):
         ends = [rounded(matrix[axis, axis] * edge) + matrix[axis, 2] for edge in window]
-        low, high = np.float32(-0.5), np.float32(image_shape[axis] - 0.5)
+        low, high = np.float32(-0.5), _last_edge(image_shape[axis])
         found.append(Window(*(jnp.clip(end, low, high) for end in (jnp.minimum(*ends), jnp.maximum(*ends)))))
     return found[0], found[1]
+
+
+def _last_edge(side: Side) -> Any:
+    return side.astype(np.float32) - np.float32(0.5) if isinstance(side, jax.Array) else np.float32(side - 0.5)
+
+
+def same_size(size: Sequence[Side], other: Sequence[Side]) -> bool:
+    """Whether both are equal, as far as that is known: a traced side is equal to itself alone."""
+    return len(size) == len(other) and all(
+        one is two or (is_static((one,)) and is_static((two,)) and one == two)
+        for one, two in zip(size, other, strict=True)
+    )
 
 
 def warp_along(
     steps: Sequence[Geometric],
     geometry: Geometry | None,
-    image: jax.Array,
+    image: jax.Array | RaggedImage,
     *,
     drawn: bool,
     stored: StoredImage | None,
 ) -> jax.Array:
     """`apply_geometry` from what `geometry_of` found."""
     steps = [step for step in steps if not step.is_identity]
+    if isinstance(image, RaggedImage):
+        return _warp_ragged(steps, geometry, image)
     if geometry is None or not steps:
         return image
     border, order, antialias = joined_sampling(steps)
@@ -201,6 +232,23 @@ def warp_along(
         image = image.astype(arithmetic_dtype(image.dtype))  # pixels are only selected, and cval may be no integer
     warped = resample(image, geometry.matrix, order=order, bounds=bounds, size=(height, width), **sampling)
     return warped.astype(dtype)
+
+
+def _warp_ragged(steps: Sequence[Geometric], geometry: Geometry | None, image: RaggedImage) -> jax.Array:
+    """One of pictures of different sizes, whose bounds are those of the largest."""
+    assert geometry is not None  # a step that fixes the size is not the identity
+    border, order, antialias = joined_sampling(steps)
+    dtype, fill = dtype_and_fill(steps, image.dtype)
+    height, width, _ = shapes_through(steps, image.shape)[-1]
+    sampling: dict[str, Any] = {"fill_mode": "nearest" if border is None else border[0], "cval": fill}
+    bounds = joined_bounds(steps, image.most_shape, up_to=True)
+    size = (height, width)
+    if geometry.windows is not None and bounds is not None and _resizes_alone(steps):
+        most, smooth = (bounds.linear[0][0], bounds.linear[1][1]), bool(antialias)
+        resized = resize_along(image, geometry.matrix, geometry.windows, size, most=most, antialias=smooth, **sampling)
+        return resized.astype(dtype)
+    order = (1 if order is None else order) if _interpolate(steps) else 0
+    return resample_ragged(image, geometry.matrix, order=order, size=size, **sampling).astype(dtype)
 
 
 def _resizes_alone(steps: Sequence[Geometric]) -> bool:
@@ -242,9 +290,17 @@ def _interpolate(steps: Sequence[Geometric]) -> bool:
     return any(step.interpolates for step in steps)
 
 
-def joined_bounds(steps: Sequence[Geometric], image_shape: Sequence[int]) -> MatrixBounds | None:
-    """On every map of all steps together; None where they are unknown."""
+def joined_bounds(
+    steps: Sequence[Geometric], image_shape: Sequence[int], *, up_to: bool = False
+) -> MatrixBounds | None:
+    """On every map of all steps together; None where they are unknown.
+
+    Args:
+        up_to: For images of at most this shape.
+    """
     shapes = shapes_through(steps, image_shape)
-    each = [step.bounds(shape) for step, shape in zip(steps, shapes, strict=False)]
+    each = [
+        step.bounds_up_to(shape) if up_to else step.bounds(shape) for step, shape in zip(steps, shapes, strict=False)
+    ]
     known = [bounds for bounds in each if bounds is not None]
     return reduce(MatrixBounds.then, known) if len(known) == len(each) else None

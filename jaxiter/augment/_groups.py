@@ -18,7 +18,7 @@ from ._geometric import Geometric, Sampling, warp_along
 from ._linear_color import apply_colors, is_linear, mixes_channels
 from ._tables import ByteTable, apply_tables, is_table
 from ._transform import Transform
-from ._warp import StoredImage, check_image
+from ._warp import RaggedImage, StoredImage, check_image
 
 
 class Group(NamedTuple):
@@ -46,7 +46,7 @@ def groups_of(steps: Sequence[Transform]) -> Iterator[slice]:
 
 
 def apply_group(
-    group: Group, found: Any, image: jax.Array, *, drawn_here: bool, stored: StoredImage | None
+    group: Group, found: Any, image: jax.Array | RaggedImage, *, drawn_here: bool, stored: StoredImage | None
 ) -> jax.Array:
     """The image after a group of steps.
 
@@ -60,7 +60,9 @@ def apply_group(
         check_image(image)
         geometric = [step for step in group.steps if is_geometry(step)]
         applied = partial(warp_along, geometric, found, image, drawn=drawn_here, stored=stored)
-    elif is_table(first):
+        return _kept_apart(group, applied, image)
+    assert not isinstance(image, RaggedImage)  # as the loader saw to
+    if is_table(first):
         tables = [step for step in group.steps if is_table(step)]
         applied = partial(_looked_up, list(zip(tables, found, strict=True)), image, group.on_bytes)
     elif is_linear(first) and any(map(mixes_channels, group.steps)):
@@ -70,7 +72,7 @@ def apply_group(
     return _kept_apart(group, applied, image)
 
 
-def _kept_apart(group: Group, applied: partial[jax.Array], image: jax.Array) -> jax.Array:
+def _kept_apart(group: Group, applied: partial[jax.Array], image: jax.Array | RaggedImage) -> jax.Array:
     """`applied()`, on CPU behind a barrier where what follows would make every value of it several times.
 
     Without it every pixel is resampled three times before a step that reads all channels: 2.2 times the time of a warp
@@ -85,7 +87,7 @@ def _kept_apart(group: Group, applied: partial[jax.Array], image: jax.Array) -> 
     tapped = warp is not None and is_geometry(warp) and warp.interpolates and not all(map(_is_cheap, group.steps))
     tapped = tapped and not is_geometry(group.steps[0])
     again = reads_picture or tapped or (reads_all and is_geometry(group.steps[0]))
-    return fusion_barrier(applied) if again and isinstance(image, jax.core.Tracer) else applied()
+    return fusion_barrier(applied) if again and isinstance(image, (jax.core.Tracer, RaggedImage)) else applied()
 
 
 def _is_cheap(step: Transform) -> bool:

@@ -18,6 +18,7 @@ from .._checks import check_finite, check_not_forked, is_array, is_flag
 from .._transfers import on_host, transfers
 from ._rounded import rounded
 from ._transform import frozen_value
+from ._types import Side
 
 # A number r, a pair (low, high), or an array of shape () or (2,). A field holds it checked, as `as_bounds` says.
 Range: TypeAlias = ArrayLike | Sequence[ArrayLike]
@@ -125,11 +126,13 @@ def is_point(bounds: Bounds) -> bool:
 
 
 @transfers
-def between(bounds: Bounds, drawn: jax.Array, *, scale: float = 1.0, centre: float = 0.0) -> jax.Array:
+def between(bounds: Bounds, drawn: jax.Array, *, scale: Side | float = 1.0, centre: float = 0.0) -> jax.Array:
     """`scale` times a number of the range, `drawn` being uniform in [0, 1); a scalar array r means centre +- r.
 
     No product is contracted with a sum, so that a draw is the same in every program.
     """
+    if isinstance(scale, jax.Array):
+        return rounded(between(bounds, drawn, centre=centre) * scale.astype(np.float32))
     two_sided = np.float32(2) * drawn - np.float32(1)  # exact: drawn is a multiple of 2**-24
     if not isinstance(bounds, tuple):
         ends = jnp.asarray(bounds, np.float32) * np.float32(scale)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,8 +15,9 @@ from .._keys import Key, uniforms
 from .._transfers import transfers
 from ._crop import Size, central_place, random_place
 from ._geometric import Geometric, Sampling
+from ._rounded import rounded
 from ._transform import Params, Transform, frozen_value
-from ._warp import MatrixBounds, Window, as_image_size, check_image_shape, check_sampling, matrix_bounds
+from ._warp import MatrixBounds, Window, as_image_size, check_image_shape, check_sampling, is_static, matrix_bounds
 from ._windows import ATTEMPTS, first_fit, rising_pair
 
 if TYPE_CHECKING:
@@ -32,6 +34,15 @@ class WindowParams(NamedTuple):
     left: Int32[Array, ""]
     height: Int32[Array, ""]
     width: Int32[Array, ""]
+
+
+class _Placed(NamedTuple):
+    """Along an axis first pixel and length of a window, and first pixel and length of what becomes of it."""
+
+    first: Any  # float, or a float32 that is traced
+    length: Any
+    start: Any
+    count: Any
 
 
 class _Resized(Geometric):
@@ -122,43 +133,83 @@ class Resize(_Resized):
 
     @transfers
     def matrix(self, params: Params, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
-        matrix = np.eye(3, dtype=np.float32)
-        for axis, ((first, length), (start, count)) in enumerate(self._placed(image_shape)):
+        matrix: list[list[Any]] = np.eye(3, dtype=np.float32).tolist()
+        for axis, (first, length, start, count) in enumerate(self._placed(image_shape)):
             factor = length / count
-            matrix[axis, axis], matrix[axis, 2] = factor, first - 0.5 - factor * (start - 0.5)
-        return jnp.asarray(matrix)
+            matrix[axis][axis], matrix[axis][2] = factor, first - 0.5 - _product(factor, start - 0.5)
+        return jnp.stack([jnp.stack([jnp.asarray(entry, np.float32) for entry in row]) for row in matrix])
 
     def windows(self, params: Params, image_shape: Sequence[int]) -> tuple[Window, Window]:
-        rows, cols = (Window(first - 0.5, first + length - 0.5) for (first, length), _ in self._placed(image_shape))
+        rows, cols = (Window(first - 0.5, first + length - 0.5) for first, length, *_ in self._placed(image_shape))
         return rows, cols
 
     def bounds(self, image_shape: Sequence[int]) -> MatrixBounds:
-        factors = [length / count for (_, length), (_, count) in self._placed(image_shape)]
+        factors = [length / count for _, length, _, count in self._placed(image_shape)]
         return matrix_bounds(np.diag(factors), np.array(factors) / 2)  # "pad" may be half a pixel off the middle
+
+    def bounds_up_to(self, image_shape: Sequence[int]) -> MatrixBounds:
+        if self.mode != "pad":
+            return self.bounds(image_shape)
+        # The shorter side of a long picture is rounded, at most from 1.5 to 1.
+        most = 1.5 * max(side / own for side, own in zip(image_shape[:2], self.out_size((0, 0)), strict=True))
+        return matrix_bounds(np.eye(2) * most, (most / 2, most / 2))
 
     @property
     def _border(self) -> tuple[str, float]:
         return ("constant", self.cval) if self.mode == "pad" else ("nearest", 0.0)
 
-    def _placed(self, image_shape: Sequence[int]) -> list[tuple[tuple[float, float], tuple[int, int]]]:
-        """Along each axis first pixel and length of the window, and first pixel and length of what becomes of it."""
+    def _placed(self, image_shape: Sequence[int]) -> list[_Placed]:
         check_image_shape("image_shape", image_shape)
         (height, width), size = image_shape[:2], self.out_size((0, 0))
+        if isinstance(height, jax.Array) and isinstance(width, jax.Array):
+            return _placed_of_traced((height, width), size, self.mode)
         ratios = height / size[0], width / size[1]
         if self.mode == "pad":
             sides = [
                 min(own, max(1, round(side / max(ratios)))) for side, own in zip((height, width), size, strict=True)
             ]
             return [
-                ((0, side), (central_place(own, new), new))
+                _Placed(0, side, central_place(own, new), new)
                 for side, own, new in zip((height, width), size, sides, strict=True)
             ]
         shares = ratios if self.mode == "squash" else (min(ratios), min(ratios))
         lengths = [own * share for own, share in zip(size, shares, strict=True)]
         return [
-            (((side - length) / 2, length), (0, own))
+            _Placed((side - length) / 2, length, 0, own)
             for side, length, own in zip((height, width), lengths, size, strict=True)
         ]
+
+
+def _placed_of_traced(sides: Sequence[Any], size: tuple[int, int], mode: str) -> list[_Placed]:
+    """In float32, where every product is rounded before it is added."""
+    lengths, own = [side.astype(np.float32) for side in sides], np.array(size, np.float32)
+    ratios = [length / count for length, count in zip(lengths, own, strict=True)]
+    none, half = jnp.float32(0), np.float32(0.5)
+    if mode == "pad":
+        most = jnp.maximum(*ratios)
+        counts = [
+            jnp.clip(jnp.round(length / most), np.float32(1), count) for length, count in zip(lengths, own, strict=True)
+        ]
+        return [
+            _Placed(none, length, jnp.round((count - new) * half), new)
+            for length, count, new in zip(lengths, own, counts, strict=True)
+        ]
+    if mode == "crop":
+        least = jnp.minimum(*ratios)
+        kept = [
+            jnp.where(ratio == least, length, jnp.minimum(rounded(least * count), length))
+            for ratio, length, count in zip(ratios, lengths, own, strict=True)
+        ]
+    else:
+        kept = lengths
+    return [
+        _Placed((length - part) * half, part, none, jnp.asarray(count))
+        for length, part, count in zip(lengths, kept, own, strict=True)
+    ]
+
+
+def _product(factor: Any, other: Any) -> Any:
+    return rounded(factor * other) if isinstance(factor, jax.Array) else factor * other
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +275,7 @@ class RandomResizedCrop(_Resized):
         drawn, most = uniforms(key, _NUM_SLOTS), (height, width)
         central = self._central(height, width)
         found, one_fits = first_fit(drawn, most, height * width, self.scale, self.ratio, otherwise=central)
-        rests = (np.int32(side) - own for side, own in zip(most, found, strict=True))
+        rests = (jnp.asarray(side, np.int32) - own for side, own in zip(most, found, strict=True))
         top, left = (
             jnp.where(one_fits, random_place(drawn[2 * ATTEMPTS + axis], rest + np.int32(1)), rest // np.int32(2))
             for axis, rest in enumerate(rests)
@@ -261,9 +312,19 @@ class RandomResizedCrop(_Resized):
     def _border(self) -> tuple[str, float]:
         return self.fill_mode, self.cval
 
-    def _central(self, height: int, width: int) -> tuple[int, int]:
+    def _central(self, height: Any, width: Any) -> tuple[Any, Any]:
         """Height and width of the largest window whose ratio is in the range."""
         low, high = self.ratio
+        if not is_static((height, width)):
+            return _central_of_traced(height, width, low, high)
         if width / height < low:
             return max(1, min(height, round(width / low))), width
         return (height, max(1, min(width, round(height * high)))) if width / height > high else (height, width)
+
+
+def _central_of_traced(height: jax.Array, width: jax.Array, low: float, high: float) -> tuple[jax.Array, jax.Array]:
+    rows, cols = (side.astype(np.float32) for side in (height, width))
+    found, one = cols / rows, np.int32(1)
+    lower = jnp.clip(jnp.round(cols / np.float32(low)).astype(np.int32), one, height)
+    narrower = jnp.clip(jnp.round(rounded(rows * np.float32(high))).astype(np.int32), one, width)
+    return jnp.where(found < low, lower, height), jnp.where(found > high, narrower, width)

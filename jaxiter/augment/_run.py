@@ -21,6 +21,7 @@ from ._geometric import Geometric, geometry_of, shapes_through
 from ._groups import Group, apply_group, groups_of, is_geometry
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, declared_shape
+from ._warp import RaggedImage, is_static
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -77,7 +78,7 @@ class Steps:
     @transfers
     def run(
         self,
-        image: ArrayLike,
+        image: ArrayLike | RaggedImage,
         *,
         key: Key | None = None,
         params: Sequence[Params] = (),
@@ -92,7 +93,7 @@ class Steps:
         """
         check_not_forked()
         check_not_masked("image", image)
-        current = jnp.asarray(image)
+        current: Any = image if isinstance(image, RaggedImage) else jnp.asarray(image)
         drawn = _Drawn(self, key, params)
         shapes: list[Shape] = []
         on_bytes = on_bytes or current.dtype == np.uint8
@@ -117,17 +118,39 @@ class Steps:
             shape = self.shape_after(group, given, shape)
         return prepared
 
-    def apply_prepared(self, prepared: Sequence[Any], image: jax.Array, stored: StoredImage | None = None) -> jax.Array:
+    def apply_prepared(
+        self, prepared: Sequence[Any], image: jax.Array | RaggedImage, stored: StoredImage | None = None
+    ) -> jax.Array:
         """The rest of `run`."""
-        on_bytes = image.dtype == np.uint8
+        current: Any = image
+        on_bytes = current.dtype == np.uint8
         for group, found in zip(self.groups, prepared, strict=True):
-            before = image.shape
-            with self.named_in_errors(group, before, image.dtype):
-                image = self._apply(group, found, image, on_bytes, drawn_here=True, stored=stored)
-                self._check_declared(group, before, image.shape)
-            on_bytes = image.dtype == np.uint8 or (on_bytes and self._keeps_scale(group))
+            before = current.shape
+            with self.named_in_errors(group, before, current.dtype):
+                current = self._apply(group, found, current, on_bytes, drawn_here=True, stored=stored)
+                self._check_declared(group, before, current.shape)
+            on_bytes = current.dtype == np.uint8 or (on_bytes and self._keeps_scale(group))
             stored = None
-        return image
+        return current
+
+    def check_fixes_size(self, leaf: str) -> None:
+        """Raises for steps that pictures of different sizes cannot go through: the first resampling fixes the size."""
+        size: tuple[Any, Any] = (_Unknown(), _Unknown())
+        first = [part.transform for part in self.parts[self.groups[0]]] if self.groups else []
+        for step in first:
+            if not is_geometry(step):
+                raise ValueError(f"{_of_different_sizes(leaf)}, and the first step is {step.name_in_errors}; {_FIXES}.")
+            if step.needs_known_size and not is_static(size):
+                target = step.out_size(size)
+                raise ValueError(
+                    f"{_of_different_sizes(leaf)}, of which some may be smaller than {step.name_in_errors} takes; "
+                    f'expected Resize({target}, mode="crop") in its place, or before it Resize to a larger size.'
+                )
+            size = step.out_size(size)
+        if not is_static(size):
+            names = " and ".join(step.name_in_errors for step in first)
+            keep = f", and {names} keeps their sizes" if first else ""
+            raise ValueError(f"{_of_different_sizes(leaf)}{keep}; {_FIXES}.")
 
     def sample(self, key: Key, shape: Shape) -> tuple[Params, ...]:
         """What each step draws."""
@@ -275,7 +298,8 @@ class Steps:
             owners = sorted({part.owner for part in self.parts[group]})
             names = ", ".join(self.steps[owner].name_in_errors for owner in owners)
             places = f"step {owners[0]}" if len(owners) == 1 else f"steps {owners[0]} to {owners[-1]}"
-            given = f"shape {tuple(shape)}" if dtype is None else f"{np.dtype(dtype).name}{list(shape)}"
+            sides = [side if is_static((side,)) else _Unknown() for side in shape]
+            given = f"shape {tuple(sides)}" if dtype is None else f"{np.dtype(dtype).name}{sides}"
             whose = "a Chain" if self.leaf is None else f"the transforms of {self.leaf}"
             error.add_note(f"Raised by {places} of {whose}, counted from 0: {names}, given an image of {given}.")
             raise
@@ -287,6 +311,23 @@ def _unknown_geometry(part: Transform) -> ValueError:
         "expected a step with matrix(params, image_shape), its map from output to source in (row, col, 1), or with "
         "moves_pixels = False where every pixel stays in its place."
     )
+
+
+class _Unknown:
+    """Takes the place of a side that differs from picture to picture."""
+
+    def __repr__(self) -> str:
+        return "?"
+
+
+_FIXES = (
+    "expected one that fixes the size, first or next to others that move pixels: RandomResizedCrop(size), "
+    "Resize(size), or Affine(size=...)"
+)
+
+
+def _of_different_sizes(leaf: str) -> str:
+    return f"{leaf} holds pictures of different sizes"
 
 
 class _Drawn:

@@ -13,8 +13,10 @@ import numpy as np
 from .._checks import check_finite
 from .._describe import described
 from ._rounded import exponential, rounded
+from ._types import Side
 
 if TYPE_CHECKING:
+    from jax.typing import ArrayLike
     from jaxtyping import Array, Bool, Float, Int32
 
 ATTEMPTS = 10
@@ -22,12 +24,12 @@ ATTEMPTS = 10
 
 def first_fit(
     drawn: Float[Array, " slots"],
-    most: tuple[int, int],
-    area: int,
+    most: tuple[Side, Side],
+    area: Side,
     scale: tuple[float, float],
     ratio: tuple[float, float],
     *,
-    otherwise: tuple[int, int],
+    otherwise: tuple[Side, Side],
 ) -> tuple[Int32[Array, 2], Bool[Array, ""]]:
     """Height and width of the first window of ten that is no larger than `most`, or `otherwise`; and whether one is.
 
@@ -38,8 +40,8 @@ def first_fit(
         ratio: Width over height, drawn evenly on a scale of logarithms.
     """
     areas, ratios = drawn[:ATTEMPTS], drawn[ATTEMPTS : 2 * ATTEMPTS]
-    low, high = (share * area for share in scale)
-    area_drawn = np.float32(low) + rounded(areas * np.float32(high - low))
+    least, spread = _shares(area, *scale)
+    area_drawn = least + rounded(areas * spread)
     low, high = map(math.log, ratio)
     ratio_drawn = exponential(np.float32(low) + rounded(ratios * np.float32(high - low)))
     squares = area_drawn / ratio_drawn, area_drawn * ratio_drawn
@@ -51,7 +53,17 @@ def first_fit(
         return jnp.where(fits[attempt], sides[:, attempt], later)
 
     # From the last attempt to the first, which is what is left if it fits.
-    return reduce(chosen, range(ATTEMPTS)[::-1], jnp.array(otherwise, np.int32)), fits.any()
+    last = jnp.stack([jnp.asarray(side, np.int32) for side in otherwise])
+    return reduce(chosen, range(ATTEMPTS)[::-1], last), fits.any()
+
+
+def _shares(area: Side, low: float, high: float) -> tuple[ArrayLike, ArrayLike]:
+    """The least and what may be added to it."""
+    if isinstance(area, int):
+        return np.float32(low * area), np.float32(high * area - low * area)
+    whole = area.astype(np.float32)
+    least, most = (rounded(np.float32(share) * whole) for share in (low, high))
+    return least, most - least
 
 
 def rising_pair(name: str, given: object) -> tuple[float, float]:

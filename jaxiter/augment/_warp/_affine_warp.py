@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from ._border import FILL_MODES as FILL_MODES
 from ._coordinates import FixedPoint, MatrixBounds, bounded_coordinates, source_coordinates, whole_coordinates
 from ._fill import fill_value, filled
 from ._interpolate import StoredImage, blending, interpolate, weight_bits
+from ._ragged_image import RaggedImage
 from ._row_shift import shift_rows, shifts_rows
 from ._spline import coefficients, compiled_coefficients
 from ._taps import bounded_taps, taps_at, whole_taps
@@ -122,7 +123,7 @@ def check_sampling(fill_mode: str, order: int, cval: object, *, order_name: str 
     check_finite("cval", cval)
 
 
-def check_image(image: Values) -> None:
+def check_image(image: Values | RaggedImage) -> None:
     if not hasattr(image, "shape") or not hasattr(image, "dtype"):
         raise ValueError(
             f"image is {described(image)}; expected an array (height, width, channels). Make one with "
@@ -158,7 +159,7 @@ def as_image_size(name: str, size: object) -> tuple[int, int]:
     return check_image_size(name, size)
 
 
-def _size_of(image: Values) -> tuple[int, int]:
+def _size_of(image: Values | RaggedImage) -> tuple[Any, Any]:
     height, width, _ = image.shape
     return height, width
 
@@ -201,6 +202,20 @@ def resample(
         stored: Where `image` was copied from.
     """
     return jnp.asarray(_resample(jnp, image, matrix, fill_mode, cval, order, bounds, size, source_size, stored))
+
+
+def resample_ragged(
+    image: RaggedImage, matrix: Values, *, fill_mode: str, cval: ArrayLike, order: int, size: tuple[int, int]
+) -> Num[Array, "height width channels"]:
+    """`resample` of one picture among others of different sizes; its borders are those of the picture."""
+    check_image(image)
+    if order > 1:
+        raise ValueError(
+            f"order is {order}, which filters a whole picture first; expected order 0 or 1 for pictures of different "
+            "sizes, or Resize before it."
+        )
+    matrix = computed_once(jnp.asarray(matrix, np.float32))
+    return jnp.asarray(general_warp(jnp, image, matrix, fill_mode, cval, order, size))
 
 
 def resample_on_host(
@@ -250,7 +265,7 @@ def _resample(
 
 def general_warp(
     xp: ModuleType,
-    image: Values,
+    image: Values | RaggedImage,
     matrix: Values,
     fill_mode: str,
     cval: ArrayLike,
@@ -265,7 +280,7 @@ def general_warp(
     dtype, blend = arithmetic_dtype(image.dtype), blending(image.dtype, order)
     rows, cols = (taps_at(xp, *axis, fill_mode, order, dtype) for axis in zip(coordinates, sides, strict=True))
     values = image
-    if order > 1:
+    if order > 1 and not isinstance(image, RaggedImage):
         image = image.astype(dtype)
         find = partial(coefficients, np) if xp is np else compiled_coefficients
         values, stored = find(image, order=order, fill_mode=fill_mode, size=source_size), None

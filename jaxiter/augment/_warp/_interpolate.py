@@ -16,13 +16,11 @@ from .._rounded import rounded
 from .._transform import arithmetic_dtype
 from .._types import Values
 from ._coordinates import WEIGHT_BITS
+from ._ragged_image import COUNTED, RaggedImage, slices_at
 from ._taps import Taps
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Shaped
-
-_COUNTED = 2**31  # an int32 counts no further
 
 
 class StoredImage(NamedTuple):
@@ -34,7 +32,7 @@ class StoredImage(NamedTuple):
     @property
     def is_counted(self) -> bool:
         """Whether an int32 counts all values of the array, or all its pixels."""
-        return self.data.size < _COUNTED * self.data.shape[-1]
+        return self.data.size < COUNTED * self.data.shape[-1]
 
 
 # (row, column, static steps down and to the right) -> the pixels that stand there
@@ -54,7 +52,7 @@ def weight_bits(dtype: DTypeLike, order: int) -> int | None:
 
 def interpolate(
     xp: ModuleType,
-    values: Values,
+    values: Values | RaggedImage,
     rows: Taps,
     cols: Taps,
     size: tuple[int, int],
@@ -183,21 +181,14 @@ def _lerp(values: Sequence[Values], weights: Sequence[Values]) -> Values:
     return first + (second - first) * weights[1]
 
 
-def slices_at(values: Values, start: Values, length: int) -> Shaped[Array, "... length"]:
-    """`values[start : start + length]` at every start: XLA:CPU fuses gathers of slices, and not those of scalars."""
-    dimensions = jax.lax.GatherDimensionNumbers(
-        offset_dims=(start.ndim,), collapsed_slice_dims=(), start_index_map=(0,)
-    )
-    mode = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS  # the border rule brought every index inside
-    return jax.lax.gather(values, start[..., None], dimensions, (length,), mode=mode)
-
-
-def reader(image: Values, stored: StoredImage | None) -> Pick:
+def reader(image: Values | RaggedImage, stored: StoredImage | None) -> Pick:
     """Pixels of `image`; off CPU of the array that it was copied from.
 
     XLA:GPU then makes one kernel of the whole batch, where it otherwise writes down every coordinate first, and needs
     no copy of the rows. On CPU it takes a fifth longer (see bench/RESULTS.md).
     """
+    if isinstance(image, RaggedImage):
+        return image.pick
     read = _reader_of(image, image.shape)
     if stored is None or not stored.is_counted:
         return read
@@ -217,7 +208,7 @@ def reader(image: Values, stored: StoredImage | None) -> Pick:
 def _reader_of(images: Values, shape: tuple[int, ...], first_line: Values | int = 0) -> Pick:
     """Pixels of the image of `shape` that begins at a line of one or of many."""
     _, width, channels = shape
-    if images.size >= _COUNTED:  # an int32 counts pixels, where it does not count values
+    if images.size >= COUNTED:  # an int32 counts pixels, where it does not count values
         pixels = jnp.reshape(images, (-1, channels))
         return lambda row, col, down, right: pixels.at[(row + first_line + down) * np.int32(width) + col + right].get(
             mode="promise_in_bounds"

@@ -17,7 +17,8 @@ from ..._fusion_barrier import fusion_barrier
 from .._types import Values
 from ._border import BORDERS, fold_index
 from ._coordinates import FixedPoint, fixed, is_inside, nearest, split
-from ._interpolate import blended, blending, slices_at, weight_bits
+from ._interpolate import blended, blending, weight_bits
+from ._ragged_image import slices_at
 from ._taps import Taps
 
 if TYPE_CHECKING:

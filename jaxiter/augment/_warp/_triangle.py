@@ -21,8 +21,10 @@ import numpy as np
 from ..._fusion_barrier import computed_once, fusion_barrier
 from .._rounded import rounded
 from .._transform import arithmetic_dtype
+from .._types import Side
 from ._fill import filled
 from ._interpolate import StoredImage, reader
+from ._ragged_image import RaggedImage
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -60,7 +62,7 @@ class _Mixing(NamedTuple):
 # Compiled once for each config, as what depends on the platform is made of closures.
 @partial(jax.jit, static_argnames=("size", "most", "antialias", "fill_mode"), inline=True)
 def resize_along(
-    image: Num[Array, "height width channels"],
+    image: Num[Array, "height width channels"] | RaggedImage,
     matrix: Float[Array, "3 3"],
     windows: Sequence[Window],
     size: tuple[int, int],
@@ -82,9 +84,13 @@ def resize_along(
 
     def axes() -> list[_Axis]:
         lines = ((matrix[axis, axis], matrix[axis, 2], size[axis], image.shape[axis]) for axis in range(2))
-        extents = most if antialias else (1.0, 1.0)
-        each = zip(lines, windows, extents, mixing.units, strict=True)
-        return [_axis(*line, window, extent, unit, antialias=antialias) for line, window, extent, unit in each]
+        largest = image.most if isinstance(image, RaggedImage) else image.shape
+        taps = [
+            min(side, math.ceil(2 * max(1.0, extent if antialias else 1.0)))
+            for side, extent in zip(largest[:2], most, strict=True)
+        ]
+        each = zip(lines, windows, taps, mixing.units, strict=True)
+        return [_axis(*line, window, count, unit, antialias=antialias) for line, window, count, unit in each]
 
     rows, cols = jax.tree.map(computed_once, fusion_barrier(axes))
     result = _resized(image, rows, cols, mixing, stored)
@@ -92,7 +98,7 @@ def resize_along(
 
 
 def _resized(
-    image: jax.Array, rows: _Axis, cols: _Axis, mixing: _Mixing, stored: StoredImage | None
+    image: jax.Array | RaggedImage, rows: _Axis, cols: _Axis, mixing: _Mixing, stored: StoredImage | None
 ) -> Float[Array, "height width channels"]:
     """Rows and then columns on CPU, which takes half the time; elsewhere few taps in one kernel."""
     row_weights, col_weights = (axis.weights.astype(mixing.dtype) for axis in (rows, cols))
@@ -110,31 +116,49 @@ def _resized(
         return mixing.last(_summed(column, col_weights[:, None, :, None], mixing))
 
     def by_axes() -> jax.Array:
+        at, first, last = _rows_of(image, rows.start), cols.start, None
+
         def mixed_rows() -> jax.Array:
-            return mixing.between(_summed(_lines(image, rows.start, 0), row_weights[:, :, None, None], mixing))
+            return mixing.between(_summed(at, row_weights[:, :, None, None], mixing))
 
         mixed = fusion_barrier(mixed_rows)
+        if isinstance(image, RaggedImage):  # columns that count nothing may lie behind the line
+            first, last = first + image.before, mixed.shape[1] - 1
         if mixing.units == _WHOLE and len(col_weights) <= _BY_VALUES:
-            return mixing.last(_columns_by_values(mixed, cols.start, col_weights, mixing))
-        return mixing.last(_summed(_lines(mixed, cols.start, 1), col_weights[:, None, :, None], mixing))
+            return mixing.last(_columns_by_values(mixed, first, last, col_weights, mixing))
+        return mixing.last(_summed(_taken(mixed, first, 1, last), col_weights[:, None, :, None], mixing))
 
     if len(row_weights) * len(col_weights) > _AT_ONCE:
         return by_axes()
     return jax.lax.platform_dependent(cpu=by_axes, default=at_once)
 
 
-def _lines(values: jax.Array, start: jax.Array, axis: int) -> Callable[[int | jax.Array], jax.Array]:
-    """The rows or columns a step further than `start`."""
+def _taken(
+    values: jax.Array, start: jax.Array, axis: int, last: int | None = None
+) -> Callable[[int | jax.Array], jax.Array]:
+    """The rows or columns a step further than `start`, or `last` behind it; None: it is never behind."""
 
     def at(step: int | jax.Array) -> jax.Array:
-        places = (slice(None),) * axis + (start + jnp.asarray(step, np.int32),)
+        places = (slice(None),) * axis + (_further(start, step, last),)
         return values.at[places].get(mode="promise_in_bounds")
 
     return at
 
 
+def _rows_of(image: jax.Array | RaggedImage, start: jax.Array) -> Callable[[int | jax.Array], jax.Array]:
+    """The rows of an image a step further than `start`."""
+    if isinstance(image, RaggedImage):  # those that count nothing may lie behind the picture
+        return lambda step: image.lines(_further(start, step, image.shape[0] - 1))
+    return _taken(image, start, 0)
+
+
+def _further(start: jax.Array, step: int | jax.Array, last: Side | None) -> jax.Array:
+    place = start + jnp.asarray(step, np.int32)
+    return place if last is None else jnp.minimum(place, last)
+
+
 def _columns_by_values(
-    mixed: jax.Array, start: jax.Array, weights: Shaped[Array, "taps count"], mixing: _Mixing
+    mixed: jax.Array, start: jax.Array, last: int | None, weights: Shaped[Array, "taps count"], mixing: _Mixing
 ) -> jax.Array:
     """Sums of columns with places and weights of every value of a line: one long loop, and not one of each pixel."""
     height, width, channels = mixed.shape
@@ -147,7 +171,8 @@ def _columns_by_values(
     lines = mixed.reshape(height, width * channels)
 
     def at(step: int | jax.Array) -> jax.Array:
-        further = places + jnp.asarray(step, np.int32) * np.int32(channels)
+        # Behind the line any value will do.
+        further = _further(places, step * channels, None if last is None else width * channels - 1)
         return lines.at[:, further].get(mode="promise_in_bounds")
 
     return _summed(at, each[:, None, :], mixing).reshape(height, len(start), channels)
@@ -185,9 +210,9 @@ def _axis(
     factor: jax.Array,
     offset: jax.Array,
     count: int,
-    size: int,
+    size: Side,
     window: Window,
-    most: float,
+    num_taps: int,
     unit: int,
     *,
     antialias: bool,
@@ -198,11 +223,12 @@ def _axis(
     inside = (centre >= first) & (centre <= last)
     centre = jnp.clip(centre, first, last)
     # A window that is smaller than a pixel may hold the centre of none: then it is that of the pixel about its own.
-    nearest = jnp.clip(jnp.floor((first + last + np.float32(1)) * np.float32(0.5)), 0, np.float32(size - 1))
+    beyond = np.int32(1) * (size - 1)
+    nearest = jnp.clip(jnp.floor((first + last + np.float32(1)) * np.float32(0.5)), 0, beyond.astype(np.float32))
     first, last = jnp.minimum(first, nearest), jnp.maximum(last, nearest)
     half = jnp.maximum(jnp.abs(factor), np.float32(1)) if antialias else jnp.float32(1)
-    num_taps = min(size, math.ceil(2 * max(1.0, most)))
-    start = jnp.clip(jnp.floor(centre - half).astype(np.int32) + np.int32(1), 0, np.int32(size - num_taps))
+    furthest = jnp.maximum(np.int32(0), beyond + np.int32(1 - num_taps))  # or all taps behind the first pixel
+    start = jnp.clip(jnp.floor(centre - half).astype(np.int32) + np.int32(1), 0, furthest)
     places = (start[None] + np.arange(num_taps, dtype=np.int32)[:, None]).astype(np.float32)
     # A quotient by one number for all places would be made a product in some programs, with another last bit.
     slope, none = np.float32(1) / half, np.float32(0)
