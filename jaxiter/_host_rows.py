@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -195,6 +196,28 @@ def _offset_in(mapping: mmap.mmap, array: np.ndarray) -> int:
     return array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
 
 
+@contextmanager
+def announced(name: str, array: Source, starts: np.ndarray, counts: np.ndarray) -> Iterator[None]:
+    """Around reading rows `starts` to `starts + counts` of what may be a mapped file, as `read_rows` reads single ones.
+
+    Raises:
+        OSError: If the file has become shorter than the array.
+    """
+    mapping, _ = _mapping_of(array) if isinstance(array, np.ndarray) else (None, None)
+    if mapping is None or not isinstance(array, np.ndarray):
+        yield
+        return
+    check_length(name, array)
+    if hasattr(mmap, "MADV_WILLNEED") and array.flags.c_contiguous:
+        begins = _offset_in(mapping, array) + starts * array.strides[0]
+        pages = begins // mmap.PAGESIZE * mmap.PAGESIZE
+        ends = begins + counts * array.strides[0]
+        for page, size in zip(pages.tolist(), (ends - pages).tolist(), strict=True):
+            mapping.madvise(mmap.MADV_WILLNEED, page, size)
+    yield
+    _release(array, int(counts.sum()), num_runs=len(counts))
+
+
 def _announce(mapping: mmap.mmap, array: np.ndarray, rows: np.ndarray, offset: int) -> None:
     length = array[:1].nbytes
     if not hasattr(mmap, "MADV_WILLNEED") or not array[0].flags.c_contiguous or length == 0:
@@ -205,13 +228,14 @@ def _announce(mapping: mmap.mmap, array: np.ndarray, rows: np.ndarray, offset: i
         mapping.madvise(mmap.MADV_WILLNEED, page, size)
 
 
-def _release(array: np.ndarray, num_rows: int) -> None:
+def _release(array: np.ndarray, num_rows: int, *, num_runs: int | None = None) -> None:
     """Counts rows that were read from a mapped file; returns its pages to the system when they add up."""
     mapping, file = _mapping_of(array)
     # Pages of a private mapping (mode "c") may hold what the user wrote and no file has.
     if mapping is None or file is None or file.mode not in ("r", "r+", "w+") or not hasattr(mmap, "MADV_DONTNEED"):
         return
-    mapped = _mapped.get(mapping, 0) + num_rows * (array[:1].nbytes + _AROUND)
+    runs = num_rows if num_runs is None else num_runs  # of rows that follow each other
+    mapped = _mapped.get(mapping, 0) + num_rows * array[:1].nbytes + runs * _AROUND
     if mapped > _RELEASE:
         mapping.madvise(mmap.MADV_DONTNEED)
         mapped = 0

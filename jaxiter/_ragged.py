@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import GetAttrKey
 from jax.typing import ArrayLike
@@ -16,14 +17,23 @@ from ._describe import described
 from ._host_rows import Source, check_length
 
 MOST_SIDE = 2**15 - 1  # pixels: coordinates of pictures whose size is not static have 16 fractional bits
+_FIELDS = ("pixels", "places", "shapes", "source_shapes")
+COUNTED = 2**31  # an int32 counts no further
 BLOCK = 2**20  # pixels; a place is the number of a block and a pixel in it, each of which an int32 counts
 
 
 class Sides(NamedTuple):
-    """The largest height and the largest width of some pictures: static, as a program depends on them."""
+    """A height and a width."""
 
     height: int
     width: int
+
+
+class Extent(NamedTuple):
+    """What is static of some pictures, as a program depends on it."""
+
+    most: Sides  # the largest height, and the largest width
+    has_room_behind: bool  # behind the last picture are as many pixels as the widest has columns
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -61,11 +71,11 @@ class Ragged:
         (2, (2, None, None, 1), [[6, 7], [8, 9]])
     """
 
-    pixels: Source
+    pixels: Any
     shapes: Any  # int32 (n, 2)
     source_shapes: Any  # int32 (n, 2)
     places: Any  # int32 (n, 2): of the first pixel of each picture its block and its place in it
-    most: Sides
+    extent: Extent
 
     def __init__(
         self, pixels: Source, starts: ArrayLike, shapes: ArrayLike, source_shapes: ArrayLike | None = None
@@ -81,24 +91,26 @@ class Ragged:
         if isinstance(pixels, np.ndarray):
             check_length("pixels", pixels)
         most = Sides(*map(int, sizes.max(axis=0)))
-        self._set(pixels, places_of(begins), sizes.astype(np.int32), before.astype(np.int32), most)
+        has_room = bool((begins + sizes.prod(axis=1)).max() + most.width <= pixels.shape[0])
+        shapes32, before32 = sizes.astype(np.int32), before.astype(np.int32)
+        self._set(pixels, places_of(begins), shapes32, before32, Extent(most, has_room))
 
-    def _set(self, pixels: Any, places: Any, shapes: Any, source_shapes: Any, most: Sides) -> None:
+    def _set(self, pixels: Any, places: Any, shapes: Any, source_shapes: Any, extent: Extent) -> None:
         self.pixels, self.places, self.shapes, self.source_shapes = pixels, places, shapes, source_shapes
-        self.most = most
+        self.extent = extent
 
-    def tree_flatten_with_keys(self) -> tuple[list[tuple[GetAttrKey, Any]], Sides]:
-        names = ("pixels", "places", "shapes", "source_shapes")
-        return [(GetAttrKey(name), getattr(self, name)) for name in names], self.most
+    def tree_flatten_with_keys(self) -> tuple[list[tuple[GetAttrKey, Any]], Extent]:
+        children, extent = self.tree_flatten()
+        return list(zip(map(GetAttrKey, _FIELDS), children, strict=True)), extent
 
-    def tree_flatten(self) -> tuple[tuple[Any, ...], Sides]:
-        return (self.pixels, self.places, self.shapes, self.source_shapes), self.most
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Extent]:
+        return tuple(getattr(self, name) for name in _FIELDS), self.extent
 
     @classmethod
-    def tree_unflatten(cls, most: Sides, children: Sequence[Any]) -> Ragged:
+    def tree_unflatten(cls, extent: Extent, children: Sequence[Any]) -> Ragged:
         ragged = object.__new__(cls)
         pixels, places, shapes, source_shapes = children
-        ragged._set(pixels, places, shapes, source_shapes, most)
+        ragged._set(pixels, places, shapes, source_shapes, extent)
         return ragged
 
     @property
@@ -131,20 +143,33 @@ class Ragged:
         start, (height, width) = int(self.starts_of(np.array([row]))[0]), map(int, np.asarray(self.shapes[row]))
         if isinstance(self.pixels, np.ndarray):
             check_length("pixels", self.pixels)
-        return self.pixels[start : start + height * width].reshape(height, width, self.pixels.shape[1])
+        count, channels = height * width, self.pixels.shape[1]
+        if isinstance(self.pixels, jax.Array) and start < COUNTED:  # else every start would be a program of its own
+            found = jax.lax.dynamic_slice_in_dim(self.pixels, np.int32(start), count)
+        else:
+            found = self.pixels[start : start + count]
+        return found.reshape(height, width, channels)
 
     def starts_of(self, rows: np.ndarray) -> np.ndarray:
         """The first pixels of some of the pictures, int64."""
         blocks, rest = np.asarray(self.places[rows], np.int64).T
         return blocks * BLOCK + rest
 
+    def taken(self, rows: jax.Array) -> Ragged:
+        """Some of the pictures, of the same pixels; `rows` are known to exist, and may be traced."""
+        places, shapes, source_shapes = (
+            jnp.asarray(part).at[rows].get(mode="promise_in_bounds")
+            for part in (self.places, self.shapes, self.source_shapes)
+        )
+        return Ragged.tree_unflatten(self.extent, (self.pixels, places, shapes, source_shapes))
+
     def __repr__(self) -> str:
         if not hasattr(self.pixels, "dtype"):
             return f"Ragged({self.pixels!r})"
         count, channels = self.shape[0], self.shape[-1]
-        total = self.pixels.shape[0]
+        total, most = self.pixels.shape[0], self.extent.most
         return (
-            f"Ragged({count} pictures of up to {self.most.height} by {self.most.width}, {np.dtype(self.dtype)}, "
+            f"Ragged({count} pictures of up to {most.height} by {most.width}, {np.dtype(self.dtype)}, "
             f"{channels} {'channel' if channels == 1 else 'channels'}, {total:,} pixels)"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +43,7 @@ class Places(Companion):
         if not jnp.issubdtype(dtype, np.floating) and not jnp.issubdtype(dtype, np.integer):
             raise TypeError(f"{self.leaf} has dtype {dtype} and {name}; expected numbers, in pixels.")
 
-    def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
+    def follow(self, example: Any, moves: Moves, size: tuple[int, int]) -> jax.Array:
         steps = [(_inverse(matrix), mover.after) for matrix, mover in zip(*moves, strict=True)]
         return self._placed(example.astype(np.float32), steps or [(None, size)])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from ._chosen import ChosenPart
 from ._geometric import joined_bounds, joined_sampling
 from ._run import Mover, Moves
 from ._transform import Params, Transform, frozen_value
-from ._warp import check_sampling, fill_value, resample
+from ._warp import RaggedImage, check_sampling, fill_value, is_static, resample, resample_ragged
 
 if TYPE_CHECKING:
     from jax.typing import ArrayLike, DTypeLike
@@ -82,7 +82,7 @@ class Companion(Transform):
             dtype: Of the leaf.
         """
 
-    def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
+    def follow(self, example: Any, moves: Moves, size: tuple[int, int]) -> jax.Array:
         """The example after all moves of the image.
 
         Args:
@@ -137,7 +137,13 @@ class Mask(Companion):
 
     def check_fits(self, shape: Sequence[int], dtype: DTypeLike, image_shape: Sequence[int]) -> None:
         leading, (height, width) = tuple(image_shape[:-3]), image_shape[-3:-1]
-        if tuple(shape) != (*leading, height, width) and tuple(shape[:-1]) != (*leading, height, width):
+        if height is None or (len(shape) == 3 and shape[0] is None):
+            if tuple(shape[:2]) != (None, None) or height is not None:
+                raise ValueError(
+                    f"{self.leaf} and the images that it follows are not both pictures of different sizes; expected a "
+                    "mask of the size of each picture: pack masks as the images are, or bring both to one size first."
+                )
+        elif tuple(shape) != (*leading, height, width) and tuple(shape[:-1]) != (*leading, height, width):
             raise ValueError(
                 f"{self.leaf} has examples of shape {tuple(shape)} and follows images of shape {tuple(image_shape)}; "
                 f"expected {(*leading, height, width)}, with or without an axis of channels. A mask of another size "
@@ -165,16 +171,19 @@ class Mask(Companion):
         border = joined_sampling(mover.steps).border if mover.steps else None
         return border or ("nearest", 0.0)
 
-    def follow(self, example: jax.Array, moves: Moves, size: tuple[int, int]) -> jax.Array:
+    def follow(self, example: jax.Array | RaggedImage, moves: Moves, size: tuple[int, int]) -> jax.Array:
         for matrix, mover in zip(*moves, strict=True):
             example = self._moved(example, matrix, mover)
+        assert not isinstance(example, RaggedImage)  # whose picture is brought to one size
         return example
 
-    def _moved(self, example: jax.Array, matrix: Float[Array, "3 3"], mover: Mover) -> jax.Array:
+    def _moved(self, example: jax.Array | RaggedImage, matrix: Float[Array, "3 3"], mover: Mover) -> jax.Array:
         border, bounds = self._border_of(mover), None
-        if mover.steps:
-            bounds = joined_bounds(mover.steps, (*mover.before, 1))
         fill = self._filled(border, example.dtype)
+        if isinstance(example, RaggedImage):
+            return resample_ragged(example, matrix, fill_mode=border[0], cval=fill, order=0, size=mover.after)
+        if mover.steps and is_static(mover.before):
+            bounds = joined_bounds(mover.steps, (*mover.before, 1))
 
         def of_one(mask: jax.Array) -> jax.Array:
             has_channels = mask.ndim == 3

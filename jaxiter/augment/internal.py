@@ -23,6 +23,7 @@ from ._types import Values as Values
 from ._warp import FILL_MODES as FILL_MODES
 from ._warp import FixedPoint as FixedPoint
 from ._warp import MatrixBounds as MatrixBounds
+from ._warp import RaggedImage as RaggedImage
 from ._warp import StoredImage as StoredImage
 from ._warp import check_sampling as check_sampling
 from ._warp import matrix_bounds as matrix_bounds

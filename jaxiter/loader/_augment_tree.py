@@ -13,6 +13,7 @@ from jax.tree_util import KeyPath, PyTreeDef
 from .._describe import shown
 from .._host_rows import dtype_of
 from .._key_checks import named_keys
+from .._ragged import is_ragged
 from .._warn import warn
 from ..augment import Chain, Frames, Transform, Views
 from ..augment.internal import (
@@ -24,7 +25,7 @@ from ..augment.internal import (
     outermost,
 )
 from ._companions import bound_companion, check_shares_all
-from ._data import PyTree, Source, leaf_name
+from ._data import PyTree, Source, leaf_name, leaves_with_path, structure_of
 from ._examples import LeafSteps
 
 Paths = Sequence[tuple[KeyPath, Source]]
@@ -41,7 +42,7 @@ class AugmentForm(NamedTuple):
 
 def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[LeafSteps | None, ...], AugmentForm]:
     """For each leaf of the data its chain, what follows that of another leaf, or None."""
-    paths = jax.tree.leaves_with_path(data)
+    paths = leaves_with_path(data)
     transforms = [
         None if transform is None else outermost(transform) for transform in _transform_of_each_leaf(data, augment)
     ]
@@ -63,12 +64,16 @@ def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[LeafSteps | None, ..
 
 def _own_steps(name: str, leaf: Source, transform: Transform | None) -> Chain | None:
     if transform is None:
+        if is_ragged(leaf):
+            Chain().steps.check_fixes_size(name)
         return None
     views, frames = _looks_of(transform)
     if frames and len(leaf.shape) < 2:
         raise ValueError(f"{name} has shape {leaf.shape} and Frames; expected (size, frames, ...).")
     inner = _inner(transform)
     chain = Chain() if inner is None else Chain(inner)
+    if is_ragged(leaf):
+        chain.steps.check_fixes_size(name)
     return chain.of_leaf(name, dtype_of(leaf), num_views=None if views is None else views.n, has_frames=frames)
 
 
@@ -127,7 +132,7 @@ def one_or_tree(form: AugmentForm, structure: PyTreeDef, leaves: Sequence[object
 
 
 def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[TransformLike | None]:
-    paths, structure = jax.tree.flatten_with_path(data)
+    paths, structure = leaves_with_path(data), structure_of(data)
     if augment is None:
         return [None] * len(paths)
     if is_transform(augment):
@@ -143,7 +148,8 @@ def _transform_of_each_leaf(data: PyTree, augment: PyTree) -> list[TransformLike
             remedy = " Wrap a function in Map(function)." if callable(transform) else ""
             raise TypeError(f"{error}; got {shown(transform)} at augment{jax.tree_util.keystr(where)}.{remedy}")
     try:
-        broadcast = jax.tree.broadcast(augment, data, is_leaf=is_transform_or_none)
+        whole = jax.tree.unflatten(structure, range(len(paths)))
+        broadcast = jax.tree.broadcast(augment, whole, is_leaf=is_transform_or_none)
     except ValueError:
         found = jax.tree.map(
             lambda node: _Word("None" if node is None else "transform"), augment, is_leaf=is_transform_or_none
@@ -208,7 +214,8 @@ def _check_holds_images(path: KeyPath, leaf: Source, rank: int, error: str) -> N
         raise TypeError(
             f"{leaf_name(path)} has dtype {dtype_of(leaf)} and a transform for images; expected real numbers."
         )
-    _warn_of_channels_first(leaf_name(path), leaf.shape[-IMAGE_RANK:])
+    if not is_ragged(leaf):
+        _warn_of_channels_first(leaf_name(path), leaf.shape[-IMAGE_RANK:])
 
 
 def _warn_of_channels_first(name: str, shape: tuple[int, ...]) -> None:

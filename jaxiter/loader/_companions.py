@@ -11,6 +11,8 @@ import numpy as np
 from jax.tree_util import KeyPath
 
 from .._host_rows import dtype_of
+from .._ragged import Ragged
+from .._transfers import on_host
 from .._warn import warn
 from ..augment import Chain, Transform
 from ..augment.internal import Companion, Geometric
@@ -45,17 +47,45 @@ def bound_companion(
         raise ValueError(
             f"{name} follows {leaf_name(paths[target][0])}, of shape {images.shape}; expected images, of rank {rank}."
         )
+    size = images.extent.most if isinstance(images, Ragged) else images.shape[rank - 3 : -1]
+    size = (2, 2) if size[0] is None else size  # of files, which are not known before they are read
+    shape = (*size, images.shape[-1])
     if followed is not None:
-        followed.steps.check_moves_known(tuple(images.shape[rank - 3 :]))
+        followed.steps.check_moves_known(shape)
     bound = companion.of_leaf(name, target, has_frames=rank == 5)
     bound.check_fits(leaf.shape[1:], dtype_of(leaf), images.shape[1:])
     if followed is not None:
-        steps, shape = followed.steps, tuple(images.shape[rank - 3 :])
+        steps = followed.steps
         parts = [part for part, _ in steps.parts]
         is_known = all(part.is_of_this_library for part in parts)
         bound.check_follows(parts, steps.movers(shape) if is_known else None, dtype_of(leaf))
-    _warn_of_shares(name, bound, leaf, images.shape[rank - 3 : -1])
+    _warn_of_shares(name, bound, leaf, size)
+    if isinstance(leaf, Ragged) and isinstance(images, Ragged):
+        check_same_sizes(name, leaf, leaf_name(paths[target][0]), images)
     return bound
+
+
+def check_same_sizes(
+    name: str, masks: Ragged, images_name: str, images: Ragged, rows: np.ndarray | None = None
+) -> None:
+    """Raises for a mask of another size than its picture.
+
+    Args:
+        rows: Those of the data, where only some were read.
+    """
+    shapes = masks.shapes, images.shapes
+    if masks is images or any(isinstance(part, jax.core.Tracer) for part in shapes) or len(masks) != len(images):
+        return
+    own, others = (np.asarray(on_host(part)) for part in shapes)
+    wrong = np.flatnonzero((own != others).any(axis=1))
+    if len(wrong):
+        place = wrong[0]
+        row = place if rows is None else rows[place]
+        (height, width), (rows_of_image, cols_of_image) = own[place], others[place]
+        raise ValueError(
+            f"{name} is {height} by {width} in row {row}, and {images_name}, which it follows, {rows_of_image} by "
+            f"{cols_of_image}; expected masks of the size of their pictures."
+        )
 
 
 def _warn_of_shares(name: str, companion: Companion, leaf: Source, size: Sequence[int]) -> None:

@@ -8,13 +8,14 @@ from typing import Any, ParamSpec
 
 import jax
 import numpy as np
-from jax.tree_util import KeyPath
+from jax.tree_util import KeyPath, PyTreeDef
 
 from .._array_checks import check_array
 from .._checks import check_flag, check_int
 from .._describe import described, different_lengths, shown
 from .._host_rows import Source as Source
 from .._keys import Counter, check_counter
+from .._ragged import Ragged, is_ragged, is_ragged_array
 from ..sampler.internal import check_size
 
 P = ParamSpec("P")
@@ -42,11 +43,12 @@ def takes_data_alone(init: Callable[P, None]) -> Callable[P, None]:
 
 def check_data(data: PyTree) -> None:
     """Refuses, by path, leaves that are no arrays, that differ in length, or that JAX cannot hold."""
-    paths = jax.tree.leaves_with_path(data)
+    paths = leaves_with_path(data)
     if not paths:
         raise ValueError(f"data is {data!r}, which holds no arrays; expected for example (images, labels).")
     for path, leaf in paths:
-        check_array(leaf_name(path), leaf)
+        if not is_ragged(leaf):
+            check_array(leaf_name(path), leaf)
     lengths = {leaf_name(path): leaf.shape[0] for path, leaf in paths}
     if len(set(lengths.values())) > 1:
         found, remedy = different_lengths(lengths), ""
@@ -93,13 +95,33 @@ def check_step(step: Counter, num_steps: int, remainder: str) -> np.uint32 | jax
     return check_counter("step", step)
 
 
+def leaves_with_path(data: PyTree) -> list[tuple[KeyPath, Any]]:
+    """The leaves of the data; pictures of different sizes, which are a pytree, are one."""
+    return jax.tree.leaves_with_path(data, is_leaf=is_ragged_array)
+
+
+def leaves_of(data: PyTree) -> list[Any]:
+    return jax.tree.leaves(data, is_leaf=is_ragged_array)
+
+
+def structure_of(data: PyTree) -> PyTreeDef:
+    return jax.tree.structure(data, is_leaf=is_ragged_array)
+
+
+def array_of(leaf: Any) -> Any:
+    """The array that says where a leaf lies: of pictures of different sizes that of their pixels."""
+    return leaf.pixels if isinstance(leaf, Ragged) else leaf
+
+
 def is_resident(leaf: object) -> bool:
     """Whether rows are gathered on the device, inside the compiled program; tracers are."""
-    return isinstance(leaf, jax.Array)
+    return isinstance(array_of(leaf), jax.Array)
 
 
-def take_rows(leaf: jax.Array, index: jax.Array) -> jax.Array:
-    """Rows of a resident array, of the dtype that JAX now makes of its own; `index` is in range by construction."""
+def take_rows(leaf: Any, index: jax.Array) -> Any:
+    """Rows of a resident leaf, of the dtype that JAX now makes of its own; `index` is in range by construction."""
+    if isinstance(leaf, Ragged):
+        return leaf.taken(index)
     flat = leaf.reshape(leaf.shape[0], -1) if leaf.ndim > 2 else leaf  # whole rows: one fast gather on every backend
     rows = flat.at[index].get(mode="promise_in_bounds").reshape(index.shape + leaf.shape[1:])
     return rows.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))

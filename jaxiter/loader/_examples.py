@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import Counter, Key, example_keys, key_data, shown_again, wrap_key_data
+from .._ragged import Ragged
 from ..augment import Chain
-from ..augment.internal import Companion, Moves, StoredImage
+from ..augment.internal import Companion, Moves, RaggedImage, StoredImage
 from ._data import PyTree
 
 if TYPE_CHECKING:
@@ -22,33 +23,46 @@ LeafSteps: TypeAlias = Chain | Companion
 Shape = tuple[int, ...]
 
 
-class OwnSteps:
-    """Of a leaf with a chain; `shape` is that of an example."""
+# Of the examples of a batch that are pictures of different sizes: int32[batch, 2], height and width.
+Sizes = jax.Array
+Size = jax.Array  # of one of them
+Example = jax.Array | RaggedImage
 
-    def __init__(self, chain: Chain, shape: Shape):
-        self._chain, self._shape = chain, shape[1:] if chain.has_frames else shape
+
+class OwnSteps:
+    """Of a leaf with a chain; `shape` is that of an example.
+
+    Args:
+        sizes: Of its pictures, where they differ.
+    """
+
+    def __init__(self, chain: Chain, shape: Shape, sizes: Sizes | None = None):
+        self._chain, self._shape, self.sizes = chain, shape[1:] if chain.has_frames else shape, sizes
         self.num_views = chain.num_views
         self.can_prepare = chain.can_prepare
 
-    def run(self, key: Key, example: jax.Array, stored: StoredImage | None) -> jax.Array:
+    def run(self, key: Key, example: Example, stored: StoredImage | None, size: Size | None = None) -> jax.Array:
         chain = self._chain
         if not chain.has_frames:
             return chain.sample_and_apply(key, example, stored)
         if self.can_prepare:
             return self.apply_prepared(self.prepare(key), example, None)
         params = chain.sample(key, self._shape)
+        assert not isinstance(example, RaggedImage)  # pictures of different sizes have no frames
         return jax.vmap(lambda frame: chain.apply(params, frame))(example)
 
-    def prepare(self, key: Key) -> PyTree:
+    def prepare(self, key: Key, size: Size | None = None) -> PyTree:
         """What needs no pixels of `run`, of a leaf that `can_prepare`."""
-        return self._chain.prepare(key, self._shape)
+        return self._chain.prepare(key, _of_size(self._shape, size))
 
-    def apply_prepared(self, prepared: Any, example: jax.Array, stored: StoredImage | None) -> jax.Array:
+    def apply_prepared(
+        self, prepared: Any, example: Example, stored: StoredImage | None, size: Size | None = None
+    ) -> jax.Array:
         if self._chain.has_frames:
             return jax.vmap(lambda frame: self._chain.apply_prepared(prepared, frame))(example)
         return self._chain.apply_prepared(prepared, example, stored)
 
-    def trace(self, key: Key, example: jax.Array) -> tuple[PyTree, Float[Array, "3 3"] | None, jax.Array]:
+    def trace(self, key: Key, example: Any, size: Size | None) -> tuple[PyTree, Float[Array, "3 3"] | None, jax.Array]:
         """As `run`; returns params, matrix and the example after it."""
         chain = self._chain
         if not chain.has_frames:
@@ -58,43 +72,57 @@ class OwnSteps:
 
 
 class FollowedSteps:
-    """Of a leaf that follows another; `shape` is that of an example of the other one."""
+    """Of a leaf that follows another; `shape` is that of an example of the other one, and so are `sizes`."""
 
-    def __init__(self, companion: Companion, followed: Chain | None, shape: Shape):
-        self._companion, self._followed = companion, Chain() if followed is None else followed
+    def __init__(self, companion: Companion, followed: Chain | None, shape: Shape, sizes: Sizes | None = None):
+        self._companion, self._followed, self.sizes = companion, Chain() if followed is None else followed, sizes
         self._shape = shape[1:] if self._followed.has_frames else shape
         self.num_views = self._followed.num_views
         self.can_prepare = self._followed.can_prepare
 
-    def run(self, key: Key, example: jax.Array, stored: StoredImage | None) -> jax.Array:
-        return self._follow(example, self._followed.steps.moves(key, self._shape))
+    def run(self, key: Key, example: Example, stored: StoredImage | None, size: Size | None = None) -> jax.Array:
+        shape = _of_size(self._shape, size)
+        return self._follow(example, self._followed.steps.moves(key, shape), shape)
 
-    def prepare(self, key: Key) -> PyTree:
-        return self._followed.steps.moves(key, self._shape).matrices
+    def prepare(self, key: Key, size: Size | None = None) -> PyTree:
+        return self._followed.steps.moves(key, _of_size(self._shape, size)).matrices
 
-    def apply_prepared(self, prepared: Any, example: jax.Array, stored: StoredImage | None) -> jax.Array:
-        return self._follow(example, Moves(prepared, self._followed.steps.movers(self._shape)))
+    def apply_prepared(
+        self, prepared: Any, example: Example, stored: StoredImage | None, size: Size | None = None
+    ) -> jax.Array:
+        shape = _of_size(self._shape, size)
+        return self._follow(example, Moves(prepared, self._followed.steps.movers(shape)), shape)
 
-    def trace(self, key: Key, example: jax.Array) -> tuple[PyTree, Float[Array, "3 3"] | None, jax.Array]:
-        params = self._followed.sample(key, self._shape)
-        return params, self._followed.matrix(params, self._shape), self.run(key, example, None)
+    def trace(self, key: Key, example: Any, size: Size | None) -> tuple[PyTree, Float[Array, "3 3"] | None, jax.Array]:
+        shape = _of_size(self._shape, size)
+        params = self._followed.sample(key, shape)
+        return params, self._followed.matrix(params, shape), self.run(key, example, None, size)
 
-    def _follow(self, example: jax.Array, moves: Moves) -> jax.Array:
-        height, width = self._shape[:2]
+    def _follow(self, example: Example, moves: Moves, shape: Shape) -> jax.Array:
+        height, width = shape[:2]
         return self._companion.follow(example, moves, (height, width))
 
 
-def steps_of(steps: Sequence[LeafSteps | None], shapes: Sequence[Shape]) -> list[OwnSteps | FollowedSteps | None]:
-    """Of each leaf, from the shapes of an example of each."""
+def _of_size(shape: Shape, size: Size | None) -> tuple[Any, ...]:
+    return shape if size is None else (size[0], size[1], shape[-1])
+
+
+def steps_of(steps: Sequence[LeafSteps | None], leaves: Sequence[Any]) -> list[OwnSteps | FollowedSteps | None]:
+    """Of each leaf, from rows of each."""
     found: list[OwnSteps | FollowedSteps | None] = []
-    for own, shape in zip(steps, shapes, strict=True):
+    for own, leaf in zip(steps, leaves, strict=True):
         if isinstance(own, Companion):
             assert own.target is not None  # as the loader set it
-            followed = steps[own.target]
-            found.append(FollowedSteps(own, followed if isinstance(followed, Chain) else None, shapes[own.target]))
+            followed, other = steps[own.target], leaves[own.target]
+            chain = followed if isinstance(followed, Chain) else None
+            found.append(FollowedSteps(own, chain, other.shape[1:], _sizes_of(other)))
         else:
-            found.append(None if own is None else OwnSteps(own, shape))
+            found.append(None if own is None else OwnSteps(own, leaf.shape[1:], _sizes_of(leaf)))
     return found
+
+
+def _sizes_of(leaf: Any) -> Sizes | None:
+    return leaf.shapes if isinstance(leaf, Ragged) else None
 
 
 class ExampleKeys:
@@ -119,58 +147,98 @@ class ExampleKeys:
 
 
 def run_each(
-    steps: OwnSteps | FollowedSteps, keys: ExampleKeys, examples: jax.Array, stored: StoredImage | None
+    steps: OwnSteps | FollowedSteps, keys: ExampleKeys, examples: jax.Array | Ragged, stored: StoredImage | None
 ) -> jax.Array:
     """All examples of a leaf; `stored` says where they lie in one array of all."""
-    return _each(steps.num_views, steps.run, keys.of(steps.num_views), examples, stored)
+    return _each(steps, steps.run, keys.of(steps.num_views), examples, stored)
 
 
 def prepare_each(steps: OwnSteps | FollowedSteps, keys: ExampleKeys) -> PyTree:
     """What needs no pixels, or the words of the keys where that is not known."""
     prepare = steps.prepare if steps.can_prepare else key_data
-    over = jax.vmap(prepare) if steps.num_views is None else jax.vmap(jax.vmap(prepare))
-    return over(keys.of(steps.num_views))
+    own, sizes = keys.of(steps.num_views), steps.sizes if steps.can_prepare else None
+    if sizes is None:
+        over = jax.vmap(prepare) if steps.num_views is None else jax.vmap(jax.vmap(prepare))
+        return over(own)
+    over_views = steps.prepare if steps.num_views is None else jax.vmap(steps.prepare, in_axes=(0, None))
+    return jax.vmap(over_views)(own, sizes)
 
 
 def apply_each(
-    steps: OwnSteps | FollowedSteps, draws: PyTree, examples: jax.Array, stored: StoredImage | None
+    steps: OwnSteps | FollowedSteps, draws: PyTree, examples: jax.Array | Ragged, stored: StoredImage | None
 ) -> jax.Array:
     """The rest of `run_each` after `prepare_each`."""
 
-    def one(draws: PyTree, example: jax.Array, where: StoredImage | None) -> jax.Array:
+    def one(draws: PyTree, example: Example, where: StoredImage | None, size: Size | None) -> jax.Array:
         if steps.can_prepare:
-            return steps.apply_prepared(draws, example, where)
-        return steps.run(wrap_key_data(draws), example, where)
+            return steps.apply_prepared(draws, example, where, size)
+        return steps.run(wrap_key_data(draws), example, where, size)
 
-    return _each(steps.num_views, one, draws, examples, stored)
+    return _each(steps, one, draws, examples, stored)
 
 
-def trace_each(steps: OwnSteps | FollowedSteps, keys: ExampleKeys, example: jax.Array) -> PyTree:
+def trace_each(steps: OwnSteps | FollowedSteps, keys: ExampleKeys, examples: jax.Array | Ragged) -> PyTree:
     """Params, matrix and result of the only example of a batch."""
-    own = keys.of(steps.num_views)[0]
-    trace = partial(_traced, steps, example)
+    own, size = keys.of(steps.num_views)[0], None if steps.sizes is None else steps.sizes[0]
+    example: Example
+    if isinstance(examples, Ragged):
+        example = RaggedImage(examples.pixels, examples.places[0], examples.shapes[0], examples.extent)
+    else:
+        example = examples[0]
+
+    def trace(key: jax.Array) -> PyTree:
+        return steps.trace(key, example, size)
+
     return trace(own) if steps.num_views is None else jax.vmap(trace)(own)
 
 
-def _traced(steps: OwnSteps | FollowedSteps, example: jax.Array, key: jax.Array) -> PyTree:
-    return steps.trace(key, example)
-
-
 def _each(
-    num_views: int | None,
-    function: Callable[[PyTree, jax.Array, StoredImage | None], jax.Array],
+    steps: OwnSteps | FollowedSteps,
+    function: Callable[[PyTree, Any, StoredImage | None, Size | None], jax.Array],
     draws: PyTree,
-    examples: jax.Array,
+    examples: jax.Array | Ragged,
     stored: StoredImage | None,
 ) -> jax.Array:
     """`function` of each example, or of each view of it."""
+    num_views = steps.num_views
+
+    def of_views(draws: PyTree, example: Example, place: StoredImage | None, size: Size | None) -> jax.Array:
+        if num_views is None:
+            return function(draws, example, place, size)
+        return jax.vmap(lambda own: function(own, example, place, size), axis_size=num_views)(draws)
+
+    if isinstance(examples, Ragged):
+        return _each_of_ragged(of_views, draws, examples, steps.sizes)
     where = None if stored is None else partial(StoredImage, stored.data)
 
-    def of_example(draws: PyTree, example: jax.Array, *row: jax.Array) -> jax.Array:
-        place = None if where is None else where(*row)
-        if num_views is None:
-            return function(draws, example, place)
-        return jax.vmap(lambda own: function(own, example, place), axis_size=num_views)(draws)
+    def of_example(draws: PyTree, example: jax.Array, row: jax.Array | None, size: Size | None) -> jax.Array:
+        place = None if where is None or row is None else where(row)
+        return of_views(draws, example, place, size)
 
-    rows = () if stored is None else (stored.row,)
-    return jax.vmap(of_example)(draws, examples, *rows)
+    rows = None if stored is None else jnp.asarray(stored.row)
+    return jax.vmap(of_example)(draws, examples, rows, steps.sizes)
+
+
+def _each_of_ragged(
+    function: Callable[[PyTree, Any, None, Size | None], jax.Array],
+    draws: PyTree,
+    examples: Ragged,
+    sizes: Sizes | None,
+) -> jax.Array:
+    """In groups, where the pictures of each device have pixels of their own: (groups, total, channels)."""
+
+    def of_group(
+        pixels: jax.Array, draws: PyTree, places: jax.Array, shapes: jax.Array, sizes: Sizes | None
+    ) -> jax.Array:
+        def of_example(draws: PyTree, place: jax.Array, shape: jax.Array, size: Size | None) -> jax.Array:
+            return function(draws, RaggedImage(pixels, place, shape, examples.extent), None, size)
+
+        return jax.vmap(of_example)(draws, places, shapes, sizes)
+
+    given = draws, examples.places, examples.shapes, sizes
+    if examples.pixels.ndim == 2:
+        return of_group(examples.pixels, *given)
+    count = examples.pixels.shape[0]
+    apart = jax.tree.map(lambda part: part.reshape(count, -1, *part.shape[1:]), given)
+    found = jax.vmap(of_group)(examples.pixels, *apart)
+    return found.reshape(-1, *found.shape[2:])

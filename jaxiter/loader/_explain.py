@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from .._keys import Counter, Key, as_key, check_counter
+from .._ragged import Ragged
 from .._transfers import transfers
 from ._argument import check_loader
 from ._augment_tree import one_or_tree, params_as_given
@@ -16,7 +17,7 @@ from ._data import PyTree
 from ._examples import ExampleKeys, steps_of, trace_each
 from ._loader import Loader, spec_of
 from ._program import Chains
-from ._read import read_example
+from ._read import read_examples
 from ._sharding import following, on_mesh
 from ._spec import BatchSpec
 
@@ -80,8 +81,10 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     key = following(key, spec.devices, spec.program.mesh)
     place = np.array([row], np.uint32), np.array([showing], np.uint32)
     with on_mesh(spec.program.mesh):
-        before = [read_example(name, leaf, row) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
-        explained = _explain(spec.chains, key, epoch, *place, before)
+        rows = np.array([row])
+        read = [read_examples(name, leaf, rows) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        explained = _explain(spec.chains, key, epoch, *place, read)
+        before = list(map(_first_of, read))
     params, matrices, after = zip(*explained, strict=True)
     structure = spec.program.data
     return Explanation(
@@ -108,8 +111,13 @@ def _check_showing(spec: BatchSpec, key: Key, epoch: Counter, row: int, showing:
 @transfers
 @jax.jit
 def _explain(
-    chains: Chains, key: Key, epoch: Counter, row: jax.Array, showing: jax.Array, before: Sequence[jax.Array]
+    chains: Chains, key: Key, epoch: Counter, row: jax.Array, showing: jax.Array, read: Sequence[jax.Array | Ragged]
 ) -> list[tuple[PyTree, jax.Array | None, jax.Array]]:
     keys = ExampleKeys(key, epoch, row, showing)
-    each = zip(steps_of(chains, [example.shape for example in before]), before, strict=True)
-    return [(None, None, example) if steps is None else trace_each(steps, keys, example) for steps, example in each]
+    each = zip(steps_of(chains, read), read, strict=True)
+    return [(None, None, rows[0]) if steps is None else trace_each(steps, keys, rows) for steps, rows in each]
+
+
+@transfers
+def _first_of(rows: jax.Array | Ragged) -> jax.Array:
+    return rows[0]

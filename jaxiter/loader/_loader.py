@@ -16,7 +16,16 @@ from .._keys import Counter, Key, as_key, check_counter, like_given
 from ..augment import Transform
 from ._augment_tree import AugmentForm, augment_of, chains_of
 from ._batch import batch_mask, compute_batch
-from ._data import PyTree, check_data, check_epoch_length, check_options, check_step, takes_data_alone
+from ._data import (
+    PyTree,
+    check_data,
+    check_epoch_length,
+    check_options,
+    check_step,
+    leaves_of,
+    structure_of,
+    takes_data_alone,
+)
 from ._examples import LeafSteps
 from ._memory import MemoryEstimate, estimate_memory
 from ._preview import draw_preview
@@ -120,7 +129,7 @@ class Loader:
         self._set(batch_size=int(batch_size), shuffle=bool(shuffle), remainder=remainder)
 
     def _set_visited(self, rows: ArrayLike | None, weights: ArrayLike | None) -> None:
-        num_examples = jax.tree.leaves(self.data)[0].shape[0]
+        num_examples = leaves_of(self.data)[0].shape[0]
         visited, num_rows, weights = what_is_visited(rows, weights, num_examples)
         self._set(_visited=visited, _num_rows=num_rows, _weights=weights)
 
@@ -160,7 +169,7 @@ class Loader:
     @property
     def augment(self) -> PyTree:
         """What was given: one transform, or for each leaf of the data a transform or None."""
-        return augment_of(self._form, jax.tree.structure(self.data), self._chains)
+        return augment_of(self._form, structure_of(self.data), self._chains)
 
     @property
     def rows(self) -> np.ndarray | jax.Array | None:

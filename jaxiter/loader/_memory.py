@@ -14,7 +14,8 @@ from jax.sharding import Sharding
 from .._array_checks import check_memory
 from .._describe import shown
 from .._host_rows import dtype_of
-from ._data import Source, is_resident
+from .._ragged import Extent, Ragged, Sides, is_ragged
+from ._data import Source, array_of, is_resident
 from ._program import augment_rows
 from ._sharding import check_divides
 from ._spec import BatchSpec
@@ -44,11 +45,11 @@ def estimate_memory(
     length = spec.batch_size if spec.sharding is None else spec.sharding.shard_shape((spec.batch_size,))[0]
     read = [spec.leaves[place] for place in spec.distinct if spec.reads[place]]
     batch = sum(_bytes(leaf.shape, leaf) for leaf in _batch_shapes(spec, length))
-    rows = sum(_bytes((length, *leaf.shape[1:]), leaf) for leaf in read)
+    rows = sum(_bytes_of_rows(leaf, length) for leaf in read)
     made, held = prefetch + 1, prefetch + (1 if donate else 2)
     if num_batches is not None:
         made, held = min(made, num_batches), min(held, num_batches)
-    upload = sum(_bytes(leaf.shape, leaf) for leaf in spec.arrays if not is_resident(leaf))
+    upload = sum(_bytes_of_all(leaf) for leaf in spec.arrays if not is_resident(leaf))
     return MemoryEstimate(upload, batch, rows, held * batch + made * rows)
 
 
@@ -66,6 +67,10 @@ def check_upload(spec: BatchSpec, sharding: Sharding | None) -> None:
         shape, devices = tuple(leaf.shape), [default_device()]
         if sharding is not None:
             check_divides(name, leaf, sharding)
+        if is_ragged(leaf):
+            shape = array_of(leaf).shape if isinstance(leaf, Ragged) else (0,)  # of files, unknown before they are read
+            devices = devices if sharding is None else list(sharding.addressable_devices)
+        elif sharding is not None:
             shape, devices = sharding.shard_shape(shape), list(sharding.addressable_devices)
         for device in devices if not is_resident(leaf) else ():
             needed[device] = needed.get(device, 0) + _bytes(shape, leaf)
@@ -114,13 +119,33 @@ def first_device(sharding: Sharding) -> jax.Device:
 
 def _batch_shapes(spec: BatchSpec, length: int) -> list[jax.ShapeDtypeStruct]:
     """Shape and dtype of each leaf of `length` examples of a batch."""
-    rows = [
-        jax.ShapeDtypeStruct((length, *leaf.shape[1:]), jax.dtypes.canonicalize_dtype(dtype_of(leaf)))
-        for leaf in spec.leaves
-    ]
+    rows = [_rows_like(leaf, length) for leaf in spec.leaves]
     key, epoch = jax.eval_shape(lambda: (jax.random.key(0, impl="threefry2x32"), np.uint32(0)))
     index = jax.ShapeDtypeStruct((length,), np.int32)
     return jax.eval_shape(partial(augment_rows, spec.chains), key, epoch, index, rows)
+
+
+def _rows_like(leaf: Any, length: int) -> Any:
+    dtype = jax.dtypes.canonicalize_dtype(dtype_of(leaf))
+    if not is_ragged(leaf):
+        return jax.ShapeDtypeStruct((length, *leaf.shape[1:]), dtype)
+    pairs = jax.ShapeDtypeStruct((length, 2), np.int32)
+    extent = leaf.extent if isinstance(leaf, Ragged) else Extent(Sides(1, 1), has_room_behind=True)
+    pixels = jax.ShapeDtypeStruct((length, leaf.shape[-1]), dtype)
+    return Ragged.tree_unflatten(extent, (pixels, pairs, pairs, pairs))
+
+
+def _bytes_of_rows(leaf: Any, length: int) -> int:
+    """Of pictures of different sizes on average; 0 of files, which are not known before they are read."""
+    if is_ragged(leaf):
+        return _bytes_of_all(leaf) * length // leaf.shape[0]
+    return _bytes((length, *leaf.shape[1:]), leaf)
+
+
+def _bytes_of_all(leaf: Any) -> int:
+    if is_ragged(leaf):
+        return _bytes(leaf.pixels.shape, leaf.pixels) if isinstance(leaf, Ragged) else 0
+    return _bytes(leaf.shape, leaf)
 
 
 def _bytes(shape: Iterable[int], leaf: Source | jax.ShapeDtypeStruct) -> int:

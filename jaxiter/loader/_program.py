@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from .._fusion_barrier import computed_once, fusion_barrier
 from .._keys import STEP, Counter, Key, fold_in, role_key
+from .._ragged import Ragged
 from .._transfers import transfers
 from ..augment import Chain
 from ..augment.internal import StoredImage
@@ -151,12 +152,12 @@ def host_batch(
         chains = jax.tree.unflatten(program.chains, chain_leaves)
         each = [leaves[source] for source in program.sources]
         gathered = [
-            jnp.asarray(leaf) if is_read else _gathered(chain, leaf, index)  # without jit they are NumPy's
+            _on_device(leaf) if is_read else _gathered(chain, leaf, index)  # without jit they are NumPy's
             for chain, leaf, is_read in zip(chains, each, program.reads, strict=True)
         ]
         places = [jnp.arange(index.shape[0], dtype=np.int32) if is_read else index for is_read in program.reads]
         stored = [
-            StoredImage(leaf, place) if whole else None
+            StoredImage(leaf, place) if whole and not isinstance(leaf, Ragged) else None
             for leaf, place, whole in zip(each, places, program.whole, strict=True)
         ]
         batch = augment_rows(chains, key, epoch, index, gathered, showings, stored)
@@ -187,7 +188,8 @@ def draw_steps(
     positions = jnp.arange(num_steps * batch_size, dtype=np.uint32) + step * np.uint32(batch_size)
     index, showings = _rows_of(leaves, visited, key, epoch, positions, size, program.index)
     keys = ExampleKeys(key, epoch, index, showings)
-    each = steps_of(chains, [leaves[source].shape[1:] for source in program.sources])
+    rows = [_rows_for_shapes(leaves[source], index) for source in program.sources]
+    each = steps_of(chains, rows)
     draws = [None if steps is None else prepare_each(steps, keys) for steps in each]
     return jax.tree.map(lambda found: found.reshape(num_steps, batch_size, *found.shape[1:]), DrawnRows(index, draws))
 
@@ -197,7 +199,7 @@ def drawn_batch(program: Program, leaves: Sequence[jax.Array], chains: Chains, d
 
     def augmented() -> list[jax.Array]:
         gathered, stored = _looked_up(program, chains, leaves, drawn.rows)
-        each = steps_of(chains, [images.shape[1:] for images in gathered])
+        each = steps_of(chains, gathered)
         return [
             images if steps is None else apply_each(steps, draws, images, where)
             for steps, draws, images, where in zip(each, drawn.draws, gathered, stored, strict=True)
@@ -281,7 +283,8 @@ def _looked_up(
     each = [leaves[source] for source in program.sources]
     gathered = [_gathered(chain, leaf, index) for chain, leaf in zip(chains, each, strict=True)]
     return gathered, [
-        StoredImage(leaf, index) if whole else None for leaf, whole in zip(each, program.whole, strict=True)
+        StoredImage(leaf, index) if whole and not isinstance(leaf, Ragged) else None
+        for leaf, whole in zip(each, program.whole, strict=True)
     ]
 
 
@@ -324,7 +327,16 @@ def rows_at(
     return place if visited is None else visited.at(place, key, epoch)[0]
 
 
-def _gathered(chain: LeafSteps | None, leaf: jax.Array, index: jax.Array) -> jax.Array:
+def _on_device(leaf: Any) -> Any:
+    return jax.tree.map(jnp.asarray, leaf)
+
+
+def _rows_for_shapes(leaf: Any, index: jax.Array) -> Any:
+    """Something with the shapes of the rows of a leaf, as far as `steps_of` looks at them."""
+    return leaf.taken(index) if isinstance(leaf, Ragged) else leaf
+
+
+def _gathered(chain: LeafSteps | None, leaf: Any, index: jax.Array) -> Any:
     """Rows of a leaf on the device.
 
     Large images that are resampled are copied out first: left to itself XLA:CPU looks every pixel up in the whole data,
@@ -332,6 +344,8 @@ def _gathered(chain: LeafSteps | None, leaf: jax.Array, index: jax.Array) -> jax
     once. What is not resampled is read once, and best on the way.
     """
     take = partial(take_rows, leaf, index)
+    if isinstance(leaf, Ragged):
+        return take()
     is_large = leaf.size // leaf.shape[0] * leaf.dtype.itemsize > _COPIED
     return fusion_barrier(take) if isinstance(chain, Chain) and chain.resamples and is_large else take()
 
@@ -353,9 +367,7 @@ def augment_rows(
     if all(chain is None for chain in chains):
         return list(leaves)
     keys = ExampleKeys(key, epoch, index, showings)
-    each = zip(
-        steps_of(chains, [leaf.shape[1:] for leaf in leaves]), leaves, stored or [None] * len(leaves), strict=True
-    )
+    each = zip(steps_of(chains, leaves), leaves, stored or [None] * len(leaves), strict=True)
     return [images if steps is None else run_each(steps, keys, images, where) for steps, images, where in each]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,11 @@ from jax.typing import ArrayLike
 from .._checks import check_fits
 from .._host_rows import read_rows
 from .._keys import Counter, Key
+from .._ragged import Ragged, is_ragged
+from .._ragged_rows import stage
 from .._transfers import transfers
+from ..augment.internal import Companion
+from ._companions import check_same_sizes
 from ._data import Source, is_resident
 from ._program import places_at, places_of
 from ._records import Column, read_columns, whole_columns
@@ -41,7 +45,9 @@ def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> Host
         columns = read_columns(spec.columns, index) if spec.columns else iter(())
         for place in spec.distinct:
             name, leaf, is_read = spec.names[place], spec.leaves[place], spec.reads[place]
-            if isinstance(leaf, Column):
+            if is_ragged(leaf):
+                leaves.append(_read_ragged(spec, name, leaf, index) if is_read else leaf)
+            elif isinstance(leaf, Column):
                 column = next(columns)
                 check_fits(name, column)
                 leaves.append(column)
@@ -50,11 +56,16 @@ def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> Host
     except Exception as error:
         _add_note(error, f"jaxiter: reading batch {step} of epoch {epoch}", index)
         raise
+    if spec.has_ragged_masks:
+        _check_sizes_of_masks(spec, leaves, index)
     if spec.share is None:
         # Of no device: a stream finds its rows on the CPU, wherever its batches go.
         return HostRows(index, showings, leaves)
     whole = spec.share.make_global_array
-    leaves = [whole(leaf) if spec.reads[place] else leaf for leaf, place in zip(leaves, spec.distinct, strict=True)]
+    leaves = [
+        whole(leaf) if spec.reads[place] and not is_ragged(leaf) else leaf
+        for leaf, place in zip(leaves, spec.distinct, strict=True)
+    ]
     return HostRows(whole(index), None if showings is None else whole(showings), leaves)
 
 
@@ -80,6 +91,32 @@ def find_rows(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> tuple
     return spec.visited.on_host(places, key, int(epoch))
 
 
+def _read_ragged(spec: BatchSpec, name: str, leaf: Any, rows: np.ndarray) -> Ragged:
+    """Pictures of different sizes, copied one behind the other: with a sharding for each device by itself."""
+    if is_resident(leaf):
+        raise ValueError(
+            f"{name} is Ragged on other devices than those that the batch goes to; expected its pixels there, "
+            "loader.to_device(sharding), or on the host."
+        )
+    if spec.share is None:
+        return stage(name, leaf, rows, 1)[0]
+    if not isinstance(leaf, Ragged) and jax.process_count() > 1:
+        raise ValueError(
+            f"{name} reads pictures of different sizes, which several processes cannot lay out together before they "
+            "are read; expected pictures of one size (size=...), or those of a packed file, jaxiter.pack(...)."
+        )
+    return spec.share.make_global_ragged(stage(name, leaf, rows, len(spec.share.starts)))
+
+
+def _check_sizes_of_masks(spec: BatchSpec, leaves: Sequence[Source], rows: np.ndarray) -> None:
+    """Raises for a mask that was read with another size than its picture."""
+    for place, chain in enumerate(spec.chains):
+        if isinstance(chain, Companion) and chain.target is not None:
+            own, other = (leaves[spec.program.sources[one]] for one in (place, chain.target))
+            if isinstance(own, Ragged) and isinstance(other, Ragged):
+                check_same_sizes(spec.names[place], own, spec.names[chain.target], other, rows)
+
+
 def read_leaf(name: str, leaf: Source, rows: np.ndarray) -> np.ndarray | jax.Array:
     """Rows of one leaf, in the order of `rows`; of a file each is read once, in rising order."""
     if isinstance(leaf, jax.Array):
@@ -91,17 +128,15 @@ def read_leaf(name: str, leaf: Source, rows: np.ndarray) -> np.ndarray | jax.Arr
 
 
 @transfers
-def read_examples(name: str, leaf: Source, rows: np.ndarray) -> jax.Array:
-    """Rows of one leaf, on the device, of the dtype that JAX now makes of its own."""
+def read_examples(name: str, leaf: Any, rows: np.ndarray) -> Any:
+    """Rows of one leaf, on the device, of the dtype that JAX now makes of its own; or `Ragged` of some pictures."""
+    if isinstance(leaf, Ragged) and is_resident(leaf):
+        return leaf.taken(jnp.asarray(rows.astype(np.int32)))
+    if is_ragged(leaf):
+        return jax.tree.map(jnp.asarray, stage(name, leaf, rows, 1)[0])
     is_here = is_resident(leaf) and not spans_devices(leaf)
     array = jnp.asarray(leaf[rows] if is_here else read_leaf(name, leaf, rows))
     return array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
-
-
-@transfers
-def read_example(name: str, leaf: Source, row: int) -> jax.Array:
-    """One row of one leaf, as `read_examples` gives it."""
-    return read_examples(name, leaf, np.array([row]))[0]
 
 
 def upload_arrays(spec: BatchSpec, sharding: Sharding | None) -> list[jax.Array]:

@@ -11,7 +11,7 @@ import jax
 from .._checks import is_array
 from .._host_rows import dtype_of
 from ..augment import Chain, Transform
-from ._data import PyTree, leaf_name
+from ._data import PyTree, leaf_name, leaves_with_path
 
 _WIDTH = 120  # characters
 
@@ -39,7 +39,7 @@ def loader_repr(data: PyTree, settings: dict[str, str], augment: PyTree) -> str:
     Args:
         settings: In words.
     """
-    leaves = [_Node(f"{leaf_name(path)}: {_in_words(leaf)}") for path, leaf in jax.tree.leaves_with_path(data)]
+    leaves = [_Node(f"{leaf_name(path)}: {_in_words(leaf)}") for path, leaf in leaves_with_path(data)]
     options = _Node(", ".join(f"{name}={value}" for name, value in settings.items()))
     whole = _Node("Loader(", [*leaves, options, _parts_of("augment=", augment)], ")")
     line = whole.on_one_line()

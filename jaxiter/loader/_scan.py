@@ -16,7 +16,7 @@ from .._describe import described
 from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
 from ._argument import check_loader, for_program
-from ._data import PyTree, leaf_name
+from ._data import PyTree, array_of, leaf_name, leaves_of, leaves_with_path
 from ._loader import Loader, spec_of
 from ._program import DrawnRows, Program, draw_steps, drawn_batch, stack_counters
 from ._sharding import devices_of, following, mesh_of, on_mesh
@@ -80,15 +80,16 @@ def scan_epoch(
             "remainder='keep' makes the last batch short, and a scan needs batches of one shape. Use remainder='pad' "
             "with with_mask=True, or 'drop'."
         )
-    for path, leaf in jax.tree.leaves_with_path(loader.data):
-        if isinstance(leaf, np.memmap) or not isinstance(leaf, (np.ndarray, jax.Array)):
+    for path, leaf in leaves_with_path(loader.data):
+        array = array_of(leaf)
+        if isinstance(array, np.memmap) or not isinstance(array, (np.ndarray, jax.Array)):
             raise TypeError(
                 f"{leaf_name(path)} is a {type(leaf).__name__}, which a compiled program would have to read whole. If "
                 "it fits on the device use loader.to_device(); else loop over stream(loader, key)."
             )
     spec_of(loader).check_arrays()
     epoch = check_counter("epoch", epoch)
-    leaves = jax.tree.leaves(loader.data)
+    leaves = list(map(array_of, leaves_of(loader.data)))
     mesh = mesh_of(leaves, None)
     given, key = key, following(as_key(key), devices_of(leaves, None), mesh)
     form = ScanForm(
@@ -117,7 +118,7 @@ def _scan(
 ) -> tuple[PyTree, PyTree]:
     spec = spec_of(loader)
     program = spec.program.known_whole(form.whole)
-    leaves = [jnp.asarray(leaf) for leaf in spec.arrays]  # without jit they may be NumPy's
+    leaves = [jax.tree.map(jnp.asarray, leaf) for leaf in spec.arrays]  # without jit they may be NumPy's
     drawn = None if program.sharding is not None else _drawn_epoch(spec, program, leaves, key, epoch)
 
     def body(carry: PyTree, at: tuple[jax.Array, DrawnRows | None]) -> tuple[PyTree, PyTree]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 import jax
@@ -16,6 +16,8 @@ from .._checks import check_fits
 from .._describe import shown
 from .._host_rows import aligned_empty, check_length, native, rows_between, without_mask
 from .._keys import uncommitted
+from .._ragged import Ragged, is_ragged
+from .._ragged_rows import stage_all
 from .._transfers import transfers
 from ._data import Source, take_rows
 
@@ -40,6 +42,27 @@ class Share(NamedTuple):
             return rows[first : first + stop - start]
 
         return jax.make_array_from_callback((self.batch_size, *rows.shape[1:]), self.sharding, shard)
+
+    @transfers
+    def make_global_ragged(self, groups: Sequence[Ragged]) -> Ragged:
+        """Pictures of different sizes, a group for each span of the batch, whose pixels lie on the span's devices.
+
+        Pixels are (groups, total, channels).
+        """
+        length = len(groups[0])
+        spans = sorted(self.starts)
+
+        def shard(index: Any) -> np.ndarray:
+            start = index[0].indices(self.batch_size // length)[0] * length
+            return groups[[span[0] for span in spans].index(start)].pixels[None]
+
+        pixels = (self.batch_size // length, *groups[0].pixels.shape)
+        rows = (
+            self.make_global_array(np.concatenate([getattr(group, name) for group in groups]))
+            for name in ("places", "shapes", "source_shapes")
+        )
+        children = jax.make_array_from_callback(pixels, self.sharding, shard), *rows
+        return Ragged.tree_unflatten(groups[0].extent, children)
 
 
 @lru_cache(maxsize=64)
@@ -72,7 +95,8 @@ def check_sharding(
     try:
         sharding.shard_shape((batch_size,))
         for leaf in leaves:
-            sharding.shard_shape((batch_size, *leaf.shape[1:]))
+            if not is_ragged(leaf):
+                sharding.shard_shape((batch_size, *leaf.shape[1:]))
     except (ValueError, IndexError) as error:  # JAX counts on as many axes as the spec has
         raise ValueError(
             f"sharding is {sharding!r}, which does not divide batch_size {batch_size} over the leading axis; {remedy}"
@@ -213,8 +237,10 @@ _take_rows = jax.jit(take_rows)
 
 
 @transfers
-def upload(name: str, leaf: Source, sharding: Sharding | None) -> jax.Array:
+def upload(name: str, leaf: Any, sharding: Sharding | None) -> Any:
     """The array on the device, or laid out by `sharding`, of which every process reads only what its devices hold."""
+    if is_ragged(leaf):
+        return upload_ragged(name, leaf, sharding)
     if isinstance(leaf, jax.Array):
         return leaf if sharding is None else jax.device_put(leaf, sharding)
     if sharding is None:
@@ -228,6 +254,14 @@ def upload(name: str, leaf: Source, sharding: Sharding | None) -> jax.Array:
         return copies[spans]
 
     return jax.make_array_from_callback(leaf.shape, sharding, copied)
+
+
+def upload_ragged(name: str, leaf: Any, sharding: Sharding | None) -> Ragged:
+    """Pictures of different sizes on the device, all of them on each; a row's length is left behind the last one."""
+    if isinstance(leaf, Ragged) and isinstance(leaf.pixels, jax.Array):
+        return leaf if sharding is None else jax.device_put(leaf, sharding)
+    whole = stage_all(name, leaf)
+    return jax.tree.map(jax.device_put if sharding is None else partial(jax.device_put, device=sharding), whole)
 
 
 def _copied(name: str, leaf: Source, index: tuple[slice, ...]) -> np.ndarray:
@@ -247,6 +281,13 @@ def _copied(name: str, leaf: Source, index: tuple[slice, ...]) -> np.ndarray:
 
 def check_divides(name: str, leaf: Source, sharding: Sharding) -> None:
     """Raises, by path, for an array that cannot be laid out as `sharding` says."""
+    if is_ragged(leaf):
+        if not sharding.is_fully_replicated:
+            raise ValueError(
+                f"{name} holds pictures of different sizes, which are not divided among devices; expected all of them "
+                "on each, to_device(NamedSharding(mesh, P())). Batches are divided all the same: stream(sharding=...)."
+            )
+        return
     if isinstance(sharding, NamedSharding) and len(sharding.spec) > len(leaf.shape):
         raise ValueError(
             f"{name} has shape {leaf.shape}, and sharding has {sharding.spec}, for arrays of rank {len(sharding.spec)}."

@@ -11,7 +11,9 @@ from jax.sharding import Sharding
 
 from .._array_checks import check_array
 from .._keys import Counter
-from ._data import PyTree, Source, is_resident, leaf_name
+from .._ragged import is_ragged
+from ..augment.internal import Companion
+from ._data import PyTree, Source, array_of, is_resident, leaf_name, leaves_with_path, structure_of
 from ._examples import LeafSteps
 from ._program import IndexSpec, Program
 from ._records import Column
@@ -60,6 +62,14 @@ class BatchSpec:
         return [self.leaves[place] for place in self.distinct]
 
     @cached_property
+    def has_ragged_masks(self) -> bool:
+        """Whether a leaf of pictures of different sizes follows another one."""
+        return any(
+            isinstance(chain, Companion) and is_ragged(leaf)
+            for chain, leaf in zip(self.chains, self.leaves, strict=True)
+        )
+
+    @cached_property
     def _unchecked(self) -> dict[str, Source]:
         """Leaves of 64 bits on the device, whose values may not fit the 32 bits that a program makes of them."""
         named = zip(self.names, self.leaves, strict=True)
@@ -69,7 +79,7 @@ class BatchSpec:
     def _lie_together(self) -> bool:
         """True; raises where no program can take all leaves, which without a sharding are not moved."""
         if self.sharding is None:
-            check_together(self.names, self.leaves)
+            check_together(self.names, map(array_of, self.leaves))
         return True
 
     def check_arrays(self) -> None:
@@ -88,7 +98,8 @@ class BatchSpec:
         """Whether a whole batch is made on one device that is no CPU."""
         if self.reads_any or self.program.sharding is not None:
             return False
-        devices = {device for leaf in self.arrays if isinstance(leaf, jax.Array) for device in leaf.devices()}
+        arrays = map(array_of, self.arrays)
+        devices = {device for leaf in arrays if isinstance(leaf, jax.Array) for device in leaf.devices()}
         return len(devices) == 1 and devices.pop().platform != "cpu"
 
     @cached_property
@@ -117,21 +128,22 @@ def make_spec(
     remainder: str,
     sharding: Sharding | None = None,
 ) -> BatchSpec:
-    paths, structure = jax.tree.flatten_with_path(data)
+    paths, structure = leaves_with_path(data), structure_of(data)
     leaves = tuple(leaf for _, leaf in paths)
-    devices = devices_of(leaves, sharding)
-    layout = sharding_of_data(leaves, batch_size) if sharding is None else sharding
-    mesh = mesh_of(leaves, layout)
+    arrays = list(map(array_of, leaves))
+    devices = devices_of(arrays, sharding)
+    layout = sharding_of_data(arrays, batch_size) if sharding is None else sharding
+    mesh = mesh_of(arrays, layout)
     chains, visited = jax.tree.map(partial(following, devices=devices, mesh=mesh), (chains, visited))
     chain_leaves, chain_structure = jax.tree.flatten(chains)
     size = leaves[0].shape[0] if num_rows is None else num_rows
     full, rest = divmod(size, batch_size)
-    reads = tuple(not is_resident(leaf) or not (sharding is None or lies_on(leaf, sharding)) for leaf in leaves)
+    reads = tuple(not is_resident(leaf) or not (sharding is None or lies_on(leaf, sharding)) for leaf in arrays)
 
     first_of = {id(leaf): place for place, leaf in reversed(list(enumerate(leaves)))}
     distinct = tuple(sorted(first_of.values()))
     sources = tuple(distinct.index(first_of[id(leaf)]) for leaf in leaves)
-    whole = tuple(layout is None if is_read else is_whole(leaf) for leaf, is_read in zip(leaves, reads, strict=True))
+    whole = tuple(layout is None if is_read else is_whole(leaf) for leaf, is_read in zip(arrays, reads, strict=True))
 
     def program(length: int) -> Program:
         batch = IndexSpec(batch_size, length, shuffle)

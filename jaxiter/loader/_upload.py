@@ -9,7 +9,7 @@ import numpy as np
 from jax.sharding import Sharding
 
 from .._transfers import on_host
-from ._data import PyTree
+from ._data import PyTree, array_of
 from ._examples import LeafSteps
 from ._memory import check_upload
 from ._read import upload_arrays
@@ -32,7 +32,7 @@ def uploaded(
     visited = jax.tree.map(lambda part: part if is_traced(part) else jax.device_put(on_host(part)), visited)
     arrays = upload_arrays(spec, sharding)
     leaves = [arrays[source] for source in spec.program.sources]
-    devices = devices_of(leaves, sharding)
+    devices = devices_of(map(array_of, leaves), sharding)
     chains = jax.tree.map(partial(following, devices=devices), chains)
     if devices is None or len(devices) == 1:  # on several each program lays them out
         chains = jax.tree.map(lambda part: jax.device_put(part) if isinstance(part, np.ndarray) else part, chains)

@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._ragged import COUNTED
 from .._rounded import rounded
 from .._transform import arithmetic_dtype
 from .._types import Values
 from ._coordinates import WEIGHT_BITS
-from ._ragged_image import COUNTED, RaggedImage, slices_at
+from ._ragged_image import RaggedImage, slices_at
 from ._taps import Taps
 
 if TYPE_CHECKING:

@@ -11,18 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._ragged import BLOCK, Sides
+from ..._ragged import BLOCK, COUNTED, Extent, Sides
 from .._types import Values
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int32, Num, Shaped
 
-COUNTED = 2**31  # an int32 counts no further
 
-
-@partial(
-    jax.tree_util.register_dataclass, data_fields=["pixels", "place", "size"], meta_fields=["most", "has_room_behind"]
-)
+@partial(jax.tree_util.register_dataclass, data_fields=["pixels", "place", "size"], meta_fields=["extent"])
 @dataclass(frozen=True)
 class RaggedImage:
     """Takes the place of an image whose height and width are traced, in the first resampling."""
@@ -30,12 +26,16 @@ class RaggedImage:
     pixels: Num[Array, "total channels"]  # of all pictures
     place: Int32[Array, 2]  # of the first pixel: its block and its place in it
     size: Int32[Array, 2]  # height, width
-    most: Sides  # of all pictures
-    has_room_behind: bool  # as many pixels as the widest picture has columns
+    extent: Extent  # of all pictures
 
     @property
     def shape(self) -> tuple[Any, Any, int]:
         return self.size[0], self.size[1], self.pixels.shape[1]
+
+    @property
+    def most(self) -> Sides:
+        """The largest height and width of all pictures."""
+        return self.extent.most
 
     @property
     def most_shape(self) -> tuple[int, int, int]:
@@ -78,7 +78,8 @@ class RaggedImage:
     def _with_room(self) -> jax.Array:
         """The pixels, as many as the largest picture could have: fewer are filled up, which is soon done."""
         needed = self.most.height * self.most.width - self.pixels.shape[0]
-        return self.pixels if self.has_room_behind or needed <= 0 else jnp.pad(self.pixels, ((0, needed), (0, 0)))
+        has_room = self.extent.has_room_behind or needed <= 0
+        return self.pixels if has_room else jnp.pad(self.pixels, ((0, needed), (0, 0)))
 
     @property
     def _start(self) -> jax.Array:
