@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
 
@@ -139,7 +140,9 @@ class Ragged:
             row = np.arange(len(self))[row]
         if isinstance(row, (np.ndarray, jax.Array, list)) and np.ndim(row) == 1:
             return [self[int(one)] for one in np.asarray(row)]
-        row = check_int("row", row, -len(self), len(self), expected=f"a row of {len(self)} pictures")
+        row = check_int("row", row, low=-sys.maxsize)
+        if not -len(self) <= row < len(self):  # by which a loop over the pictures ends
+            raise IndexError(f"row is {row}; expected a row of {len(self)} pictures.")
         start, (height, width) = int(self.starts_of(np.array([row]))[0]), map(int, np.asarray(self.shapes[row]))
         if isinstance(self.pixels, np.ndarray):
             check_length("pixels", self.pixels)

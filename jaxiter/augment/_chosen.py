@@ -64,6 +64,19 @@ class ChosenGeometry(Geometric):
         height, width = shapes_through(self._parts[0], size)[-1]
         return height, width
 
+    def check_takes_any_size(self) -> None:
+        unknown = (object(), object())
+        sizes: list[Any] = []
+        for parts in self._parts:
+            size: Any = unknown
+            for part in parts:
+                if size is unknown:
+                    part.check_takes_any_size()
+                size = part.out_size(size)
+            sizes.append(size)
+        if len({id(size) if size is unknown else size for size in sizes}) > 1:
+            raise ValueError("OneOf has choices that make different sizes of them; expected one size for all choices.")
+
     def bounds(self, image_shape: Sequence[int]) -> MatrixBounds | None:
         return self._bounds(image_shape, up_to=False)
 

@@ -52,14 +52,19 @@ class _Crop(Geometric):
     fill_mode: str = "constant"
     cval: float = 0.0
 
-    needs_known_size: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", as_image_size("size", self.size))
         super().__post_init__()
 
     def out_size(self, size: tuple[int, int]) -> tuple[int, int]:
         return cast("tuple[int, int]", self.size)  # as `__post_init__` left it
+
+    def check_takes_any_size(self) -> None:
+        raise ValueError(
+            f"{self.name_in_errors} takes no picture that is smaller than its window, and of pictures of different "
+            f'sizes some may be; expected Resize({self.size}, mode="crop") in its place, or Resize to a larger size '
+            "before it."
+        )
 
     def bounds(self, image_shape: Sequence[int]) -> MatrixBounds | None:
         sides = zip(image_shape[:2], self.out_size((0, 0)), self._padding, strict=True)

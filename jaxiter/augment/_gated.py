@@ -94,16 +94,21 @@ class GatedGeometry(_Gated, Geometric):
     def bounds_up_to(self, image_shape: Sequence[int]) -> MatrixBounds | None:
         return _or_identity(self.inner.bounds_up_to(image_shape))
 
+    def check_takes_any_size(self) -> None:
+        self.inner.check_takes_any_size()
+        unknown: Any = (object(), object())
+        if is_static(self.inner.out_size(unknown)):
+            name = self.name_in_errors
+            raise ValueError(
+                f"{name} brings them to one size, and where it does not act they keep their own; expected {name} "
+                "outside, for all pictures, or Resize before it."
+            )
+
     def _check_keeps_size(self, image_shape: Sequence[int]) -> None:
         height, width = image_shape[:2]
         size = self.inner.out_size((height, width))
         if not same_size(size, (height, width)):
             name = self.name_in_errors
-            if not is_static(image_shape):
-                raise ValueError(
-                    f"{name} makes {size[0]} by {size[1]} of pictures of different sizes, and where it does not act "
-                    f"they keep their own; expected {name} outside, for all pictures, or Resize before."
-                )
             raise ValueError(
                 f"{name} makes {size[0]} by {size[1]} of an image of {height} by {width}, and where it does not act "
                 f"the image keeps its size; expected a step that keeps the size, as RandomResizedCrop(({height}, "

@@ -77,7 +77,6 @@ class Geometric(Transform):
     """
 
     keeps_scale: ClassVar[bool] = True
-    needs_known_size: ClassVar[bool] = False  # of every picture, before it is drawn
     resizes: ClassVar[bool] = False  # it brings a window of the image to a size, without rotation or shear
 
     def matrix(self, params: Params, image_shape: Sequence[int]) -> Float[Array, "3 3"]:
@@ -87,6 +86,9 @@ class Geometric(Transform):
     def out_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(height, width) of the result for an image of this one."""
         return size
+
+    def check_takes_any_size(self) -> None:
+        """Raises where it cannot take pictures of which each may have another size."""
 
     def bounds(self, image_shape: Sequence[int]) -> MatrixBounds | None:
         """Bounds on every map that may be drawn for images of this shape; None where they are unknown."""

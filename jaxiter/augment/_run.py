@@ -140,12 +140,11 @@ class Steps:
         for step in first:
             if not is_geometry(step):
                 raise ValueError(f"{_of_different_sizes(leaf)}, and the first step is {step.name_in_errors}; {_FIXES}.")
-            if step.needs_known_size and not is_static(size):
-                target = step.out_size(size)
-                raise ValueError(
-                    f"{_of_different_sizes(leaf)}, of which some may be smaller than {step.name_in_errors} takes; "
-                    f'expected Resize({target}, mode="crop") in its place, or before it Resize to a larger size.'
-                )
+            if not is_static(size):
+                try:
+                    step.check_takes_any_size()
+                except ValueError as error:
+                    raise ValueError(f"{_of_different_sizes(leaf)}: {error}") from None
             size = step.out_size(size)
         if not is_static(size):
             names = " and ".join(step.name_in_errors for step in first)

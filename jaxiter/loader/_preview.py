@@ -14,6 +14,7 @@ from .._drawing import SIDE, below_each_other, in_colours, in_rgb, is_mask, rang
 from .._host_rows import dtype_of
 from .._keys import Counter, Key, as_key, check_counter
 from .._pictures import CHANNELS, is_real
+from .._ragged import Ragged
 from .._transfers import on_host, transfers
 from ..augment.internal import Companion, Places
 from ._augment_tree import IMAGE_RANK
@@ -37,15 +38,16 @@ _PERCENT = 1  # of the values, which jittered colours send far out
 class _Shown(NamedTuple):
     """One leaf of the data for all rows: (n, height, width, channels), or with views or frames after the first axis."""
 
-    before: np.ndarray | None  # None where it has no channels that can be drawn
+    before: np.ndarray | list[np.ndarray] | None  # a list of different sizes; None: channels that cannot be drawn
     after: list[np.ndarray]  # one for each epoch
     marks: list[MarkedLeaf]  # that are drawn into it
 
     @property
     def is_mask(self) -> bool:
-        return self.before is not None and all(
-            is_mask(view) for images in (self.before, *self.after) for _, view in _views(images)
-        )
+        if self.before is None:
+            return False
+        originals = [image[None] for image in self.before] if isinstance(self.before, list) else [self.before]
+        return all(is_mask(view) for images in (*originals, *self.after) for _, view in _views(images))
 
 
 def draw_preview(spec: BatchSpec, key: Key, rows: Any, epochs: Any) -> Image.Image:
@@ -118,7 +120,7 @@ def _shown_leaves(spec: BatchSpec, before: list[jax.Array], after: list[list[jax
         if isinstance(chain, Companion) and originals.ndim == IMAGE_RANK - 1 + has_frames:
             originals, *results = (array[..., None] for array in (originals, *results))  # a mask without channels
         if originals.ndim == IMAGE_RANK + has_frames and _can_be_drawn(results[0]):
-            drawable = np.asarray(on_host(originals)) if _can_be_drawn(originals) else None
+            drawable = _on_host(originals) if _can_be_drawn(originals) else None
             own = [mark for mark in marks if mark.target == place]
             shown.append(_Shown(drawable, [np.asarray(on_host(images)) for images in results], own))
     if not shown:
@@ -134,7 +136,13 @@ def _shown_leaves(spec: BatchSpec, before: list[jax.Array], after: list[list[jax
     return shown
 
 
-def _can_be_drawn(images: jax.Array) -> bool:
+def _on_host(originals: Any) -> np.ndarray | list[np.ndarray]:
+    if isinstance(originals, Ragged):
+        return [np.asarray(on_host(originals[place])) for place in range(len(originals))]
+    return np.asarray(on_host(originals))
+
+
+def _can_be_drawn(images: Any) -> bool:
     return images.ndim in (IMAGE_RANK, IMAGE_RANK + 1) and images.shape[-1] in CHANNELS and is_real(images.dtype)
 
 
@@ -159,7 +167,8 @@ def _drawn(leaves: list[_Shown]) -> UInt8[np.ndarray, "rows columns 3"]:
     groups: list[list[Line]] = [[] for _ in range(len(leaves[0].after) + 1)]
     for leaf, as_mask in zip(leaves, are_masks, strict=True):
         if leaf.before is not None:
-            groups[0] += _tiles(leaf.before, [leaf.before], as_mask, tile, [mark.before for mark in leaf.marks])
+            alike = leaf.before if isinstance(leaf.before, list) else [leaf.before]
+            groups[0] += _tiles(leaf.before, alike, as_mask, tile, [mark.before for mark in leaf.marks])
         for epoch, images in enumerate(leaf.after):
             marks = [mark.after[epoch] for mark in leaf.marks]
             groups[1 + epoch] += _tiles(images, leaf.after, as_mask, tile, marks)
@@ -170,14 +179,25 @@ def _drawn(leaves: list[_Shown]) -> UInt8[np.ndarray, "rows columns 3"]:
 
 
 def _tiles(
-    pictures: np.ndarray, alike: list[np.ndarray], as_mask: bool, tile: tuple[int, int], places: Sequence[np.ndarray]
+    pictures: np.ndarray | list[np.ndarray],
+    alike: list[np.ndarray],
+    as_mask: bool,
+    tile: tuple[int, int],
+    places: Sequence[np.ndarray],
 ) -> Iterable[Line]:
     """Pictures as lines of tiles, with the marks at `places`; the pictures of `alike` have one range."""
     bounds = (0.0, 1.0) if as_mask else range_of(alike, percent=_PERCENT)
-    for view, images in _views(pictures):
-        drawn = in_colours(images) if as_mask else in_rgb(images, *bounds)
+    for view, images in [(None, pictures)] if isinstance(pictures, list) else _views(pictures):
+        drawn = [(in_colours(image[None]) if as_mask else in_rgb(image[None], *bounds))[0] for image in images]
         pairs = zip(drawn, marks_of(places, len(drawn), view), strict=True)
-        yield np.stack([_fitted(picture, tile, as_mask, marks) for picture, marks in pairs])
+        line = [_fitted(picture, tile, as_mask, marks) for picture, marks in pairs]
+        height = max(len(picture) for picture in line)
+        yield np.stack([_lengthened(picture, height) for picture in line])
+
+
+def _lengthened(picture: UInt8[np.ndarray, "height width 3"], height: int) -> np.ndarray:
+    """With white below it."""
+    return np.pad(picture, ((0, height - len(picture)), (0, 0), (0, 0)), constant_values=255)
 
 
 def _fitted(
