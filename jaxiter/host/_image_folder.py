@@ -160,7 +160,10 @@ def _settings(size: object, resize: object, mode: object, dtype: npt.DTypeLike) 
         raise ValueError(f"mode is {shown(mode)}; expected one of {', '.join(map(repr, MODES))}.")
     if not isinstance(resize, str) or resize not in RESIZES:
         raise ValueError(f"resize is {shown(resize)}; expected one of {', '.join(map(repr, RESIZES))}.")
-    found = np.dtype(dtype)
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"dtype is {shown(dtype)}; expected 'uint8', or 'uint16' with mode='L'.") from None
     if found not in (np.uint8, np.uint16):
         raise ValueError(f"dtype is {found}; expected 'uint8', or 'uint16' with mode='L'. Cast in the augmentation.")
     if found == np.uint16 and mode != "L":
