@@ -137,6 +137,9 @@ BY_POSITION = {
     "from_records": 1,
     "explain": 4,
     "image_grid": 1,
+    "image_folder": 1,
+    "image_files": 1,
+    "check_files": 1,
 }
 TRANSFORMS = [name for name, thing in vars(jaxiter).items() if inspect.isclass(thing) and issubclass(thing, Transform)]
 
