@@ -54,8 +54,12 @@ from .augment import rotation_matrix as rotation_matrix
 from .augment import shear_matrix as shear_matrix
 from .augment import shift_matrix as shift_matrix
 from .augment import zoom_matrix as zoom_matrix
+from .host import ImageFiles as ImageFiles
 from .host import Stream as Stream
 from .host import StreamStats as StreamStats
+from .host import check_files as check_files
+from .host import image_files as image_files
+from .host import image_folder as image_folder
 from .host import image_grid as image_grid
 from .host import stream as stream
 from .keras import ImageDataGenerator as ImageDataGenerator
@@ -100,6 +104,7 @@ __all__ = [
     "Grayscale",
     "Hue",
     "ImageDataGenerator",
+    "ImageFiles",
     "Invert",
     "Loader",
     "Map",
@@ -134,6 +139,7 @@ __all__ = [
     "about_centre",
     "affine_warp",
     "balanced_weights",
+    "check_files",
     "compose",
     "cutmix",
     "deterministic",
@@ -141,6 +147,8 @@ __all__ = [
     "fit_statistics",
     "flip_matrix",
     "from_records",
+    "image_files",
+    "image_folder",
     "image_grid",
     "mixup",
     "permutation",

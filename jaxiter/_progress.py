@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
+_INTERVAL = 0.1  # seconds between two lines
 
 
 class _Bar(Protocol):
     def update(self, count: int, /) -> object: ...
     def close(self) -> object: ...
+
+
+class Progress:
+    """How many images of one pass are done, how fast, and the time left; as a context it ends with the block.
+
+    Args:
+        title: What is done.
+        total: Images in all.
+        shown: False: nothing is shown.
+    """
+
+    def __init__(self, title: str, total: int, *, shown: bool = True):
+        self._bar = _bar(title, total) if shown else None
+
+    def update(self, count: int) -> None:
+        """`count` more images are done."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def watch(self, pictures: Iterable[T]) -> Iterator[T]:
+        """The pictures, each of which is done when the next is asked for."""
+        for picture in pictures:
+            yield picture
+            self.update(1)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
 
 
 class Passes:
@@ -29,13 +67,10 @@ class Passes:
 
     def __call__(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         self._begun += 1
-        bar = _bar(f"{self._what}, pass {self._begun} of {self._num_passes}", self._size)
-        try:
+        with Progress(f"{self._what}, pass {self._begun} of {self._num_passes}", self._size) as progress:
             for block in blocks:
                 yield block
-                bar.update(len(block))  # once it was used, which may take longer than reading it
-        finally:
-            bar.close()
+                progress.update(len(block))  # once it was used, which may take longer than reading it
 
 
 def _bar(title: str, total: int) -> _Bar:
@@ -51,15 +86,38 @@ class _Line:
 
     def __init__(self, title: str, total: int):
         self._title, self._total, self._done = title, total, 0
-        self._text = ""
-        self.update(0)
+        self._begun = monotonic()
+        self._written, self._width = -_INTERVAL, 0
+        self._write(self._begun)
 
     def update(self, count: int) -> None:
         self._done += count
-        text = f"{self._title}: {self._done:,} of {self._total:,} images ({self._done / self._total:.0%})"
-        if text != self._text:
-            self._text = text
-            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        now = monotonic()
+        if now - self._written >= _INTERVAL or self._done == self._total:
+            self._write(now)
+
+    def _write(self, now: float) -> None:
+        share = self._done / self._total if self._total else 1.0
+        text = f"{self._title}: {self._done:,} of {self._total:,} images ({share:.0%}){self._speed(now)}"
+        # Spaces cover what a longer line left.
+        print(f"\r{text.ljust(self._width)}", end="", file=sys.stderr, flush=True)
+        self._written, self._width = now, len(text)
+
+    def _speed(self, now: float) -> str:
+        if self._done == 0 or now <= self._begun:
+            return ""
+        rate = self._done / (now - self._begun)
+        left = "" if self._done == self._total else f", {_duration((self._total - self._done) / rate)} left"
+        return f", {rate:,.0f}/s{left}" if rate >= 10 else f", {rate:.2g}/s{left}"
 
     def close(self) -> None:
         print(file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """`5 s`, `2:05`, `1:02:05`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -1,6 +1,10 @@
 """Threads, prefetch, files: everything with effects that is not Keras'."""
 
 from .._image_grid import image_grid as image_grid
+from ._image_files import ImageFiles as ImageFiles
+from ._image_files import check_files as check_files
+from ._image_files import image_files as image_files
+from ._image_files import image_folder as image_folder
 from ._stream import Stream as Stream
 from ._stream import stream as stream
 from ._stream_stats import StreamStats as StreamStats

@@ -1,0 +1,72 @@
+"""Lists of files and of their labels, as users have them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .._describe import described, shown
+
+
+def as_files(files: Any) -> list[str]:
+    """Full paths of a list, an array or a column of a table.
+
+    Raises:
+        TypeError: For something else than paths. ValueError: For none. FileNotFoundError: If the first is not there.
+    """
+    if isinstance(files, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"files is {described(files)}, one path; expected a list of files. For a folder with one for each class "
+            "use image_folder(path); for a flat one list(pathlib.Path(path).glob('*.jpg'))."
+        )
+    if not isinstance(files, Iterable) or isinstance(files, (dict, set, frozenset)) or _has_columns(files):
+        raise TypeError(f"files is {described(files)}; expected a list of paths, or one column of a table.")
+    paths = [_as_path(row, file) for row, file in enumerate(files)]
+    if not paths:
+        raise ValueError("files is empty; expected at least one path.")
+    if not os.path.lexists(paths[0]):
+        raise FileNotFoundError(
+            f"files[0] is {paths[0]!r}, which is not there. Relative paths count from the working folder, "
+            f"{os.getcwd()!r}."
+        )
+    return paths
+
+
+def as_labels(labels: Any, num_files: int) -> tuple[np.ndarray, list[str] | None]:
+    """The class of each file, int32; and the names of the classes, where labels are text.
+
+    Raises:
+        TypeError: For something else than integers and text. ValueError: For another number of them, or missing ones.
+    """
+    values = np.asarray(labels)
+    if values.shape[:1] != (num_files,):
+        raise ValueError(f"labels is {described(labels)} and there are {num_files} files; expected one for each file.")
+    kinds = {type(value) for value in values.tolist()} if values.ndim == 1 else set()
+    if kinds == {str}:
+        names, numbers = np.unique(values.astype(str), return_inverse=True)
+        return numbers.astype(np.int32), names.tolist()
+    if values.ndim != 1 or not kinds <= {int, bool}:
+        row = next((row for row, value in enumerate(values.tolist()) if not isinstance(value, (str, int))), 0)
+        found = f"is {described(labels)}" if values.ndim != 1 else f"holds {shown(values.tolist()[row])} at row {row}"
+        raise TypeError(
+            f"labels {found}; expected an integer for each file, or text for each. Other targets stand beside the "
+            "pictures in the data: Loader((photos, targets), ...)."
+        )
+    whole = np.array(values.tolist(), object)
+    bounds = np.iinfo(np.int32)
+    if whole.min() < bounds.min or whole.max() > bounds.max:
+        raise ValueError(f"labels runs from {whole.min()} to {whole.max()}; expected integers of 32 bits.")
+    return whole.astype(np.int32), None
+
+
+def _has_columns(files: object) -> bool:
+    return len(getattr(files, "shape", ())) > 1
+
+
+def _as_path(row: int, file: object) -> str:
+    if not isinstance(file, (str, bytes, os.PathLike)):
+        raise TypeError(f"files[{row}] is {described(file)}; expected a path.")
+    return os.path.abspath(os.fsdecode(file))
