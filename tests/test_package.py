@@ -137,6 +137,8 @@ BY_POSITION = {
     "from_records": 1,
     "explain": 4,
     "image_grid": 1,
+    "pack": 2,
+    "open_packed": 1,
 }
 TRANSFORMS = [name for name, thing in vars(jaxiter).items() if inspect.isclass(thing) and issubclass(thing, Transform)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 _AHEAD = 4  # results that may wait, for each thread
 
 
-def in_threads(function: Callable[[T], R], things: Iterable[T], num_threads: int | None = None) -> Iterator[R]:
+def in_threads(function: Callable[[T], R], things: Iterable[T], num_threads: int | None = None) -> Generator[R]:
     """`function(thing)` of each, in their order; a few are done ahead.
 
     An error is raised at its own place. The threads end with the iterator.

@@ -25,8 +25,8 @@ _SOURCES = {
 class Fingerprint:
     """The files of a source as they are now.
 
-    made_of: Checksums of their names (below the folder that holds them all, which may be moved), of their sizes and times
-        of change, and of the labels; and the settings.
+    made_of: Checksums of their names (below the folder that holds them all, which may be moved), of their sizes and
+        times of change, and of the labels; and the settings.
     """
 
     def __init__(self, source: ImageFiles, shorter_side: int | None):

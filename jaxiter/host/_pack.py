@@ -54,20 +54,21 @@ def pack(
 ) -> PackReport:
     """Decodes files of pictures once and writes them to one file, which `open_packed` opens.
 
-    An unfinished file is `file + ".part"`, with a journal beside it. A call that was interrupted or killed leaves both, and
-    the next one with the same sources and settings goes on from there; the result is the same to the byte. Unfinished work
-    of other sources or settings is dropped, with a warning. `file` itself appears at the end, whole. If it is there already,
-    of the same sources and settings, nothing is decoded.
+    An unfinished file is `file + ".part"`, with a journal beside it. A call that was interrupted or killed leaves both,
+    and the next one with the same sources and settings goes on from there; the result is the same to the byte.
+    Unfinished work of other sources or settings is dropped, with a warning. `file` itself appears at the end, whole. If
+    it is there already, of the same sources and settings, nothing is decoded.
 
     Args:
-        source: `image_folder(...)` or `image_files(...)`. With `size=` the file is a plain .npy, as `np.save` writes it, and
-            labels and class names stand in `file + ".json"`.
+        source: `image_folder(...)` or `image_files(...)`. With `size=` the file is a plain .npy, as `np.save` writes it,
+            and labels and class names stand in `file + ".json"`.
         file: Where to write. Several times as large as JPEGs: a picture of 256 by 384 takes 295 kB.
-        shorter_side: To how many pixels the shorter side of larger pictures is reduced, antialiased; smaller ones are not
-            enlarged. None keeps all as they are. With `size=` leave it out.
+        shorter_side: To how many pixels the shorter side of larger pictures is reduced, antialiased; smaller ones are
+            not enlarged. None keeps all as they are. With `size=` leave it out.
         num_threads: How many threads decode, by default as many as there are cores.
         on_error: What to do about files that cannot be read: "raise" names all of them in one error and makes no file;
-            "report" leaves them out, and returns which. Rows of the file count without them.
+            "report" leaves them out, and returns which. Rows of the file count without them: np.delete(boxes, [row for
+            row, path, error in report.left_out], axis=0) keeps other data in step.
         progress: Whether to show how far it is, on stderr.
 
     Raises:
@@ -123,7 +124,9 @@ def _check_arguments(
     if on_error not in ("raise", "report"):
         raise ValueError(f"on_error is {shown(on_error)}; expected 'raise' or 'report'.")
     if source.size is not None and shorter_side != _DEFAULT_SIDE:
-        raise ValueError(f"shorter_side is {shorter_side}, and the source has size={source.size}; expected one of them.")
+        raise ValueError(
+            f"shorter_side is {shorter_side}, and the source has size={source.size}; expected one of them."
+        )
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path!r} is a folder; expected the name of a file.")
     if not os.path.isdir(os.path.dirname(path) or "."):
@@ -179,9 +182,7 @@ class _Target:
         metadata = {"class_names": self._source.class_names, **metadata}
         if self._source.size is None:
             pictures = Pictures(numbers[:, :2], numbers[:, 2:], labels, metadata)
-            unfinished.finish(
-                partial(write_tables, channels=self._channels, dtype=self._dtype, pictures=pictures)
-            )
+            unfinished.finish(partial(write_tables, channels=self._channels, dtype=self._dtype, pictures=pictures))
             return
         beside = side_path(self._path)
         _write_whole(beside, side_text(len(numbers), labels, metadata))  # first: once there is a .npy, both are there
@@ -215,7 +216,7 @@ def _decode_rest(
     decode = partial(_decoded, source, shorter_side)
     title = f"packing {os.path.basename(unfinished.path)}" + (f" from picture {rows.start:,} on" if rows.start else "")
     with (
-        Progress(title, len(rows) if progress else None) as bar,
+        Progress(title, len(rows), shown=progress and len(rows) > 0) as bar,
         closing(in_threads(decode, rows, num_threads)) as pictures,
     ):
         for entry, pixels in pictures:
@@ -229,7 +230,8 @@ def _decoded(source: ImageFiles, shorter_side: int | None, row: int) -> _Decoded
     except ImageFileError as error:
         return _Decoded(error.reason, None)
     pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
-    return _Decoded(Written(*pixels.shape[:2], *source_size, zlib.crc32(pixels)), pixels)
+    height, width, _ = pixels.shape
+    return _Decoded(Written(height, width, *source_size, zlib.crc32(pixels.data)), pixels)
 
 
 def _cut_where_readable(source: ImageFiles, unfinished: Unfinished, shorter_side: int | None) -> None:
@@ -245,9 +247,9 @@ def _left_out(source: ImageFiles, reasons: dict[int, str]) -> list[tuple[int, st
 
 
 def _error(source: ImageFiles, row: int, reason: str) -> ImageFileError:
-    named = source.class_names is not None and source.labels is not None
-    class_name = source.class_names[source.labels[row]] if named else None
-    return image_file_error(source.files[row], row, class_name, ValueError(reason))
+    label = None if source.labels is None else int(source.labels[row])
+    class_name = str(label) if source.class_names is None or label is None else source.class_names[label]
+    return image_file_error(source.files[row], row, None if label is None else class_name, ValueError(reason))
 
 
 def _check_errors(report: PackReport, size: int, on_error: str) -> None:
@@ -255,8 +257,9 @@ def _check_errors(report: PackReport, size: int, on_error: str) -> None:
     if not report.left_out or (on_error == "report" and report.num_examples):
         return
     lines = "\n".join(f"    row {row}, {path!r}: {error.reason}" for row, path, error in report.left_out)
-    remedy = "" if on_error == "report" else " Mend or remove them, or leave them out by on_error='report'."
-    raise OSError(f"{len(report.left_out):,} of {size:,} files cannot be read, and nothing was packed:\n{lines}\n{remedy}")
+    remedy = "" if on_error == "report" else "Mend or remove them, or leave them out by on_error='report'."
+    count = f"{len(report.left_out):,} of {size:,} files"
+    raise OSError(f"{count} cannot be read, so that {report.file!r} was not made:\n{lines}\n{remedy}".rstrip())
 
 
 def _write_begin(stream: IO[bytes], begin: bytes) -> None:

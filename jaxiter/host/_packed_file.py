@@ -1,10 +1,10 @@
 """The packed file: pictures of different sizes with their labels, in one file that opens as a memmap.
 
-Numbers are little-endian. The file begins with a header of `_HEADER.size` bytes, which ends with a checksum of itself.
-Pixels begin at byte 65,536, which starts a page on every system: the pictures one after the other, each row by row. At the
-next multiple of 64 bytes follow the tables, int32: shapes (n, 2), source_shapes (n, 2), and labels (n,) where there are
-any. Then come the metadata, JSON: the class names, what was left out, and what the file was made of. The file ends there.
-The header is written last, so that an unfinished file does not open.
+Numbers are little-endian. The file begins with a header, which ends with a checksum of itself. Pixels begin at byte
+65,536, which starts a page on every system: the pictures one after the other, each row by row. At the next multiple of
+64 bytes follow the tables, int32: shapes (n, 2), source_shapes (n, 2), and labels (n,) where there are any. Then come the
+metadata, JSON: the class names, what was left out, and what the file was made of. The file ends there. The header is
+written last, so that an unfinished file does not open.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ class Pictures(NamedTuple):
 def open_packed(file: str | os.PathLike) -> Packed:
     """The pictures, labels and class names of a file that `pack` made.
 
-    The pixels stay in the file until they are read, however many there are. Tables of sizes and labels, 20 bytes for each
-    picture, are read and checked.
+    The pixels stay in the file until they are read, however many there are. Tables of sizes and labels, 20 bytes for
+    each picture, are read and checked.
 
     Args:
         file: A packed file, or the .npy file of pictures of one size with its .json file beside it.
 
     Returns:
-        `(images, labels, class_names)`: a `Ragged` over a memmap, int32 labels, and the name of each class; both are None
-        where the source had none. Of pictures of one size the images are a memmap (n, height, width, channels).
+        `(images, labels, class_names)`: a `Ragged` over a memmap, int32 labels, and the name of each class; both are
+        None where the source had none. Of pictures of one size the images are a memmap (n, height, width, channels).
 
     Raises:
         ValueError: If the file is no packed file, not finished, of another version, cut short or damaged.
@@ -149,7 +149,7 @@ def write_tables(stream: IO[bytes], channels: int, dtype: np.dtype, pictures: Pi
 
 
 def _read_header(path: str, stream: IO[bytes]) -> _Header:
-    """The fields of the header, checked; and the length of the file with them."""
+    """The header, checked, and the length of the file by it."""
     stream.seek(0)
     found = stream.read(_HEADER.size)
     if found and not any(found):
@@ -165,7 +165,7 @@ def _read_header(path: str, stream: IO[bytes]) -> _Header:
         raise ValueError(f"{path!r} has a damaged header: its checksum is another. {_REMEDY}")
     if header.version != VERSION:
         raise ValueError(
-            f"{path!r} is a packed file of version {header.version}; this jaxiter reads version {VERSION}. Pack it anew."
+            f"{path!r} is a packed file of version {header.version}; expected version {VERSION}. Pack it anew."
         )
     if size != header.length:
         what = "was cut short" if size < header.length else "has grown"
@@ -188,4 +188,3 @@ def _read_pictures(path: str, stream: IO[bytes], header: _Header) -> Pictures:
 
 def _checksum(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=16).digest()
-

@@ -49,8 +49,8 @@ def read_sized(path: str) -> tuple[np.ndarray, np.ndarray | None, list[str] | No
         raise ValueError(f"{path!r} was cut short, or is damaged: {error}. Copy it again, or pack anew.") from None
     if len(images) != said["num_examples"]:
         raise ValueError(
-            f"{path!r} holds {len(images)} pictures and {beside!r} tells of {said['num_examples']}; expected both files "
-            "of one call of jaxiter.pack."
+            f"{path!r} holds {len(images)} pictures and {beside!r} tells of {said['num_examples']}; expected both "
+            "files of one call of jaxiter.pack."
         )
     labels = None if said["labels"] is None else np.array(said["labels"], np.int32)
     return images, labels, said["class_names"], said

@@ -1,8 +1,8 @@
 """A file in the making: pixels in `file + ".part"`, and a journal of them in `file + ".part.journal"`.
 
-The journal is lines of JSON. The first says what the file is made of; each further one tells of the next picture: its sizes
-and a checksum of its pixels, or why it cannot be read. A picture is written before its line. Whoever goes on reads the
-pictures back, as after a power cut there may be lines without their pixels.
+The journal is lines of JSON. The first says what the file is made of; each further one tells of the next picture: its
+sizes and a checksum of its pixels, or why it cannot be read. A picture is written before its line. Whoever goes on reads
+the pictures back, as after a power cut there may be lines without their pixels.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ class Unfinished:
     def _check_known(self) -> None:
         if os.path.exists(self._part) and not os.path.exists(self._journal_path):
             raise ValueError(
-                f"{self._part!r} is not of jaxiter.pack, as no {self._journal_path!r} is beside it; expected that name to be "
-                "free. Remove that file, or pack to another one."
+                f"{self._part!r} is not of jaxiter.pack, as no {self._journal_path!r} is beside it; expected that name "
+                "to be free. Remove that file, or pack to another one."
             )
 
     def _go_on(self) -> None:
