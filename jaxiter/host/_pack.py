@@ -60,8 +60,8 @@ def pack(
     it is there already, of the same sources and settings, nothing is decoded.
 
     Args:
-        source: `image_folder(...)` or `image_files(...)`. With `size=` the file is a plain .npy, as `np.save` writes it,
-            and labels and class names stand in `file + ".json"`.
+        source: `image_folder(...)` or `image_files(...)`. With `size=` the file is a plain .npy as of `np.save`, and
+            labels and class names stand in `file + ".json"`.
         file: Where to write. Several times as large as JPEGs: a picture of 256 by 384 takes 295 kB.
         shorter_side: To how many pixels the shorter side of larger pictures is reduced, antialiased; smaller ones are
             not enlarged. None keeps all as they are. With `size=` leave it out.

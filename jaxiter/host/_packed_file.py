@@ -2,9 +2,9 @@
 
 Numbers are little-endian. The file begins with a header, which ends with a checksum of itself. Pixels begin at byte
 65,536, which starts a page on every system: the pictures one after the other, each row by row. At the next multiple of
-64 bytes follow the tables, int32: shapes (n, 2), source_shapes (n, 2), and labels (n,) where there are any. Then come the
-metadata, JSON: the class names, what was left out, and what the file was made of. The file ends there. The header is
-written last, so that an unfinished file does not open.
+64 bytes follow the tables, int32: shapes (n, 2), source_shapes (n, 2), and labels (n,) where there are any. Then come
+the metadata, JSON: the class names, what was left out, and what the file was made of. The file ends there. The header
+is written last, so that an unfinished file does not open.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A file in the making: pixels in `file + ".part"`, and a journal of them in `file + ".part.journal"`.
 
 The journal is lines of JSON. The first says what the file is made of; each further one tells of the next picture: its
-sizes and a checksum of its pixels, or why it cannot be read. A picture is written before its line. Whoever goes on reads
-the pictures back, as after a power cut there may be lines without their pixels.
+sizes and a checksum of its pixels, or why it cannot be read. A picture is written before its line. Whoever goes on
+reads the pictures back, as after a power cut there may be lines without their pixels.
 """
 
 from __future__ import annotations
