@@ -14,7 +14,7 @@ import numpy as np
 from .._checks import check_flag, check_int
 from .._describe import described, shown
 from .._progress import Progress
-from ._file_errors import ImageFileError, image_file_error
+from ._file_errors import ImageFileError, error_of_reason
 from ._image_files import ImageFiles
 from ._in_threads import in_threads
 from ._made_of import Fingerprint, difference
@@ -249,7 +249,7 @@ def _left_out(source: ImageFiles, reasons: dict[int, str]) -> list[tuple[int, st
 def _error(source: ImageFiles, row: int, reason: str) -> ImageFileError:
     label = None if source.labels is None else int(source.labels[row])
     class_name = str(label) if source.class_names is None or label is None else source.class_names[label]
-    return image_file_error(source.files[row], row, None if label is None else class_name, ValueError(reason))
+    return error_of_reason(source.files[row], row, None if label is None else class_name, reason)
 
 
 def _check_errors(report: PackReport, size: int, on_error: str) -> None:
