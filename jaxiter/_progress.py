@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from math import ceil
 from time import monotonic
 from typing import Protocol, Self, TypeVar
 
@@ -116,7 +117,7 @@ class _Line:
 
 def _duration(seconds: float) -> str:
     """`5 s`, `2:05`, `1:02:05`."""
-    whole = round(seconds)
+    whole = ceil(seconds)
     if whole < 60:
         return f"{whole} s"
     minutes, rest = divmod(whole, 60)

@@ -53,9 +53,10 @@ def _reason(file: str, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return _what_it_is(file)
     if "truncated" in str(error).lower():
-        return (
-            f"it is truncated: {_sentence(error)}. PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True fills up what is missing"
-        )
+        # Of pixels that are missing; a header that is cut short is of no use.
+        fills = "image file is truncated" in str(error)
+        remedy = ". PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True fills up what is missing" if fills else ""
+        return f"it is truncated: {_sentence(error)}{remedy}"
     if type(error) is ValueError:
         return _sentence(error)
     return f"Pillow raises {type(error).__name__}: {_sentence(error)}"

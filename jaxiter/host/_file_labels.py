@@ -49,17 +49,26 @@ def as_labels(labels: Any, num_files: int) -> tuple[np.ndarray, list[str] | None
         names, numbers = np.unique(values.astype(str), return_inverse=True)
         return numbers.astype(np.int32), names.tolist()
     if values.ndim != 1 or not kinds <= {int, bool}:
-        row = next((row for row, value in enumerate(values.tolist()) if not isinstance(value, (str, int))), 0)
-        found = f"is {described(labels)}" if values.ndim != 1 else f"holds {shown(values.tolist()[row])} at row {row}"
         raise TypeError(
-            f"labels {found}; expected an integer for each file, or text for each. Other targets stand beside the "
-            "pictures in the data: Loader((photos, targets), ...)."
+            f"labels {_what_is_wrong(values)}; expected an integer for each file, or text for each. Other targets "
+            "stand beside the pictures in the data: Loader((photos, targets), ...)."
         )
     whole = np.array(values.tolist(), object)
     bounds = np.iinfo(np.int32)
     if whole.min() < bounds.min or whole.max() > bounds.max:
         raise ValueError(f"labels runs from {whole.min()} to {whole.max()}; expected integers of 32 bits.")
     return whole.astype(np.int32), None
+
+
+def _what_is_wrong(labels: np.ndarray) -> str:
+    if labels.ndim != 1:
+        return f"is {described(labels)}"
+    is_nan = np.isnan(labels) if labels.dtype.kind == "f" else np.zeros(len(labels), bool)
+    others = [row for row, label in enumerate(labels.tolist()) if not isinstance(label, (str, int))]
+    if not others:
+        return "holds both text and integers"
+    row = int(np.flatnonzero(is_nan)[0]) if is_nan.any() else others[0]
+    return f"holds {shown(labels.tolist()[row])} at row {row}"
 
 
 def _has_columns(files: object) -> bool:

@@ -234,6 +234,8 @@ def _copied(name: str, leaf: Source, index: tuple[slice, ...]) -> np.ndarray:
     if isinstance(leaf, np.ndarray):
         check_length(name, leaf)
     start, stop, _ = (index[0] if index else slice(None)).indices(leaf.shape[0])
+    if (read_all := getattr(leaf, "read_all", None)) is not None:  # pictures in files, whose array is no one else's
+        return read_all(rows=slice(start, stop))[(slice(None), *index[1:])]
     values = native(np.asarray(without_mask(name, leaf[rows_between(leaf, start, stop)])))
     values = values[(slice(None), *index[1:])]
     check_fits(name, values)

@@ -1,5 +1,6 @@
 """fit_statistics against NumPy in float64, and what it asks of its input."""
 
+import itertools
 import sys
 from types import SimpleNamespace
 from typing import ClassVar
@@ -209,6 +210,7 @@ def test_progress_is_shown_by_tqdm_for_each_pass(monkeypatch, capsys, few_at_a_t
 def test_without_tqdm_progress_is_a_line_on_stderr_that_is_written_anew(monkeypatch, capsys, few_at_a_time):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr("jaxiter._progress.monotonic", itertools.count().__next__)  # a second between two looks
     fit_statistics(BYTES, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
@@ -216,11 +218,11 @@ def test_without_tqdm_progress_is_a_line_on_stderr_that_is_written_anew(monkeypa
     assert first.split("\r") == [
         "",
         "statistics, pass 1 of 2: 0 of 200 images (0%)",
-        "statistics, pass 1 of 2: 80 of 200 images (40%)",
-        "statistics, pass 1 of 2: 160 of 200 images (80%)",
-        "statistics, pass 1 of 2: 200 of 200 images (100%)",
+        "statistics, pass 1 of 2: 80 of 200 images (40%), 80/s, 2 s left",
+        "statistics, pass 1 of 2: 160 of 200 images (80%), 80/s, 1 s left",
+        "statistics, pass 1 of 2: 200 of 200 images (100%), 67/s".ljust(64),  # spaces cover the longer line before
     ]
-    assert second.endswith("pass 2 of 2: 200 of 200 images (100%)")
+    assert second.rstrip().endswith("pass 2 of 2: 200 of 200 images (100%), 67/s")
     assert rest == ""
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -159,9 +158,8 @@ class Stopped(BaseException):
     pass
 
 
-@contextmanager
-def stopped_after(monkeypatch, count):
-    """Packing ends by an exception once `count` pictures are written."""
+def pack_stopped(monkeypatch, count, source, file, **settings):
+    """Packing that ends by an exception once `count` pictures are written."""
     append = Unfinished.append
 
     def until(self, entry, pixels=None):
@@ -169,9 +167,10 @@ def stopped_after(monkeypatch, count):
             raise Stopped
         append(self, entry, pixels)
 
-    with monkeypatch.context() as patch, pytest.raises(Stopped):
+    with monkeypatch.context() as patch:
         patch.setattr(Unfinished, "append", until)
-        yield
+        with pytest.raises(Stopped):
+            packed(source, file, **settings)
 
 
 def nothing(part, journal):
@@ -233,8 +232,7 @@ LEFT = [
 def test_whatever_a_run_left_the_next_one_ends_with_the_same_bytes(folder, tmp_path, monkeypatch, size, left):
     source, file = image_folder(folder, size=size), tmp_path / "photos.jx"
     expected = contents(packed(source, tmp_path / "whole").file)
-    with stopped_after(monkeypatch, 4):
-        packed(source, file)
+    pack_stopped(monkeypatch, 4, source, file)
     assert not file.exists()
     left(f"{file}.part", f"{file}.part.journal")
     assert packed(source, file) == PackReport(str(file), len(SIZES), [])
@@ -245,8 +243,7 @@ def test_whatever_a_run_left_the_next_one_ends_with_the_same_bytes(folder, tmp_p
 def test_what_is_done_is_not_decoded_again(folder, tmp_path, monkeypatch, decoded):
     source, file = image_folder(folder), tmp_path / "photos.jx"
     for count in (2, 5):
-        with stopped_after(monkeypatch, count):
-            packed(source, file, num_threads=1)
+        pack_stopped(monkeypatch, count, source, file)
         with pytest.raises(ValueError, match="is unfinished"):
             open_packed(f"{file}.part")
     decoded.clear()
@@ -293,8 +290,7 @@ def test_a_killed_run_leaves_no_part_of_a_file_that_opens(folder, tmp_path, deco
 
 def test_unfinished_work_of_other_settings_is_dropped_with_a_warning(folder, tmp_path, monkeypatch):
     source, file = image_folder(folder), tmp_path / "photos.jx"
-    with stopped_after(monkeypatch, 4):
-        packed(source, file, shorter_side=20)
+    pack_stopped(monkeypatch, 4, source, file, shorter_side=20)
     with pytest.warns(UserWarning, match=r"photos.jx.part' is unfinished work .* shorter_side=20 where .* has 30"):
         packed(source, file, shorter_side=30)
     assert contents(file) == contents(packed(source, tmp_path / "whole", shorter_side=30).file)
@@ -317,7 +313,7 @@ def test_one_process_writes_at_a_time(folder, tmp_path, monkeypatch):
 
     def meanwhile(self, entry, pixels=None):
         if not refused:
-            with pytest.raises(ValueError, match="another process packs to .* now") as caught:
+            with pytest.raises(ValueError, match=r"another process packs to .* now") as caught:
                 packed(source, file)
             refused.append(caught.value)
         append(self, entry, pixels)
