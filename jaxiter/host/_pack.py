@@ -14,6 +14,7 @@ import numpy as np
 from .._checks import check_flag, check_int
 from .._describe import described, shown
 from .._progress import Progress
+from .._warn import warn
 from ._file_errors import ImageFileError, error_of_reason
 from ._image_files import ImageFiles
 from ._in_threads import in_threads
@@ -23,6 +24,8 @@ from ._sized_file import is_side, npy_header, read_sized, side_path, side_text
 from ._unfinished import Entry, Unfinished, Written, sync_folder
 
 _DEFAULT_SIDE = 256
+_MANY = 1000  # pictures, from which on it pays to estimate how much room they take
+_JUDGED = 32
 
 
 class PackReport(NamedTuple):
@@ -101,7 +104,7 @@ def pack(
         return report
     with Unfinished(path, fingerprint.made_of, target.begin, target.pixel_bytes) as unfinished:
         _cut_where_readable(source, unfinished, shorter_side)
-        target.check_room(len(source) - len(unfinished))
+        target.check_room(range(len(unfinished), len(source)), shorter_side)
         _decode_rest(source, unfinished, shorter_side, num_threads, progress)
         reasons = unfinished.reasons
         report = PackReport(path, len(source) - len(reasons), _left_out(source, reasons))
@@ -165,16 +168,24 @@ class _Target:
             )
         return count, metadata["left_out"]
 
-    def check_room(self, count: int) -> None:
-        """Raises if the disk has no room for so many more pictures of one size."""
-        if self._source.size is None:
-            return
-        needed = count * int(np.prod(self._source.size)) * self.pixel_bytes
+    def check_room(self, rest: range, shorter_side: int | None) -> None:
+        """Raises if the disk has no room for the rows that are left; warns where only an estimate says so."""
         free = shutil.disk_usage(os.path.dirname(self._path) or ".").free
-        if needed > free:
-            raise OSError(
-                f"{self._path!r} needs {needed:,} more bytes, and its disk has {free:,} free; nothing was decoded."
-            )
+        if self._source.size is not None:
+            needed = len(rest) * int(np.prod(self._source.size)) * self.pixel_bytes
+            if needed > free:
+                raise OSError(
+                    f"{self._path!r} needs {needed:,} more bytes, and its disk has {free:,} free; nothing was decoded."
+                )
+        elif len(rest) >= _MANY:
+            some = [_decoded(self._source, shorter_side, row).pixels for row in rest[:: len(rest) // _JUDGED]]
+            lengths = [pixels.nbytes for pixels in some if pixels is not None]
+            needed = int(np.mean(lengths) * len(rest)) if lengths else 0
+            if needed > free:
+                warn(
+                    f"{self._path!r} needs about {needed:,} more bytes, judged by {len(lengths)} pictures, and its disk "
+                    f"has {free:,} free."
+                )
 
     def finish(self, unfinished: Unfinished, metadata: dict[str, Any]) -> None:
         numbers = unfinished.numbers()[:, :4].astype(np.int32)

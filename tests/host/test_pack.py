@@ -210,8 +210,8 @@ def the_journal_is_empty(part, journal):
 
 
 def the_header_was_written(part, journal):
-    with open(part, "r+b") as file:
-        file.write(b"\x93JAXITER" + bytes(8))
+    with open(os.path.join(os.path.dirname(part), "whole"), "rb") as whole, open(part, "r+b") as file:
+        file.write(whole.read(128))
 
 
 LEFT = [
@@ -235,6 +235,9 @@ def test_whatever_a_run_left_the_next_one_ends_with_the_same_bytes(folder, tmp_p
     pack_stopped(monkeypatch, 4, source, file)
     assert not file.exists()
     left(f"{file}.part", f"{file}.part.journal")
+    pack_stopped(monkeypatch, 5, source, file)
+    with pytest.raises(ValueError, match=r"is unfinished|pickled"):
+        open_packed(f"{file}.part") if size is None else np.load(f"{file}.part")
     assert packed(source, file) == PackReport(str(file), len(SIZES), [])
     assert contents(file) == expected
     assert not [name for name in os.listdir(tmp_path) if ".part" in name]
@@ -576,6 +579,19 @@ def test_room_for_pictures_of_one_size_is_looked_at_first(folder, tmp_path, monk
     assert decoded == []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
     packed(image_folder(folder, size=(100, 90)), tmp_path / "photos.npy")
+
+
+def test_too_little_room_for_many_pictures_is_warned_of(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxiter.host._pack._MANY", 5)
+    monkeypatch.setattr("jaxiter.host._pack._JUDGED", 7)
+    source = image_folder(folder)
+    needed = 3 * sum(height * width for height, width in SIZES)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
+    packed(source, tmp_path / "enough")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+    with pytest.warns(UserWarning, match=f"needs about {needed:,} more bytes, judged by 7 pictures"):
+        packed(source, tmp_path / "too little")
 
 
 # Arguments.
