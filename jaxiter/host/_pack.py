@@ -183,8 +183,8 @@ class _Target:
             needed = int(np.mean(lengths) * len(rest)) if lengths else 0
             if needed > free:
                 warn(
-                    f"{self._path!r} needs about {needed:,} more bytes, judged by {len(lengths)} pictures, and its disk "
-                    f"has {free:,} free."
+                    f"{self._path!r} needs about {needed:,} more bytes, judged by {len(lengths)} pictures, and its "
+                    f"disk has {free:,} free."
                 )
 
     def finish(self, unfinished: Unfinished, metadata: dict[str, Any]) -> None:

@@ -236,6 +236,7 @@ def test_whatever_a_run_left_the_next_one_ends_with_the_same_bytes(folder, tmp_p
     assert not file.exists()
     left(f"{file}.part", f"{file}.part.journal")
     pack_stopped(monkeypatch, 5, source, file)
+    assert len(contents(f"{file}.part.journal").splitlines()) == 6  # the first is of the sources
     with pytest.raises(ValueError, match=r"is unfinished|pickled"):
         open_packed(f"{file}.part") if size is None else np.load(f"{file}.part")
     assert packed(source, file) == PackReport(str(file), len(SIZES), [])
