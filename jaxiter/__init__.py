@@ -55,12 +55,15 @@ from .augment import shear_matrix as shear_matrix
 from .augment import shift_matrix as shift_matrix
 from .augment import zoom_matrix as zoom_matrix
 from .host import ImageFiles as ImageFiles
+from .host import PackReport as PackReport
 from .host import Stream as Stream
 from .host import StreamStats as StreamStats
 from .host import check_files as check_files
 from .host import image_files as image_files
 from .host import image_folder as image_folder
 from .host import image_grid as image_grid
+from .host import open_packed as open_packed
+from .host import pack as pack
 from .host import stream as stream
 from .keras import ImageDataGenerator as ImageDataGenerator
 from .keras import NumpyArrayIterator as NumpyArrayIterator
@@ -115,6 +118,7 @@ __all__ = [
     "Normalize",
     "NumpyArrayIterator",
     "OneOf",
+    "PackReport",
     "Points",
     "Posterize",
     "Ragged",
@@ -151,6 +155,8 @@ __all__ = [
     "image_folder",
     "image_grid",
     "mixup",
+    "open_packed",
+    "pack",
     "permutation",
     "rotation_matrix",
     "scan_epoch",

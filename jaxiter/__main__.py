@@ -1,116 +1,112 @@
-"""`python -m jaxiter`: trains a small convolutional network on scanned digits and shows its augmented images."""
+"""`python -m jaxiter`: trains on scanned digits, or with `pack` decodes a folder of pictures into one file."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-import time
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from . import image_folder, pack
 
-from . import Affine, Chain, Loader, Rescale, deterministic, stream, train_validation_split
-from .host.internal import save_whole
-
-try:
-    import optax
-    from flax import nnx
-    from sklearn.datasets import load_digits
-except ImportError as error:
-    sys.exit(f"{error}. The demonstration needs the extra packages of jaxiter[demo]: pip install 'jaxiter[demo]'")
+_COMMANDS = ("train", "pack")
 
 
-class Network(nnx.Module):
-    """Two convolutions and two dense layers, for 8 x 8 pixels."""
-
-    def __init__(self, rngs: nnx.Rngs):
-        self.first = nnx.Conv(1, 32, (3, 3), rngs=rngs)
-        self.second = nnx.Conv(32, 64, (3, 3), rngs=rngs)
-        self.hidden = nnx.Linear(4 * 4 * 64, 128, rngs=rngs)
-        self.output = nnx.Linear(128, 10, rngs=rngs)
-
-    def __call__(self, images: jax.Array) -> jax.Array:
-        features = nnx.max_pool(nnx.relu(self.second(nnx.relu(self.first(images)))), (2, 2), (2, 2))
-        return self.output(nnx.relu(self.hidden(features.reshape(len(images), -1))))
+def main(arguments: list[str]) -> int:
+    """Runs a command, by default `train`; returns the exit status."""
+    if not arguments or arguments[0] not in (*_COMMANDS, "-h", "--help"):
+        arguments = ["train", *arguments]
+    parser = argparse.ArgumentParser(prog="python -m jaxiter", description="A functional data loader for JAX.")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True)
+    _add_train(commands)
+    _add_pack(commands)
+    options = parser.parse_args(arguments)
+    return options.run(options)
 
 
-@nnx.jit
-def train_step(model: Network, optimizer: nnx.Optimizer, images: jax.Array, labels: jax.Array) -> jax.Array:
-    def loss_fn(model: Network) -> jax.Array:
-        return optax.softmax_cross_entropy_with_integer_labels(model(images), labels).mean()
-
-    loss, grads = nnx.value_and_grad(loss_fn)(model)
-    optimizer.update(model, grads)
-    return loss
-
-
-@nnx.jit
-def count_correct(model: Network, images: jax.Array, labels: jax.Array, mask: jax.Array) -> jax.Array:
-    return ((model(images).argmax(-1) == labels) & mask).sum()
-
-
-def evaluate(model: Network, loader: Loader, key: jax.Array) -> float:
-    """Share of the examples classified correctly; padding does not count."""
-    batches = stream(loader, key, num_epochs=1, with_mask=True)
-    correct = sum(int(count_correct(model, images, labels, mask)) for (images, labels), mask in batches)
-    return correct / loader.size
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m jaxiter", description=__doc__)
-    parser.add_argument("--epochs", type=int, default=60)
+def _add_train(commands: argparse._SubParsersAction) -> None:
+    text = "train a small convolutional network on scanned digits, and show its augmented images; the default"
+    parser = commands.add_parser("train", help=text, description=text)
+    parser.add_argument("--epochs", type=_positive, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--picture", type=Path, default=Path("jaxiter-digits.png"), help="where to put the picture of the augmentation"
     )
-    options = parser.parse_args()
-    if options.epochs < 1:
-        parser.error(f"--epochs is {options.epochs}; expected at least 1")
+    parser.set_defaults(run=_train)
 
-    digits = load_digits()
-    images, labels = digits.images.astype(np.uint8)[..., None], digits.target.astype(np.int32)
-    key = jax.random.key(options.seed)
-    train_rows, test_rows = train_validation_split(key, labels, 0.2)
-    augment = Chain(Affine(rotation=10, shift=0.1, zoom=0.1, fill_mode="constant"), Rescale(1 / 16))
-    train = Loader((images, labels), batch_size=64, augment=augment, rows=train_rows)
-    test = Loader(
-        (images, labels),
-        batch_size=256,
-        augment=deterministic(augment),
-        rows=test_rows,
-        shuffle=False,
-        remainder="pad",
+
+def _add_pack(commands: argparse._SubParsersAction) -> None:
+    text = (
+        "decode a folder that has a folder of pictures for each class once, into one file that "
+        "jaxiter.open_packed opens; the same command goes on where a run was interrupted"
     )
-    print(f"{train.size} scanned digits to train on, {test.size} to test on, {jax.devices()[0].device_kind}")
+    parser = commands.add_parser("pack", help=text, description=text)
+    parser.add_argument("folder", metavar="FOLDER", help="as for jaxiter.image_folder")
+    parser.add_argument("file", metavar="FILE", help="where to write")
+    parser.add_argument(
+        "--shorter-side",
+        type=_side,
+        default=256,
+        metavar="PIXELS",
+        help="what the shorter side of larger pictures is reduced to, or 'full' (default: 256)",
+    )
+    parser.add_argument(
+        "--size", type=_positive, nargs=2, metavar=("HEIGHT", "WIDTH"), help="one size for all; FILE is then a .npy"
+    )
+    parser.add_argument("--resize", choices=["squash", "crop", "pad"], default="squash", help="how, with --size")
+    parser.add_argument("--mode", choices=["L", "RGB", "RGBA"], default="RGB")
+    parser.add_argument("--dtype", choices=["uint8", "uint16"], default="uint8", help="uint16 with --mode L")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="that decode (default: one for each core)")
+    parser.add_argument(
+        "--on-error",
+        choices=["raise", "report"],
+        default="raise",
+        help="name the files that cannot be read and make no file, or leave them out (default: raise)",
+    )
+    parser.set_defaults(run=_pack)
 
-    model = Network(nnx.Rngs(options.seed))
-    schedule = optax.cosine_decay_schedule(2e-3, options.epochs * train.num_steps)
-    optimizer = nnx.Optimizer(model, optax.adam(schedule), wrt=nnx.Param)
-    print("epoch   loss   test accuracy   images/s   waiting for data")
-    with stream(train, key, num_epochs=options.epochs) as batches:
-        for epoch in range(options.epochs):
-            losses, waited, started = [], 0.0, time.perf_counter()
-            for _ in range(train.num_steps):
-                asked = time.perf_counter()
-                batch = jax.block_until_ready(next(batches))
-                waited += time.perf_counter() - asked
-                losses.append(train_step(model, optimizer, *batch))
-            loss = float(jnp.stack(losses).mean())
-            took = time.perf_counter() - started
-            rate, share = train.num_steps * train.batch_size / took, waited / took
-            note = "   (compiling)" if epoch == 0 else ""
-            print(
-                f"{epoch:5}  {loss:5.3f}   {evaluate(model, test, key):13.1%}   {rate:8,.0f}   {share:16.1%}{note}",
-                flush=True,
-            )
 
-    picture = options.picture.resolve()
-    save_whole(train.preview(key, rows=train_rows[:16]), picture)
-    print(f"test accuracy {evaluate(model, test, key):.2%}")
-    print(f"originals above their augmentations in three epochs: {picture}")
+def _train(options: argparse.Namespace) -> int:
+    try:
+        from ._train_digits import train
+    except ImportError as error:
+        sys.exit(f"{error}. The demonstration needs the extra packages of jaxiter[demo]: pip install 'jaxiter[demo]'")
+    train(options.epochs, options.seed, options.picture)
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    size = None if options.size is None else tuple(options.size)
+    try:
+        source = image_folder(options.folder, size=size, resize=options.resize, mode=options.mode, dtype=options.dtype)
+        report = pack(
+            source,
+            options.file,
+            shorter_side=options.shorter_side,
+            num_threads=options.threads,
+            on_error=options.on_error,
+        )
+    except (OSError, TypeError, ValueError) as refused:
+        print("\n".join([f"python -m jaxiter pack: {refused}", *getattr(refused, "__notes__", [])]), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    for row, path, error in report.left_out:
+        print(f"left out: row {row}, {path!r}: {error.reason}")
+    print(f"{report.num_examples:,} pictures in {report.file!r}, {os.path.getsize(report.file):,} bytes")
+    return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def _side(text: str) -> int | None:
+    return None if text == "full" else _positive(text)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -19,7 +19,10 @@ MAY_IMPORT = {
     "keras": {"host", "loader", "sampler", "augment"},
 }
 RUN_TIME_PACKAGES = {"jax", "numpy", "PIL", *sys.stdlib_module_names}
-EXTRAS = {"jaxiter.__main__": {"flax", "optax", "sklearn"}, "jaxiter._progress": {"tqdm"}}  # used where they are there
+EXTRAS = {
+    "jaxiter._train_digits": {"flax", "optax", "sklearn"},
+    "jaxiter._progress": {"tqdm"},
+}  # used where they are there
 
 
 def name_of(path, package=PACKAGE):
@@ -69,7 +72,7 @@ def cycle_in(modules):
 def may_import(name, target):
     """Whether a module of the package may import another one of it."""
     of, to = name.split(".")[1:], target.split(".")[1:]
-    if name in ("jaxiter", "jaxiter.__main__"):
+    if name in ("jaxiter", "jaxiter.__main__", "jaxiter._train_digits"):
         return to[1:] in ([], ["internal"])
     if not to:
         return False

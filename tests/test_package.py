@@ -140,6 +140,8 @@ BY_POSITION = {
     "image_folder": 1,
     "image_files": 1,
     "check_files": 1,
+    "pack": 2,
+    "open_packed": 1,
 }
 TRANSFORMS = [name for name, thing in vars(jaxiter).items() if inspect.isclass(thing) and issubclass(thing, Transform)]
 

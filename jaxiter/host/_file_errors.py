@@ -25,7 +25,10 @@ class ImageFileError(OSError):
 
 
 def image_file_error(file: str, row: int, class_name: str | None, error: Exception) -> ImageFileError:
-    reason = _reason(file, error)
+    return error_of_reason(file, row, class_name, _reason(file, error))
+
+
+def error_of_reason(file: str, row: int, class_name: str | None, reason: str) -> ImageFileError:
     place = f"row {row}" if class_name is None else f"row {row}, class {class_name!r}"
     found = ImageFileError(
         f"{file!r} ({place}) cannot be read: {reason}. check_files(source) lists all such files; leave their rows out "

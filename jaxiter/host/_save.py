@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-_DISK_FAILED = {errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
+DISK_FAILED = {errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def save_whole(
@@ -35,7 +35,7 @@ def save_whole(
         with open(path, "wb") as file:
             file.write(encoded.getbuffer())
     except OSError as error:
-        if error.errno in _DISK_FAILED:
+        if error.errno in DISK_FAILED:
             if os.path.isfile(path):
                 with suppress(OSError):
                     os.remove(path)
