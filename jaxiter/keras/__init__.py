@@ -18,3 +18,4 @@ from ._images import save_img as save_img
 from ._iterator import Iterator as Iterator
 from ._load_img import load_img as load_img
 from ._numpy_iterator import NumpyArrayIterator as NumpyArrayIterator
+from ._smart_resize import smart_resize as smart_resize
