@@ -93,7 +93,7 @@ def _resized(image: Any, axis: int, size: tuple[int, int], interpolation: str) -
     dtype = image.dtype if jnp.issubdtype(image.dtype, np.inexact) else np.dtype(np.float32)
     mixed = np.promote_types(dtype, np.float32)
     for i, count in enumerate(size):
-        if image.shape[axis + i] == count:  # so that Lanczos returns exact pixels
+        if image.shape[axis + i] == count:  # a weight of 0 would spread NaN
             continue
         places, weights = _taps(image.shape[axis + i], count, *_KERNELS[interpolation])
         weights = weights.astype(mixed).reshape(len(weights), count, *(1,) * (image.ndim - axis - i - 1))

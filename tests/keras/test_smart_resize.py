@@ -32,7 +32,7 @@ def close(found, expected, x):
 @pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize("batch", [(), (2,)])
 def test_every_size_rank_and_format_is_keras(method, data_format, batch):
-    for (rows, columns), size in (((7, 12), (5, 5)), ((7, 12), (7, 12)), ((10, 3), (16, 11)), ((10, 10), (5, 20))):
+    for (rows, columns), size in (((7, 12), (5, 5)), ((7, 12), (7, 12)), ((10, 3), (16, 13)), ((10, 10), (5, 20))):
         x = pictures((*batch, rows, columns, 2) if data_format == "channels_last" else (*batch, 2, rows, columns))
         kept = x.copy()
         found = smart_resize(x, size, method, data_format)
@@ -59,6 +59,15 @@ def test_float64_keeps_its_digits_and_long_integers_their_values():
     assert np.array_equal(smart_resize(x, (7, 12)), x)
     large = np.full((3, 3, 1), 2**40 + 1)
     assert (smart_resize(large, (5, 5), "nearest") == 2**40 + 1).all()
+
+
+def test_an_axis_that_keeps_its_size_mixes_nothing():
+    x = pictures((7, 12, 2))
+    x[3, 4] = np.nan
+    for method in METHODS:
+        found = np.isnan(smart_resize(x, (7, 11), method))
+        assert found[3].any()
+        assert found.sum() == found[3].sum()
 
 
 def test_what_is_no_numpy_array_becomes_an_array_of_jax_on_its_device():
