@@ -14,7 +14,7 @@ from ._functions import transform_matrix_offset_center as transform_matrix_offse
 from ._generator import ImageDataGenerator as ImageDataGenerator
 from ._images import array_to_img as array_to_img
 from ._images import img_to_array as img_to_array
-from ._images import load_img as load_img
 from ._images import save_img as save_img
 from ._iterator import Iterator as Iterator
+from ._load_img import load_img as load_img
 from ._numpy_iterator import NumpyArrayIterator as NumpyArrayIterator
