@@ -285,8 +285,12 @@ def _default_threads(read: list[Source]) -> int:
     """As many as there are cores, but one where it is not known that several may read at once."""
     if not all(isinstance(leaf, np.ndarray) or is_resident(leaf) for leaf in read):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MAX_THREADS, cores)
+    return min(_MAX_THREADS, num_cores())
+
+
+def num_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _on_cpu(key: Key) -> Key:

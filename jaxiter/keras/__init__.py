@@ -1,5 +1,8 @@
 """The names of `tf.keras.preprocessing.image` over the pure core: change the import, keep the script."""
 
+from ._dataframe_iterator import DataFrameIterator as DataFrameIterator
+from ._directory_iterator import DirectoryIterator as DirectoryIterator
+from ._file_batch import BatchFromFilesMixin as BatchFromFilesMixin
 from ._functions import apply_affine_transform as apply_affine_transform
 from ._functions import apply_brightness_shift as apply_brightness_shift
 from ._functions import apply_channel_shift as apply_channel_shift

@@ -70,9 +70,7 @@ class ImageBatches(_Mixed):
         changed = transformed(self.image_data_generator, images, dtype, draws, length, self._transform_cache, self)
         if self.output != "jax":
             return to_numpy(changed, len(images))
-        check_not_forked()
-        with wide_arithmetic(dtype):
-            return _on_device(changed, len(images))
+        return on_device(changed, len(images), dtype)
 
     def _save(
         self, images: np.ndarray, index: np.ndarray, draws: RowKeys | np.random.RandomState, numbers: int
@@ -117,6 +115,13 @@ def positions(index_array: ArrayLike, count: int) -> np.ndarray:
     if index.size and not -count <= index.min() <= index.max() < count:
         raise IndexError(f"index_array holds {index.min()} to {index.max()}; expected places among {count} images.")
     return np.where(index < 0, index + count, index)
+
+
+def on_device(images: Any, count: int, dtype: DTypeLike) -> jax.Array:
+    """The first `count` images, as `output="jax"` returns them."""
+    check_not_forked()
+    with wide_arithmetic(dtype):
+        return _on_device(images, count)
 
 
 @transfers
