@@ -30,7 +30,8 @@ ODD = (
 TREES = {
     "pets": PETS,
     "odd": ODD,
-    "flat": ("1.png", "2.png", "deep/3.png", "x.jpg"),
+    "flat": ("1.png", "2.png", "x.jpg"),
+    "flat and deep": ("1.png", "2.png", "deep/3.png", "x.jpg"),
     "tiffs": ("a/1.tiff", "a/2.TIFF", "a/3.tif", "b/1.png"),
     "bare": (),
     "many": tuple(f"{name}/{i}.png" for name, count in (("a", 7), ("b", 1), ("c", 4), ("d", 10)) for i in range(count)),
@@ -191,7 +192,7 @@ WARNED = {
     "other endings": ("pets", {"classes": ["only.words", "2"]}, "only.words"),
     "missing": ("pets", {"classes": ["gone", "2"]}, "gone"),
     "flat": ("flat", {"class_mode": None}, r"""classes=\[["']\.["']\]"""),
-    "bare": ("bare", {}, "png"),
+    "bare": ("bare", {}, "bare.*no folders"),
 }
 
 

@@ -12,27 +12,13 @@ from .reference import legacy
 
 pytestmark = pytest.mark.extras
 
-FILES = tuple(f"{i}.png" for i in range(8)) + (
-    "UPPER.PNG",
-    "sub/deep.jpg",
-    "é ü.png",
-    "xpng",
-    "4.bmp",
-    "other.gif",
-    "no.txt",
+FILES = (
+    *("0.png", "1.png", "2.png", "3.png", "4.bmp", "5.png", "UPPER.PNG", "sub/deep.jpg", "é ü.png", "xpng"),
+    *("other.gif", "no.txt"),
 )
 ROWS = (
-    "3.png",
-    "0.png",
-    "gone.png",
-    "5.png",
-    "no.txt",
-    "UPPER.PNG",
-    "sub/deep.jpg",
-    "0.png",
-    "other.gif",
-    "é ü.png",
-    "xpng",
+    *("3.png", "0.png", "gone.png", "5.png", "no.txt", "UPPER.PNG", "sub/deep.jpg", "0.png", "other.gif"),
+    *("é ü.png", "xpng"),
 )
 LABELS = ("dog", "cat", "cat", "Bee", "dog", "cat", "ant", "dog", "eel", "Bee", "cat")
 LISTS = (["a", "b"], ["b"], ["c"], ("b", "a"), "a", ["z"], ["c", "a", "b"], ["a", "a"], ["q"], ["b"], "c")
@@ -320,6 +306,5 @@ def test_orders_of_a_seed_are_keras_in_replay(pandas, folder):
 def test_other_tables_are_read_as_those_of_pandas(pandas, folder, mode):
     frame = pandas.DataFrame(columns())
     expected = tabled(keras, frame, os.fspath(folder), weight_col="half", split=0.3, subset="training", **MODES[mode])
-    given = {name: list(values) for name, values in columns().items()}
-    found = tabled(keras, given, os.fspath(folder), weight_col="half", split=0.3, subset="training", **MODES[mode])
+    found = tabled(keras, columns(), os.fspath(folder), weight_col="half", split=0.3, subset="training", **MODES[mode])
     check_same_walk(found, expected)
