@@ -142,10 +142,8 @@ class DataFrameIterator(BatchFromFilesMixin, Iterator):
         count = int(np.sum(~are_valid))
         if count:
             first = int(np.argmin(are_valid))
-            has_ending = paths[first].lower().endswith(self.white_list_formats)
-            reason = (
-                "there is no such file" if has_ending else f"it ends in none of {', '.join(self.white_list_formats)}"
-            )
+            has_ending = paths[first].lower().endswith(endings)
+            reason = "there is no such file" if has_ending else f"it ends in none of {in_words(endings)}"
             warn(
                 f'Found {count} invalid image filename(s) in x_col="{x_col}". These filename(s) will be ignored. The '
                 f"first is {paths[first]!r}, row {rows[first]}: {reason}."
