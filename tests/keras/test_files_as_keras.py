@@ -13,6 +13,10 @@ from jaxiter import keras
 from .files import Seen, check_equal, check_same_error, check_same_walk, draw, plant
 from .reference import legacy
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Please import .affine_transform:DeprecationWarning", "ignore:Your .PyDataset"
+)
+
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 PETS = (
     *("cats/1.png", "cats/10.png", "cats/2.PNG", "cats/b.JPG", "cats/a.jpeg", "cats/xpng", "cats/.h.png", "cats/9.bmp"),
@@ -169,6 +173,89 @@ def test_orders_of_a_seed_are_keras_in_replay(trees):
             for module, extra in ((keras, {"rng": "keras"}), (legacy, {}))
         )
         check_equal([next(ours.it) for _ in range(9)], [next(theirs.it) for _ in range(9)])
+
+
+def test_augmented_batches_and_names_of_saved_files_are_keras_in_replay(trees, tmp_path):
+    generator = {"rotation_range": 30, "zoom_range": 0.2, "width_shift_range": 0.2, "horizontal_flip": True}
+    arguments = {"generator": generator, "shuffle": True, "seed": 3, "class_mode": "sparse", "save_prefix": "saved"}
+    its = []
+    for module, extra in ((keras, {"rng": "keras"}), (legacy, {})):
+        folder = tmp_path / module.__name__
+        folder.mkdir()
+        its.append(walked(module, os.fspath(trees / "many"), save_to_dir=folder, **arguments, **extra).it)
+    for _ in range(7):  # into the second epoch
+        (found, found_labels), (expected, expected_labels) = next(its[0]), next(its[1])
+        check_equal(found_labels, expected_labels)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=255e-4)
+    saved = [sorted(os.listdir(it.save_to_dir)) for it in its]
+    assert saved[0] == saved[1]
+
+
+BY_HAND = {
+    "filepaths": lambda it: setattr(it, "_filepaths", it._filepaths[::-1]),
+    "classes": lambda it: setattr(it, "classes", it.classes[::-1]),
+    "class_mode": lambda it: setattr(it, "class_mode", "categorical"),
+    "size": lambda it: (setattr(it, "target_size", (4, 8)), setattr(it, "image_shape", (4, 8, 3))),
+    "color": lambda it: (setattr(it, "color_mode", "grayscale"), setattr(it, "image_shape", (6, 5, 1))),
+    "interpolation": lambda it: setattr(it, "interpolation", "lanczos"),
+    "proportions": lambda it: setattr(it, "keep_aspect_ratio", True),
+    "batch_size": lambda it: setattr(it, "batch_size", 5),
+    "n": lambda it: setattr(it, "n", 7),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_what_is_changed_by_hand_counts_from_the_next_batch_on(trees, name):
+    batches = []
+    for module in (keras, legacy):
+        seen = walked(module, os.fspath(trees / "many"), class_mode="sparse")
+        seen.batches()
+        BY_HAND[name](seen.it)
+        batches.append(seen.batches())
+    check_equal(*batches)
+
+
+def test_a_circle_of_links_is_walked_once(tmp_path):
+    plant(tmp_path, ("a/1.png", "a/deep/2.png"))
+    os.symlink(tmp_path / "a", tmp_path / "a" / "deep" / "up")
+    os.symlink("itself", tmp_path / "a" / "itself")
+    it = walked(keras, os.fspath(tmp_path), follow_links=True).it
+    assert it.filenames == ["a/1.png", "a/deep/2.png"]
+
+
+def test_a_class_given_twice_is_refused_and_a_nested_one_works(trees):
+    for classes in (["cats", "cats"], ["Dogs", "cats", "Dogs"]):
+        error = walked(keras, os.fspath(trees / "pets"), classes=classes).error
+        assert isinstance(error, ValueError)
+        assert classes[0] in str(error)
+    nested = walked(keras, os.fspath(trees / "pets"), classes=["cats/z", "Dogs"], class_mode="sparse").it
+    assert nested.class_indices == {"cats/z": 0, "Dogs": 1}
+    assert nested.filenames[:2] == ["cats/z/1.tif", "cats/z/q/2.png"]
+    assert nested[0][1].tolist() == [0, 0, 1, 1]
+
+
+def test_too_many_classes_for_a_dtype_are_refused(tmp_path):
+    for i in range(257):
+        os.makedirs(tmp_path / str(i))
+    for class_mode, is_refused in (("sparse", True), ("categorical", False), (None, False)):
+        error = walked(keras, os.fspath(tmp_path), generator={"dtype": "uint8"}, class_mode=class_mode).error
+        assert isinstance(error, ValueError) == is_refused
+        assert not is_refused or ("uint8" in str(error) and "257" in str(error))
+
+
+def test_hidden_names_and_exif_are_looked_at_where_asked(trees, tmp_path):
+    it = walked(keras, os.fspath(trees / "pets"), skip_hidden=True).it
+    assert ".ipynb_checkpoints" not in it.class_indices
+    assert not [name for name in it.filenames if "/." in name or name.startswith(".")]
+    assert len(it.filenames) == len(walked(legacy, os.fspath(trees / "pets")).it.filenames) - 3
+    exif = Image.Exif()
+    exif[274] = 3  # upside down
+    (tmp_path / "a").mkdir()
+    draw(0).save(tmp_path / "a" / "1.png", exif=exif)
+    arguments = {"target_size": draw(0).size[::-1], "class_mode": None}
+    plain, upright = (walked(keras, os.fspath(tmp_path), exif=asked, **arguments).it[0] for asked in (False, True))
+    assert np.array_equal(upright, plain[:, ::-1, ::-1])
+    assert np.array_equal(plain[0], np.asarray(draw(0)))
 
 
 def test_tiff_files_are_warned_of(trees):

@@ -21,7 +21,7 @@ ROWS = (
     *("é ü.png", "xpng"),
 )
 LABELS = ("dog", "cat", "cat", "Bee", "dog", "cat", "ant", "dog", "eel", "Bee", "cat")
-LISTS = (["a", "b"], ["b"], ["c"], ("b", "a"), "a", ["z"], ["c", "a", "b"], ["a", "a"], ["q"], ["b"], "c")
+LISTS = (["a", "b"], ["b"], ["c"], ("b", "a"), "a", ["z"], ["c", "a", "b"], ["a", "a"], [], ["b"], "c")
 
 
 @pytest.fixture(scope="module")
