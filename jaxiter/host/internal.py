@@ -1,3 +1,5 @@
 """What the other subpackages use of this one beside its public names."""
 
+from ._prefetch import Pool as Pool
+from ._prefetch import num_cores as num_cores
 from ._save import save_whole as save_whole

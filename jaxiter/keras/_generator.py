@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._describe import shown
 from .._warn import warn
 from ._draw import RandomTransform, draw
+from ._file_flows import FileFlows
 from ._forked import takes_jax_arrays
 from ._functions import apply_affine_transform, apply_channel_shift, brighten, flip_axis, is_identity
 from ._images import check_data_format
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
 
-class ImageDataGenerator:
+class ImageDataGenerator(FileFlows):
     """Batches of images that are changed at random, as `tf.keras.preprocessing.image` makes them.
 
     Every argument becomes an attribute and may be changed later; another range or mean compiles nothing new.
@@ -176,14 +177,6 @@ class ImageDataGenerator:
             output=output,
             rng=rng,
         )
-
-    def flow_from_directory(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: `flow` takes an array."""
-        raise NotImplementedError(_only_arrays("flow_from_directory"))
-
-    def flow_from_dataframe(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Not there yet: `flow` takes an array."""
-        raise NotImplementedError(_only_arrays("flow_from_dataframe"))
 
     @takes_jax_arrays
     def fit(self, x: ArrayLike, augment: bool = False, rounds: int = 1, seed: int | None = None) -> None:
@@ -357,10 +350,3 @@ def _checked_share(validation_split: Any) -> Any:
 
 def _warn_override(flag: str, other: str, value: bool) -> None:
     warn(f"`{flag}` overrides `{other}`, which is now {value}.")
-
-
-def _only_arrays(name: str) -> str:
-    return (
-        f"{name} is not there yet; load the images into an array and use flow(array, labels). docs/from-keras.md has "
-        "ten lines that read a folder for each class."
-    )

@@ -1,9 +1,7 @@
-"""Pictures as arrays, as Pillow images, and as files."""
+"""Pictures as arrays and as Pillow images, and written to files."""
 
 from __future__ import annotations
 
-import io
-import os
 import pathlib
 from typing import Any
 
@@ -100,9 +98,10 @@ def save_img(
         **kwargs: Passed on to Pillow.
 
     Example:
+        >>> import io
         >>> file = io.BytesIO()
         >>> save_img(file, np.zeros((4, 6, 1)), file_format="png")
-        >>> load_img(file).size
+        >>> Image.open(file).size
         (6, 4)
     """
     if file_format is None and isinstance(path, (str, pathlib.Path)):
@@ -114,71 +113,3 @@ def save_img(
         warn("x is RGBA and JPEG has no alpha channel; it is written as RGB.")
         img = img.convert("RGB")
     save_whole(img, path, format=file_format or None, **kwargs)
-
-
-def load_img(
-    path: Any,
-    color_mode: str = "rgb",
-    target_size: tuple[int, int] | None = None,
-    interpolation: str = "nearest",
-    keep_aspect_ratio: bool = False,
-    *,
-    grayscale: bool = False,
-) -> Image.Image:
-    """A Pillow image read from a file, which is closed again.
-
-    Args:
-        path: str, bytes, Path, or a BytesIO.
-        color_mode: "rgb", "rgba" or "grayscale"; the last keeps 16 and 32 bits.
-        target_size: (height, width) to resize to.
-        interpolation: "nearest", "bilinear", "bicubic", "hamming", "box" or "lanczos", used if the size differs.
-        keep_aspect_ratio: Cut out the largest middle part of the wanted proportions, instead of distorting.
-        grayscale: Deprecated, means color_mode="grayscale".
-
-    Raises:
-        TypeError: If path is something else. ValueError for an unknown color_mode or interpolation.
-
-    Example:
-        >>> file = io.BytesIO()
-        >>> save_img(file, np.zeros((4, 6, 1)), file_format="png")
-        >>> load_img(file, target_size=(8, 8)).size
-        (8, 8)
-    """
-    if grayscale:
-        warn("grayscale is deprecated; pass color_mode='grayscale'.")
-        color_mode = "grayscale"
-    img = _opened(path)
-    if color_mode == "grayscale":
-        img = img if img.mode in ("L", "I;16", "I") else img.convert("L")
-    elif color_mode in ("rgb", "rgba"):
-        img = img if img.mode == color_mode.upper() else img.convert(color_mode.upper())
-    else:
-        raise ValueError(f"color_mode is {color_mode!r}; expected 'grayscale', 'rgb' or 'rgba'.")
-    if target_size is None or img.size == (target_size[1], target_size[0]):
-        return img
-    if interpolation not in _INTERPOLATIONS:
-        raise ValueError(f"interpolation is {interpolation!r}; expected one of {', '.join(_INTERPOLATIONS)}.")
-    box = _middle(img.size, target_size) if keep_aspect_ratio else None
-    return img.resize((target_size[1], target_size[0]), _INTERPOLATIONS[interpolation], box=box)
-
-
-_INTERPOLATIONS = {
-    name: Image.Resampling[name.upper()] for name in ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
-}
-
-
-def _opened(path: Any) -> Image.Image:
-    if isinstance(path, io.BytesIO):
-        return Image.open(path)
-    if not isinstance(path, (str, bytes, pathlib.Path)):
-        raise TypeError(f"path is a {type(path).__name__}; expected str, bytes, pathlib.Path or io.BytesIO.")
-    with open(os.fspath(path), "rb") as file:
-        return Image.open(io.BytesIO(file.read()))
-
-
-def _middle(size: tuple[int, int], target_size: tuple[int, int]) -> tuple[int, int, int, int]:
-    (width, height), (target_height, target_width) = size, target_size
-    crop_height = min(height, width * target_height // target_width)
-    crop_width = min(width, height * target_width // target_height)
-    top, left = (height - crop_height) // 2, (width - crop_width) // 2
-    return left, top, left + crop_width, top + crop_height

@@ -30,6 +30,7 @@ from ._showings import Showings
 _OF_ONE_ITERATOR = {
     *("lock", "index_generator", "_stream", "_showings", "_file_numbers", "_transform_cache", "_process"),
     *("batch_index", "total_batches_seen", "index_array", "_own_order", "_epoch", "_is_restored"),
+    *("_reader", "_expected", "_following"),
 }
 _FEW = 1024  # examples whose order is found in NumPy, in a millisecond
 
@@ -339,7 +340,12 @@ class Iterator(MaybeDataset):
             call.restart(self._call_stream(counted=True))
         order = self.index_array
         assert order is not None
-        return (numpy_if_forked(order) if isinstance(order, jax.Array) else order)[start:stop]
+        order = numpy_if_forked(order) if isinstance(order, jax.Array) else order
+        self._look_ahead(order, start, stop)
+        return order[start:stop]
+
+    def _look_ahead(self, order: np.ndarray, start: int, stop: int) -> None:
+        """A batch was counted; what reads files reads those of the next one too."""
 
 
 def _batch_number(idx: Any) -> int:

@@ -63,10 +63,16 @@ def identity(iterator: Resumable) -> dict[str, Any]:
     }
 
 
+def _digests(iterator: Resumable) -> dict[str, str]:
+    """Of the names of its files, if it reads files."""
+    digest = getattr(iterator, "_files_digest", None)
+    return {} if digest is None else {"files": digest}
+
+
 def state_of(iterator: Resumable) -> dict[str, Any]:
     """`Iterator.get_state`; its lock is held."""
     counters = (iterator._epoch, iterator.batch_index, iterator.total_batches_seen)
-    state = {**identity(iterator), **dict(zip(_COUNTERS, map(int, counters), strict=True))}
+    state = {**identity(iterator), **_digests(iterator), **dict(zip(_COUNTERS, map(int, counters), strict=True))}
     order = None if iterator.index_array is None else np.asarray(iterator.index_array).tolist()
     made = None if iterator._own_order is None else iterator._own_order.tolist()
     if iterator._stream is None:
@@ -85,7 +91,8 @@ def state_of(iterator: Resumable) -> dict[str, Any]:
 def checked_state(iterator: Resumable, state: Any) -> dict[str, Any]:
     """`state`, if it is one of this iterator."""
     needed = (*_COUNTERS, *(("key", "order", "showings") if iterator._stream is None else ("order", "random")))
-    check_state(state, identity(iterator), needed, remedy="Make this one as that one was.")
+    remedy = "Make this one as that one was."
+    check_state(state, identity(iterator), needed, remedy=remedy, digests=_digests(iterator))
     for name in _COUNTERS:
         value = state[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < (-1 if name == "epoch" else 0):

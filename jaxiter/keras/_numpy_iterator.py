@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import jax
 import numpy as np
-from PIL import Image
 
-from .._checks import check_not_forked, check_not_masked, is_forked
+from .._checks import is_forked
 from .._host_rows import read_rows
-from .._transfers import transfers
-from ..host.internal import save_whole
 from ._arrays import as_array, check_images, check_real, images_and_others, labels, short, weights
-from ._batch import TransformCache, to_numpy, transformed
-from ._brightness import check_channels
 from ._converted import ConvertedArray
-from ._draw import RowKeys, context_of
 from ._forked import numpy_if_forked, takes_jax_arrays
-from ._images import array_to_img
+from ._image_batches import ImageBatches, check_output, check_saving, positions
 from ._iterator import Iterator
 from ._own_methods import has_context
 from ._pydataset import check_made_here
 from ._seed import Seed
 from ._settings import GeneratorLike
 from ._subset import subset_rows
-from ._transform import wide_arithmetic
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
-OUTPUTS = ("numpy", "jax")
 
-
-class NumpyArrayIterator(Iterator):
+class NumpyArrayIterator(ImageBatches, Iterator):
     """An endless iterator over augmented batches of images, with labels and weights.
 
     The array stays as it is (uint8, a memmap); rows are cast when a batch is made. What becomes of an image depends
@@ -111,15 +100,14 @@ class NumpyArrayIterator(Iterator):
         shape = (rows.stop - rows.start, *x.shape[1:])[: len(x.shape)]
         check_images("NumpyArrayIterator", passed, shape, self.data_format, x.dtype)
         self.x = _in_dtype(x, rows, dtype_of_batches)
-        if output not in OUTPUTS:
-            raise ValueError(f"output is {output!r}; expected 'numpy' or 'jax'.")
+        check_output(output)
         self.x_misc = [other[rows] for other in x_misc]
         self.y = None if y is None else y[rows]
         # Keras leaves the weights of a subset uncut, so that they belong to other images.
         self.sample_weight = None if sample_weight is None else sample_weight[rows]
         self.image_data_generator = image_data_generator
         if save_to_dir:
-            _check_saving(save_to_dir, save_format, shape[-1 if self.data_format == "channels_last" else 1])
+            check_saving(save_to_dir, save_format, shape[-1 if self.data_format == "channels_last" else 1])
         self.save_to_dir = save_to_dir
         self.save_prefix = save_prefix
         self.save_format = save_format
@@ -128,42 +116,18 @@ class NumpyArrayIterator(Iterator):
         super().__init__(shape[0], batch_size, shuffle, seed, rng=rng)
 
     # For subclasses that set the attributes of Keras themselves, in an __init__ of their own.
-    output: str = "numpy"
     _first_row: int = 0
-
-    @functools.cached_property
-    def _file_numbers(self) -> np.random.RandomState:
-        return np.random.RandomState()
-
-    @functools.cached_property
-    def _transform_cache(self) -> TransformCache:
-        return TransformCache()
 
     @has_context
     def _get_batches_of_transformed_samples(self, index_array: ArrayLike) -> Any:
         check_made_here(self._process, Iterator._process)
         images_of_all = _readable(self.x)
         is_list = isinstance(images_of_all, (list, tuple))
-        index = _positions(index_array, len(images_of_all) if is_list else images_of_all.shape[0])
-        context = context_of(self) or self._context_by_hand(index)
-        source: Any
-        if self._stream is not None:
-            source = context.state
-        else:
-            showings = context.showings_of(index)
-            showings = self._showings.take(index) if showings is None else showings
-            source = RowKeys(self._key, context.epoch, index + self._first_row, showings)
-        stored = _read(images_of_all, index)
-        length = max(len(index), min(self.batch_size, self.n))
-        images = transformed(self.image_data_generator, stored, self.dtype, source, length, self._transform_cache, self)
-        if self.output == "jax":
-            check_not_forked()
-            with wide_arithmetic(self.dtype):
-                images = _on_device(images, len(index))
-        else:
-            images = to_numpy(images, len(index))
+        index = positions(index_array, len(images_of_all) if is_list else images_of_all.shape[0])
+        draws = self._draws_of(index, index + self._first_row)
+        images = self._changed(_read(images_of_all, index), self.dtype, draws)
         if self.save_to_dir:
-            self._save(np.asarray(images), index, self._file_numbers if self._stream is None else source)
+            self._save(np.asarray(images), index, draws, numbers=10**4)
         others: Any = self.x_misc, self.y, self.sample_weight
         x_misc, y, sample_weight = numpy_if_forked(others) if is_forked() else others  # which may have been set since
         part = [images, *(other[index] for other in x_misc)] if x_misc else images
@@ -172,46 +136,6 @@ class NumpyArrayIterator(Iterator):
         if sample_weight is None:
             return part, y[index]
         return part, y[index], sample_weight[index]
-
-    def _save(self, images: np.ndarray, index: np.ndarray, stream: np.random.RandomState) -> None:
-        folder = os.fspath(self.save_to_dir or "")
-        for image, position in zip(images, index, strict=True):
-            number = stream.randint(10000)
-            name = f"{self.save_prefix}_{position}_{number}.{self.save_format}"
-            save_whole(array_to_img(image, self.data_format, scale=True), os.path.join(folder, name))
-
-
-def _check_saving(folder: str | os.PathLike[str], save_format: str, channels: int) -> None:
-    """Raises for what would fail after the first batch was made."""
-    if not os.path.isdir(os.fspath(folder)):
-        error = NotADirectoryError if os.path.exists(folder) else FileNotFoundError
-        raise error(f"save_to_dir is {folder!r}; expected an existing folder. Make it first: os.makedirs(save_to_dir).")
-    if f".{save_format}".lower() not in Image.registered_extensions():
-        raise ValueError(f"save_format is {save_format!r}; expected one that Pillow writes, such as 'png' or 'jpeg'.")
-    check_channels(channels)
-
-
-@transfers
-def _on_device(images: Any, count: int) -> jax.Array:
-    return jax.numpy.asarray(images)[:count]
-
-
-def _positions(index_array: ArrayLike, count: int) -> np.ndarray:
-    """Places among `count` images, which NumPy may count from the end too."""
-    if isinstance(index_array, jax.Array):
-        index_array = numpy_if_forked(index_array)
-    if type(index_array) is not np.ndarray:  # as it nearly always is
-        check_not_masked("index_array", index_array)
-    given = np.asarray(index_array)
-    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
-        mask = " Of a mask use np.flatnonzero(mask)." if given.dtype == np.bool_ else ""
-        raise IndexError(
-            f"index_array is {given.dtype}{list(given.shape)}; expected a one-dimensional array of integers.{mask}"
-        )
-    index = given.astype(np.intp)
-    if index.size and not -count <= index.min() <= index.max() < count:
-        raise IndexError(f"index_array holds {index.min()} to {index.max()}; expected places among {count} images.")
-    return np.where(index < 0, index + count, index)
 
 
 def _in_dtype(source: Any, rows: slice, dtype: np.dtype) -> Any:

@@ -46,13 +46,13 @@ def give_contexts(cls: type, base: type) -> None:
 
 
 def call_mixins(cls: type, base: type) -> None:
-    """Let `cls` call the methods that come from a mixin, a class that is no `base`. Returns None.
+    """Let `cls` call the methods that come from a user's mixin, a class that is no `base`. Returns None.
 
     So they are wrapped with those of `cls`, and may still be patched.
     """
     for name in METHODS:
         found = next(parent for parent in cls.__mro__ if name in vars(parent))
-        if not issubclass(found, base):
+        if not issubclass(found, base) and not _is_marked(vars(found)[name]):
             setattr(cls, name, _next_in_line(cls, name))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,23 @@ def subset_rows(subset: str, generator: GeneratorLike, count: int, labels: Array
     if labels is not None:
         _check_classes(np.asarray(labels), cut)
     return slice(0, cut) if subset == "validation" else slice(cut, count)
+
+
+def part_of(split: tuple[Any, Any] | None, count: int) -> slice:
+    """Which of `count` files a subset holds.
+
+    Args:
+        split: The shares where it begins and ends; None: it is all.
+
+    Raises:
+        TypeError: If a share is None, as validation_split of the generator may be.
+    """
+    if split is None:
+        return slice(0, count)
+    if any(share is None for share in split):
+        raise TypeError("validation_split of the generator is None; a subset needs a share, such as 0.2.")
+    start, stop = (int(share * count) for share in split)
+    return slice(start, stop)
 
 
 def _check_classes(labels: np.ndarray, cut: int) -> None:
