@@ -9,7 +9,7 @@ import numpy as np
 
 from .._warn import warn
 from ._file_batch import BatchFromFilesMixin
-from ._file_listing import endings_of, is_hidden
+from ._file_listing import endings_of, in_words, is_hidden
 from ._file_targets import LABEL_MODES, check_label_dtype
 from ._forked import takes_jax_arrays
 from ._iterator import Iterator
