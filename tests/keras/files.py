@@ -51,7 +51,7 @@ class Seen:
             try:
                 self.it = make()
             except Exception as error:
-                self.error = error.with_traceback(None)  # whose frames hold a pool of Keras that nobody closes
+                self.error = error.with_traceback(None)  # whose frames hold what Keras left open
         self.print = out.getvalue()
         self.warned = [(warning.category, str(warning.message)) for warning in caught]
 

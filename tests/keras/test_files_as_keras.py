@@ -1,8 +1,10 @@
 """Folders walked by Keras and by us: what is printed, listed and read must be the same, bit for bit."""
 
+import gc
 import os
 import pathlib
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -339,6 +341,10 @@ def test_what_keras_refuses_is_refused_in_the_same_order(trees, name):
         arguments["directory"] = os.fspath(trees / arguments["directory"])
     ours, theirs = (walked(module, **arguments) for module in (keras, legacy))
     check_same_error(ours, theirs, error, words)
+    del theirs
+    with warnings.catch_warnings():  # Keras leaves a pool of threads behind, which complains when it is collected
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 def test_an_unknown_interpolation_is_found_when_a_picture_is_resized(trees):

@@ -181,6 +181,13 @@ def test_invalid_rows_are_warned_of_with_their_number_and_the_first_of_them(pand
     assert "gone.png" in text
 
 
+def test_the_first_invalid_row_is_told_to_lack_an_ending_that_counts(pandas, folder):
+    ours, _ = check_same(pandas.DataFrame({"filename": ["0.png", "no.txt"], "class": ["a", "b"]}), os.fspath(folder))
+    ((_, text),) = ours.warned
+    for word in ("no.txt", "row 1", "png, jpg, jpeg"):
+        assert word in text
+
+
 @pytest.mark.parametrize("name", ["has_ext", "sort", "drop_duplicates"])
 def test_old_words_are_told_to_be_without_effect(pandas, folder, name):
     frame = pandas.DataFrame(columns())[:2]
