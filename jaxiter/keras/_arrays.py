@@ -162,7 +162,7 @@ def _remedy(x: Any, shape: tuple[int, ...], last: bool, dtype: Any) -> str:
     if isinstance(x, (list, tuple)) and len(shape) == 3:
         return list_hint(x, np.empty(shape)).strip()
     if getattr(dtype, "kind", "f") in "SU":
-        return "Names of files are no images: pass them as a table, flow_from_dataframe({'filename': names, 'class': labels})."
+        return "Names of files are no images: pass flow_from_dataframe a table, {'filename': names, 'class': labels}."
     if getattr(dtype, "kind", "f") == "O":
         return _one_size(x) if len(_sizes(x)) > 1 else "Stack its pictures: np.stack(list(x))."
     if len(shape) < 3:
