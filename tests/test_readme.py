@@ -53,8 +53,8 @@ def test_links_lead_somewhere(page):
 def test_the_page_for_keras_names_every_function_method_and_argument():
     page = (ROOT / "docs" / "from-keras.md").read_text()
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL)))))
-    for cls in (keras.ImageDataGenerator, keras.NumpyArrayIterator):
-        methods = {name: method for name, method in vars(cls).items() if inspect.isfunction(method)}
+    for cls in (keras.ImageDataGenerator, keras.NumpyArrayIterator, keras.DirectoryIterator, keras.DataFrameIterator):
+        methods = dict(inspect.getmembers(cls, inspect.isfunction))
         public = {name: method for name, method in methods.items() if not name.startswith("_") or name == "__init__"}
         arguments = {name for method in public.values() for name in inspect.signature(method).parameters}
         assert {*public, *arguments} - {"__init__", "self", "args", "kwargs"} <= named

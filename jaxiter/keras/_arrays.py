@@ -41,7 +41,7 @@ def images_of(x: Any, name: str = "x") -> Any:
     if isinstance(x, dict):
         remedy = " Pass the array of images in it, for example x['image']."
     elif isinstance(x, (str, bytes)) or hasattr(x, "__fspath__"):
-        remedy = ' Read the files into an array first: docs/from-keras.md, "Not there yet", shows how.'
+        remedy = " For a folder of pictures call flow_from_directory."
     elif hasattr(x, "__iter__"):
         remedy = " Collect the images first: np.stack(list(x))."
     raise ValueError(f"{name} is {short(x)}; expected an array of images, of rank 4.{remedy}")
@@ -162,7 +162,7 @@ def _remedy(x: Any, shape: tuple[int, ...], last: bool, dtype: Any) -> str:
     if isinstance(x, (list, tuple)) and len(shape) == 3:
         return list_hint(x, np.empty(shape)).strip()
     if getattr(dtype, "kind", "f") in "SU":
-        return 'Names of files are no images: docs/from-keras.md, "Not there yet", shows how to read them.'
+        return "Names of files are no images: pass flow_from_dataframe a table, {'filename': names, 'class': labels}."
     if getattr(dtype, "kind", "f") == "O":
         return _one_size(x) if len(_sizes(x)) > 1 else "Stack its pictures: np.stack(list(x))."
     if len(shape) < 3:

@@ -125,7 +125,7 @@ class DataFrameIterator(BatchFromFilesMixin, Iterator):
         names = check_table(dataframe, x_col, y_col, classes, class_mode)
         if classes and class_mode not in LABEL_MODES:
             warn(f'`classes` will be ignored given the class_mode="{class_mode}"')
-        weights = weights_of(dataframe, weight_col) if weight_col else None
+        weights = weights_of(dataframe, weight_col, len(names)) if weight_col else None
         rows = self._rows_with_files(names, x_col, validates=validate_filenames, skip_hidden=skip_hidden)
         self._take(dataframe, y_col, classes, names, rows)
         self._sample_weight = None if weights is None else weights[self._places]
@@ -166,10 +166,10 @@ class DataFrameIterator(BatchFromFilesMixin, Iterator):
         self.filenames = [names[row] for row in self._places]
         self.samples = len(self.filenames)
         if self.class_mode == "multi_output":
-            columns = [values_of(column_of(frame, name)) for name in y_col]
+            columns = [values_of(column_of(frame, name, len(names))) for name in y_col]
             self._targets = [np.array([column[row] for row in self._places]) for column in columns]
         if self.class_mode == "raw":
-            self._targets = targets_of(frame, y_col, self._places)
+            self._targets = targets_of(frame, y_col, self._places, len(names))
         self._filepaths = [os.path.join(self.directory, name) for name in self.filenames]
 
     def _number_of(self, label: Any) -> Any:

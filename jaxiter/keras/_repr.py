@@ -19,6 +19,8 @@ def iterator_repr(iterator: Any) -> str:
     images = known.get("x")
     if hasattr(images, "shape") and hasattr(images, "dtype"):
         parts.append(f"images {images.dtype}{list(images.shape[1:])}")
+    if "image_shape" in known and "color_mode" in known:
+        parts.append(f"pictures {known['color_mode']}{list(known['image_shape'])} from files")
     names = ("batch_size", "shuffle", "seed", "output")
     parts += [f"{name}={_in_words(known[name])}" for name in names if name in known]
     if iterator.rng is not None:

@@ -17,16 +17,19 @@ Frame = Any  # what gives a column for a name
 _SEEN_FOR_EACH = 10  # names in a folder for each that is looked for, up to which the folder is listed
 
 
-def column_of(frame: Frame, name: Any) -> Any:
+def column_of(frame: Frame, name: Any, num_rows: int | None = None) -> Any:
     """One column, of whatever type.
 
     Raises:
-        KeyError: With the name, if there is none.
+        KeyError: With the name, if there is none. ValueError if it has not so many rows.
     """
     try:
-        return frame[name]
+        column = frame[name]
     except Exception as error:  # libraries have errors of their own
         raise KeyError(name) from error
+    if num_rows is not None and len(column) != num_rows:
+        raise ValueError(f"Column {name!r} has {len(column)} rows; expected {num_rows}, as there are file names.")
+    return column
 
 
 def values_of(column: Any) -> list[Any]:
@@ -56,11 +59,11 @@ def array_of(column: Any) -> np.ndarray:
     return objects
 
 
-def targets_of(frame: Frame, name: Any, rows: np.ndarray) -> np.ndarray:
+def targets_of(frame: Frame, name: Any, rows: np.ndarray, num_rows: int) -> np.ndarray:
     """What "raw" returns: of a column rank 1, of a list of columns rank 2."""
     if not isinstance(name, list):
-        return array_of(column_of(frame, name))[rows]
-    columns = [array_of(column_of(frame, one)) for one in name]
+        return array_of(column_of(frame, name, num_rows))[rows]
+    columns = [array_of(column_of(frame, one, num_rows)) for one in name]
     if not columns:
         return np.zeros((len(rows), 0))
     kinds = {column.dtype.kind for column in columns}
@@ -69,13 +72,13 @@ def targets_of(frame: Frame, name: Any, rows: np.ndarray) -> np.ndarray:
     return np.stack([column.astype(dtype) for column in columns], axis=-1)[rows]
 
 
-def weights_of(frame: Frame, name: Any) -> np.ndarray:
+def weights_of(frame: Frame, name: Any, num_rows: int) -> np.ndarray:
     """Weights in the column's dtype.
 
     Raises:
         TypeError: For a column that holds something else than numbers; a bool is none.
     """
-    column = column_of(frame, name)
+    column = column_of(frame, name, num_rows)
     array, own = array_of(column), getattr(getattr(column, "dtype", None), "type", None)
     if not issubclass(own if isinstance(own, type) else array.dtype.type, np.number) or array.dtype == object:
         raise TypeError(f"Column weight_col={name} must be numeric, without gaps. It has dtype {array.dtype}.")
@@ -96,20 +99,21 @@ def check_table(frame: Frame, x_col: Any, y_col: Any, classes: Any, class_mode: 
             f"All values in column x_col={x_col} must be strings{_odd(names, str)}. For paths: .astype(str)."
         )
     if class_mode in LABEL_MODES:
-        _check_labels(frame, y_col, classes, class_mode)
+        _check_labels(frame, y_col, classes, class_mode, len(names))
     return names
 
 
-def _check_labels(frame: Frame, y_col: Any, classes: Any, class_mode: str | None) -> None:
+def _check_labels(frame: Frame, y_col: Any, classes: Any, class_mode: str | None, num_rows: int) -> None:
     if isinstance(y_col, list):  # an array of several columns has none of the types
         labels: list[Any] = [column_of(frame, name) for name in y_col]
     else:
-        labels = values_of(column_of(frame, y_col))
+        labels = values_of(column_of(frame, y_col, num_rows))
     kinds = (str, list, tuple) if class_mode == "categorical" else str
     if not all(isinstance(label, kinds) for label in labels):
         expected = "type string, list or tuple" if class_mode == "categorical" else "strings"
+        odd = "" if isinstance(y_col, list) else _odd(labels, kinds)
         raise TypeError(
-            f'If class_mode="{class_mode}", y_col="{y_col}" column values must be {expected}{_odd(labels, kinds)}. For '
+            f'If class_mode="{class_mode}", y_col="{y_col}" column values must be {expected}{odd}. For '
             'numbers that name classes pass .astype(str); for targets class_mode="raw", for several columns "raw" or '
             '"multi_output".'
         )

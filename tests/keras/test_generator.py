@@ -337,12 +337,6 @@ def test_a_missing_statistic_warns_with_its_flag_and_is_left_out():
         assert generator.standardize(image).max() == 1
 
 
-def test_the_ways_from_files_name_the_way_from_an_array():
-    for name in ("flow_from_directory", "flow_from_dataframe"):
-        with pytest.raises(NotImplementedError, match=r"flow\("):
-            getattr(ImageDataGenerator(), name)("folder", batch_size=3)
-
-
 def test_a_generator_can_be_copied_and_pickled():
     generator = ImageDataGenerator(**EVERYTHING)
     for copied in (copy.deepcopy(generator), pickle.loads(pickle.dumps(generator))):

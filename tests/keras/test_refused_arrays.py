@@ -22,7 +22,7 @@ REFUSED = {
     "dict": (({"image": IMAGES},), "x is a dict", "x['image']"),
     "nothing": ((None, LABELS), "x is None", "expected an array of images"),
     "a number": ((3, LABELS), "x is 3", "rank 4"),
-    "folder": (("data/train", LABELS), "x is 'data/train'", "Not there yet"),
+    "folder": (("data/train", LABELS), "x is 'data/train'", "flow_from_directory"),
     "generator": (((image for image in IMAGES), LABELS), "x is a generator", "np.stack(list(x))"),
     "dict in a pair": ((({"a": IMAGES}, LABELS),), "x[0] is a dict", "x['image']"),
     "empty list": (([], []), "x is a list of length 0", "(images, others)"),
