@@ -21,6 +21,7 @@ from ..loader.internal import (
     HostRows,
     PyTree,
     Source,
+    array_of,
     batch_mask,
     compute_batch,
     is_resident,
@@ -283,7 +284,7 @@ def _serve(tasks: SimpleQueue[_Task | None]) -> None:
 
 def _default_threads(read: list[Source]) -> int:
     """As many as there are cores, but one where it is not known that several may read at once."""
-    if not all(isinstance(leaf, np.ndarray) or is_resident(leaf) or reads_in_threads(leaf) for leaf in read):
+    if not all(isinstance(array_of(leaf), np.ndarray) or is_resident(leaf) or reads_in_threads(leaf) for leaf in read):
         return 1
     return min(_MAX_THREADS, num_cores())
 

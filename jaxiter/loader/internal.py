@@ -6,6 +6,7 @@ from ._batch import batch_mask as batch_mask
 from ._batch import compute_batch as compute_batch
 from ._data import PyTree as PyTree
 from ._data import Source as Source
+from ._data import array_of as array_of
 from ._data import is_resident as is_resident
 from ._loader import spec_of as spec_of
 from ._memory import check_streaming as check_streaming
