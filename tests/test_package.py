@@ -139,6 +139,9 @@ BY_POSITION = {
     "image_grid": 1,
     "pack": 2,
     "open_packed": 1,
+    "image_folder": 1,
+    "image_files": 1,
+    "check_files": 1,
 }
 TRANSFORMS = [name for name, thing in vars(jaxiter).items() if inspect.isclass(thing) and issubclass(thing, Transform)]
 

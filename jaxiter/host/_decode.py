@@ -72,6 +72,8 @@ def decode_file(file: str, settings: DecodeSettings, shorter_side: int | None = 
     """
     with open(file, "rb") as opened:  # Pillow would map a file that it opens itself, and die where that shrinks
         image = Image.open(opened)
+        if settings.dtype == np.uint16:
+            _check_depth(image)
         found = _upright(image, settings, shorter_side)
         converted = _converted(found.image, settings)
     if settings.size is not None:
@@ -156,6 +158,16 @@ def _converted(image: Image.Image, settings: DecodeSettings) -> Image.Image:
     if settings.mode != "RGBA":
         image.info.pop("transparency", None)  # alpha is dropped; Pillow would warn of some palettes
     return image if mode == settings.mode else image.convert(settings.mode)
+
+
+def _check_depth(image: Image.Image) -> None:
+    """Raises for 16 bits of several channels, before Pillow decodes them to 8."""
+    stored = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    if ";16" in stored and not image.mode.startswith("I"):
+        raise ValueError(
+            "it holds channels of 16 bits, of which Pillow reads the upper 8; expected one channel, as only grey "
+            "pictures keep 16. Convert it first, or pass dtype='uint8'"
+        )
 
 
 def _as_uint16(array: np.ndarray) -> np.ndarray:

@@ -41,34 +41,34 @@ def as_labels(labels: Any, num_files: int) -> tuple[np.ndarray, list[str] | None
     Raises:
         TypeError: For something else than integers and text. ValueError: For another number of them, or missing ones.
     """
-    values = np.asarray(labels)
+    # Of a list that holds text NumPy would make text of the rest: "nan" of a missing label.
+    values = np.asarray(labels, object if isinstance(labels, (list, tuple)) else None)
     if values.shape[:1] != (num_files,):
         raise ValueError(f"labels is {described(labels)} and there are {num_files} files; expected one for each file.")
-    kinds = {type(value) for value in values.tolist()} if values.ndim == 1 else set()
-    if kinds == {str}:
-        names, numbers = np.unique(values.astype(str), return_inverse=True)
+    entries = values.tolist() if values.ndim == 1 else []
+    if entries and all(isinstance(entry, str) for entry in entries):
+        names, numbers = np.unique(np.array(entries), return_inverse=True)
         return numbers.astype(np.int32), names.tolist()
-    if values.ndim != 1 or not kinds <= {int, bool}:
+    if not entries or not all(isinstance(entry, (int, np.integer, np.bool_)) for entry in entries):
         raise TypeError(
-            f"labels {_what_is_wrong(values)}; expected an integer for each file, or text for each. Other targets "
-            "stand beside the pictures in the data: Loader((photos, targets), ...)."
+            f"labels {_what_is_wrong(labels, entries)}; expected an integer for each file, or text for each. Other "
+            "targets stand beside the pictures in the data: Loader((photos, targets), ...)."
         )
-    whole = np.array(values.tolist(), object)
-    bounds = np.iinfo(np.int32)
-    if whole.min() < bounds.min or whole.max() > bounds.max:
-        raise ValueError(f"labels runs from {whole.min()} to {whole.max()}; expected integers of 32 bits.")
-    return whole.astype(np.int32), None
+    least, most, bounds = int(min(entries)), int(max(entries)), np.iinfo(np.int32)
+    if least < bounds.min or most > bounds.max:
+        raise ValueError(f"labels runs from {least} to {most}; expected integers of 32 bits.")
+    return np.array(entries, np.int32), None
 
 
-def _what_is_wrong(labels: np.ndarray) -> str:
-    if labels.ndim != 1:
+def _what_is_wrong(labels: object, entries: list[Any]) -> str:
+    if not entries:
         return f"is {described(labels)}"
-    is_nan = np.isnan(labels) if labels.dtype.kind == "f" else np.zeros(len(labels), bool)
-    others = [row for row, label in enumerate(labels.tolist()) if not isinstance(label, (str, int))]
+    others = [row for row, entry in enumerate(entries) if not isinstance(entry, (str, int, np.integer, np.bool_))]
     if not others:
         return "holds both text and integers"
-    row = int(np.flatnonzero(is_nan)[0]) if is_nan.any() else others[0]
-    return f"holds {shown(labels.tolist()[row])} at row {row}"
+    missing = (row for row in others if isinstance(entries[row], float) and np.isnan(entries[row]))
+    row = next(missing, others[0])  # of a column that holds integers and NaN all are floats
+    return f"holds {shown(entries[row])} at row {row}"
 
 
 def _has_columns(files: object) -> bool:

@@ -1,6 +1,8 @@
 """One picture of a file: sizes, orientations, modes and depths, against Pillow's own way with the whole picture."""
 
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -232,3 +234,27 @@ def test_eight_bits_come_to_the_scale_of_sixteen(tmp_path):
 def test_depths_that_would_be_cut_off_are_refused(tmp_path, pixels, settings, message):
     with pytest.raises(OSError, match=message):
         decoded(saved(tmp_path, Image.fromarray(pixels), "1.tif"), **settings)
+
+
+def png_of_sixteen_bits(pixels):
+    """A PNG of (height, width, channels), which Pillow reads and does not write."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width, channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in pixels)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_several_channels_of_sixteen_bits_are_their_upper_eight_or_refused(tmp_path, channels):
+    pixels = np.random.default_rng(channels).integers(0, 65536, (5, 6, channels))
+    (tmp_path / "1.png").write_bytes(png_of_sixteen_bits(pixels))
+    mode = {2: "L", 3: "RGB", 4: "RGBA"}[channels]
+    found, _ = decoded(tmp_path / "1.png", mode=mode)
+    np.testing.assert_array_equal(found, (pixels >> 8)[..., : len(mode)])
+    with pytest.raises(OSError, match="channels of 16 bits, of which Pillow reads the upper 8"):
+        decoded(tmp_path / "1.png", mode="L", dtype="uint16")

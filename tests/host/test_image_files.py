@@ -6,7 +6,6 @@ import threading
 
 import jax
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
@@ -76,26 +75,41 @@ def test_links_are_followed_once_and_in_no_circle(tmp_path):
     ]
 
 
-def test_a_list_or_a_column_of_files(folder):
+def test_a_list_of_files(folder):
+    files = image_folder(folder).files[::-1]
+    for given in (files, tuple(files), np.array(files), iter(files), [os.fsencode(file) for file in files]):
+        assert image_files(given).files == files
+    assert image_files(files).labels is None
+    kinds = [["b", "a"][row % 2] for row in range(12)]
+    for labels in (kinds, np.array(kinds), np.array(kinds, object)):
+        source = image_files(files, labels=labels)
+        assert (source.class_names, source.labels.tolist()) == (["a", "b"], [1, 0] * 6)
+        assert source.labels.dtype == np.int32
+    for labels in (range(5, 17), np.arange(5, 17, dtype=np.uint64), list(np.arange(5, 17))):  # which stay as they are
+        source = image_files(files, labels=labels)
+        assert (source.class_names, source.labels.tolist()) == (None, list(range(5, 17)))
+        assert source.labels.dtype == np.int32
+
+
+@pytest.mark.extras
+def test_columns_of_a_table(folder):
+    import pandas as pd
+
     files = image_folder(folder).files[::-1]
     table = pd.DataFrame({"file": files, "kind": [["b", "a"][row % 2] for row in range(12)], "number": range(12)})
-    for given in (
-        files,
-        tuple(files),
-        np.array(files),
-        table["file"],
-        iter(files),
-        [os.fsencode(file) for file in files],
-    ):
-        assert image_files(given).files == files
+    table = table.iloc[::-1]  # rows are places and no labels of the index
     source = image_files(table["file"], labels=table["kind"])
-    assert (source.class_names, source.labels.tolist()) == (["a", "b"], [1, 0] * 6)
-    assert source.labels.dtype == np.int32
-    categories = image_files(files, labels=table["kind"].astype("category"))
-    assert categories.class_names == ["a", "b"]
-    source = image_files(files, labels=table["number"] + 5)  # numbers stay as they are
-    assert (source.class_names, source.labels.tolist(), source.labels.dtype) == (None, list(range(5, 17)), np.int32)
-    assert image_files(files).labels is None
+    assert source.files == files[::-1]
+    assert (source.class_names, source.labels.tolist()) == (["a", "b"], [0, 1] * 6)
+    categories = image_files(table["file"], labels=table["kind"].astype("category"))
+    assert (categories.class_names, categories.labels.tolist()) == (["a", "b"], [0, 1] * 6)
+    assert image_files(table["file"], labels=table["number"]).labels.tolist() == list(range(12))[::-1]
+    with pytest.raises(TypeError, match="expected a list of paths, or one column"):
+        image_files(table)
+    with pytest.raises(TypeError, match=r"labels holds (nan|<NA>) at row 1"):
+        image_files(files[:2], labels=pd.Series([1, None], dtype="Int64"))
+    with pytest.raises(TypeError, match=r"files\[1\] is (nan|None); expected a path"):
+        image_files(pd.Series([files[0], None]))
 
 
 def test_relative_paths_are_those_of_now(folder, monkeypatch):
@@ -116,6 +130,8 @@ def test_rows_are_pictures(folder):
         found = ragged[index]
         assert isinstance(found, list)
         assert all(np.array_equal(one, ragged[row]) for one, row in zip(found, (7, 2, 2, 11), strict=True))
+    for row in (-1, np.int32(-5), -12):
+        assert np.array_equal(ragged[row], ragged[12 + row])
     assert np.array_equal(fixed[9:], np.stack([fixed[row] for row in (9, 10, 11)]))
     assert fixed[np.array([], np.int64)].shape == (0, 6, 8, 1)
     assert image_folder(folder, size=5).size == (5, 5)
