@@ -70,6 +70,10 @@ def decode_file(file: str, settings: DecodeSettings, shorter_side: int | None = 
     Raises:
         Exception: Whatever Pillow raises, and ValueError for pictures that these settings cannot take.
     """
+    # All readers first, the common ones in front: a thread that looks a format up while another one registers the rare
+    # ones finds neither, and takes a TIFF for no picture. Later calls return at once.
+    Image.preinit()
+    Image.init()
     with open(file, "rb") as opened:  # Pillow would map a file that it opens itself, and die where that shrinks
         image = Image.open(opened)
         if settings.dtype == np.uint16:

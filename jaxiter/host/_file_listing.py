@@ -44,7 +44,7 @@ def list_folder(path: str | bytes | os.PathLike) -> Listing:
     inside = sorted(parts for parts in pictures if len(parts) > 1)
     _check_classes(root, class_names, {parts[0] for parts in inside})
     if loose:
-        warn(f"{loose} pictures lie directly in {root!r}, in the folder of no class; they are left out.")
+        warn(f"{loose} of the pictures lie directly in {root!r} and in the folder of no class; left out.")
     number = {name: place for place, name in enumerate(class_names)}
     return Listing(
         [os.path.join(root, *parts) for parts in inside], [number[parts[0]] for parts in inside], class_names

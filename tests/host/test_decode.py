@@ -55,6 +55,15 @@ def test_a_size_gives_the_bytes_of_pillows_resize_of_the_whole_picture(tmp_path,
             np.testing.assert_array_equal(found.squeeze(), np.asarray(pillows(image, size, resize)))
 
 
+def test_all_readers_are_registered_before_a_file_is_opened(tmp_path, monkeypatch):
+    """Else a thread may take a TIFF for no picture while another one registers them; by Pillow's own mark of it."""
+    file, opened, seen = saved(tmp_path, Image.fromarray(photo(4, 5)), "1.tif"), Image.open, []
+    monkeypatch.setattr(Image, "_initialized", 0)
+    monkeypatch.setattr(Image, "open", lambda opened_file: seen.append(Image._initialized) or opened(opened_file))
+    assert decoded(file)[1] == (4, 5)
+    assert seen == [2]
+
+
 def test_without_a_size_a_picture_is_what_its_file_holds(tmp_path):
     pixels = photo(30, 41)
     for name in ("1.png", "1.bmp", "1.tif"):
