@@ -298,6 +298,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_after_a_fork_nothing_hangs_and_iterators_of_the_child_work(folder):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), folder],
@@ -317,6 +318,16 @@ def test_pictures_need_not_be_paths(folder):
     it._filepaths[1:4] = [folder / "a" / "0.png", os.fsencode(folder / "a" / "0.png"), file]
     for _ in range(3):
         assert_same(next(it), expected)
+
+
+def test_files_that_are_added_by_hand_draw_as_rows_after_the_listing(folder):
+    it = flow(folder, {"rotation_range": 40, "validation_split": 0.2}, subset="validation", class_mode=None)
+    assert it._rows_of(np.array([0, 1])).tolist() == [0, 5]
+    it._filepaths += it._filepaths
+    assert it._rows_of(np.array([3, 0, 2, 1])).tolist() == [12, 0, 11, 5]
+    it.n = 4
+    x = next(it)
+    assert len({picture.tobytes() for picture in np.concatenate([x, next(it)])}) == 4
 
 
 def test_an_iterator_prints_what_it_reads(folder):
