@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeGuard
@@ -18,6 +19,7 @@ from ._describe import described
 from ._host_rows import Source, check_length
 
 MOST_SIDE = 2**15 - 1  # pixels: coordinates of pictures whose size is not static have 16 fractional bits
+_USUAL, _ABOVE, _LARGER = 0.95, 1.1, 1.25  # a share of pictures; a little more than they have; much more
 _FIELDS = ("pixels", "places", "shapes", "source_shapes")
 COUNTED = 2**31  # an int32 counts no further
 BLOCK = 2**20  # pixels; a place is the number of a block and a pixel in it, each of which an int32 counts
@@ -35,6 +37,11 @@ class Extent(NamedTuple):
 
     most: Sides  # the largest height, and the largest width
     has_room_behind: bool  # behind the last picture are as many pixels as the widest has columns
+    levels: tuple[Sides, ...] = ()  # lesser sides that many pictures keep within, rising
+
+    def at(self, level: Sides) -> Extent:
+        """Of those pictures that keep within a level."""
+        return Extent(level, self.has_room_behind)
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -94,7 +101,7 @@ class Ragged:
         most = Sides(*map(int, sizes.max(axis=0)))
         has_room = bool((begins + sizes.prod(axis=1)).max() + most.width <= pixels.shape[0])
         shapes32, before32 = sizes.astype(np.int32), before.astype(np.int32)
-        self._set(pixels, places_of(begins), shapes32, before32, Extent(most, has_room))
+        self._set(pixels, places_of(begins), shapes32, before32, Extent(most, has_room, _levels(sizes, most)))
 
     def _set(self, pixels: Any, places: Any, shapes: Any, source_shapes: Any, extent: Extent) -> None:
         self.pixels, self.places, self.shapes, self.source_shapes = pixels, places, shapes, source_shapes
@@ -191,6 +198,19 @@ def is_ragged_array(leaf: object) -> TypeGuard[Ragged]:
 def places_of(starts: np.ndarray) -> np.ndarray:
     """int32 (n, 2) of pixels counted from the first."""
     return np.stack(np.divmod(np.asarray(starts, np.int64), BLOCK), axis=-1).astype(np.int32)
+
+
+def _levels(shapes: np.ndarray, most: Sides) -> tuple[Sides, ...]:
+    """Where few pictures are much larger than the others: what the others keep within, and something between."""
+    usual = np.quantile(shapes, _USUAL, axis=0, method="higher") * _ABOVE
+    beyond = float((np.array(most) / usual).max())
+    if beyond < _LARGER:
+        return ()
+    factors = [1.0] if beyond < 2 * _LARGER else [1.0, beyond**0.5]
+    return tuple(
+        Sides(*(min(side, math.ceil(own * factor)) for side, own in zip(most, usual, strict=True)))
+        for factor in factors
+    )
 
 
 def _integers(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> np.ndarray:

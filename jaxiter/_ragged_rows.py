@@ -11,6 +11,7 @@ import numpy as np
 from ._host_rows import aligned_empty, announced, check_length, native
 from ._ragged import BLOCK, COUNTED, MOST_SIDE, Extent, Ragged, Sides, places_of
 
+_LEVELS = 768, 2048  # sides of pictures that are read one by one, whose usual sizes are not known
 _SPREAD = 1.1  # times the pixels that a batch has on average: few have more
 
 
@@ -51,7 +52,7 @@ def stage_all(name: str, source: Any) -> Ragged:
         pixels[start : min(start + BLOCK, total)] = source.pixels[start : start + BLOCK]
     pixels[total:] = 0
     children = pixels, *(np.array(part) for part in (source.places, source.shapes, source.source_shapes))
-    return Ragged.tree_unflatten(Extent(source.extent.most, has_room_behind=True), children)
+    return Ragged.tree_unflatten(source.extent._replace(has_room_behind=True), children)
 
 
 def _staged_groups(
@@ -87,9 +88,11 @@ def _check_picture(name: str, picture: Any, source: Any) -> None:
 def _extent_for(source: Any, pictures: Sequence[np.ndarray]) -> Extent:
     """Of pictures that are staged: of the whole source if it is known, so that one program does for all batches."""
     if isinstance(source, Ragged):
-        return Extent(source.extent.most, has_room_behind=True)
+        return source.extent._replace(has_room_behind=True)
     heights, widths = (max(picture.shape[axis] for picture in pictures) for axis in range(2))
-    return Extent(Sides(_step_above(heights), _step_above(widths)), has_room_behind=True)
+    most = Sides(_step_above(heights), _step_above(widths))
+    levels = tuple(Sides(side, side) for side in _LEVELS if side < max(most))
+    return Extent(most, has_room_behind=True, levels=levels)
 
 
 def _room_for(source: Any, extent: Extent, counts: Sequence[int], batch_size: int) -> int:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._keys import Counter, Key, example_keys, key_data, shown_again, wrap_key_data
-from .._ragged import Ragged
+from .._ragged import Extent, Ragged
 from ..augment import Chain
 from ..augment.internal import Companion, Moves, RaggedImage, StoredImage
 from ._data import PyTree
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
 LeafSteps: TypeAlias = Chain | Companion
+_AT_ONCE = 8  # pictures, where few are much larger than the others
 Shape = tuple[int, ...]
 
 
@@ -225,20 +226,60 @@ def _each_of_ragged(
     examples: Ragged,
     sizes: Sizes | None,
 ) -> jax.Array:
-    """In groups, where the pictures of each device have pixels of their own: (groups, total, channels)."""
+    """As `_each`; where few pictures are much larger than the others, some at a time.
 
-    def of_group(
-        pixels: jax.Array, draws: PyTree, places: jax.Array, shapes: jax.Array, sizes: Sizes | None
-    ) -> jax.Array:
+    A program reads as many lines and pixels of each as the largest may need: one of ten times the size would make a
+    whole batch take fifty times as long, and so it does with those few beside it.
+    """
+    extent, given = examples.extent, (draws, examples.places, examples.shapes, sizes)
+    run = partial(_within, function, examples.pixels)
+    if not extent.levels:
+        return run(extent, *given)
+    groups, batch_size = _num_groups(examples.pixels), examples.shapes.shape[0]
+    length = next(m for m in range(_AT_ONCE, 0, -1) if (batch_size // groups) % m == 0)
+    branches = [partial(run, extent.at(level)) for level in (*extent.levels, extent.most)]
+
+    def some(given: tuple[PyTree, jax.Array, jax.Array, Sizes | None]) -> jax.Array:
+        shapes = given[2]
+        level = sum(
+            ((shapes > np.array(level, np.int32)).any().astype(np.int32) for level in extent.levels), np.int32(0)
+        )
+        return jax.lax.switch(level, branches, *given)
+
+    def apart(part: jax.Array) -> jax.Array:  # some of each group
+        part = jnp.moveaxis(part.reshape(groups, -1, length, *part.shape[1:]), 1, 0)
+        return part.reshape(-1, groups * length, *part.shape[3:])
+
+    found = jax.lax.map(some, jax.tree.map(apart, given))
+    found = jnp.moveaxis(found.reshape(-1, groups, length, *found.shape[2:]), 0, 1)
+    return found.reshape(batch_size, *found.shape[3:])
+
+
+def _within(
+    function: Callable[[PyTree, Any, None, Size | None], jax.Array],
+    pixels: jax.Array,
+    extent: Extent,
+    draws: PyTree,
+    places: jax.Array,
+    shapes: jax.Array,
+    sizes: Sizes | None,
+) -> jax.Array:
+    """Of pictures of this extent; in groups, where those of each device have pixels of their own."""
+
+    def of_group(pixels: jax.Array, *given: Any) -> jax.Array:
         def of_example(draws: PyTree, place: jax.Array, shape: jax.Array, size: Size | None) -> jax.Array:
-            return function(draws, RaggedImage(pixels, place, shape, examples.extent), None, size)
+            return function(draws, RaggedImage(pixels, place, shape, extent), None, size)
 
-        return jax.vmap(of_example)(draws, places, shapes, sizes)
+        return jax.vmap(of_example)(*given)
 
-    given = draws, examples.places, examples.shapes, sizes
-    if examples.pixels.ndim == 2:
-        return of_group(examples.pixels, *given)
-    count = examples.pixels.shape[0]
-    apart = jax.tree.map(lambda part: part.reshape(count, -1, *part.shape[1:]), given)
-    found = jax.vmap(of_group)(examples.pixels, *apart)
+    given, groups = (draws, places, shapes, sizes), _num_groups(pixels)
+    if pixels.ndim == 2:
+        return of_group(pixels, *given)
+    apart = jax.tree.map(lambda part: part.reshape(groups, -1, *part.shape[1:]), given)
+    found = jax.vmap(of_group)(pixels, *apart)
     return found.reshape(-1, *found.shape[2:])
+
+
+def _num_groups(pixels: jax.Array) -> int:
+    """(total, channels), or of each group (groups, total, channels)."""
+    return pixels.shape[0] if pixels.ndim == 3 else 1

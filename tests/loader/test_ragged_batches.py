@@ -175,11 +175,18 @@ def images_of(batches):
     return [one["image"] for batch in batches for one in each_of(batch, 4)]
 
 
-@pytest.mark.parametrize("pictures", [PICTURES, [*PICTURES, noise((90, 110))]])
-@pytest.mark.parametrize(("gap", "room"), [(0, 0), (13, 0), (0, 500)])
+# Among many small ones some that are much larger, so that a program does for some at a time.
+AMONG_LARGE = [*PICTURES, *[noise((20, 20))] * 240, noise((300, 90)), noise((70, 200))]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "gap", "room"),
+    [(PICTURES, 0, 0), ([*PICTURES, noise((90, 110))], 13, 0), (PICTURES, 0, 500), (AMONG_LARGE, 0, 0)],
+)
 def test_a_picture_does_not_depend_on_its_place(batches, key, pictures, gap, room):
     """What lies beside it, and how much behind it, changes how it is read, and never what is read."""
     data = {"image": ragged(pictures, gap, room)}
+    assert len(data["image"].extent.levels) == (2 if pictures is AMONG_LARGE else 0)
     rows = np.concatenate([batch["label"] for batch in batches])
     found = Loader(data, batch_size=12, augment=IMAGES_ALONE, rows=rows, shuffle=False).to_device()
     without_room = Loader(data, batch_size=12, augment=IMAGES_ALONE, rows=rows, shuffle=False)
@@ -308,3 +315,25 @@ def test_it_is_not_divided():
     mesh = jax.make_mesh((4,), ("data",))
     with pytest.raises(ValueError, match="pictures of different sizes, which are not divided among devices"):
         loader().to_device(NamedSharding(mesh, P("data")))
+
+
+@pytest.mark.slow
+def test_a_few_large_pictures_change_nothing_wherever_they_lie(key):
+    """With views and boxes, divided and in a scan: some at a time, and as if all were as large."""
+    pictures = AMONG_LARGE
+    images, boxes = ragged(pictures), np.ones((len(pictures), 1, 4), np.float32)
+    children, extent = images.tree_flatten()
+    together = Ragged.tree_unflatten(extent._replace(levels=()), children)
+    augment = {"image": AUGMENT["image"], "views": WITH_VIEWS["grey"], "boxes": Boxes("views")}
+    rows = np.array([252, 0, 1, 253, *range(2, 14)])
+
+    def loader_of(images):
+        data = {"image": images, "views": images, "boxes": boxes}
+        return Loader(data, batch_size=8, augment=augment, rows=rows, shuffle=False)
+
+    expected = [loader_of(together).batch(key, 0, step) for step in (0, 1)]
+    assert_trees_equal(list(loader_of(images).epoch(key, 0)), expected)
+    sharding = NamedSharding(jax.make_mesh((4,), ("data",)), P("data"))
+    assert_trees_equal(loader_of(images).batch(key, 0, 0, sharding=sharding), expected[0])
+    _, scanned = scan_epoch(lambda carry, batch: (carry, batch), 0, loader_of(images).to_device(), key, 0)
+    assert_trees_equal(jax.tree.map(lambda leaf: leaf[1], scanned), expected[1])
