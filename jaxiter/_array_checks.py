@@ -28,6 +28,7 @@ _REMEDIES = {
     "M": "Make numbers of times: (x - x.min()) / np.timedelta64(1, 's').",
     "f": "Use x.astype(np.float32).",
     "c": "Use x.astype(np.complex64).",
+    "S": f"{_TEXT} Pictures as bytes are decoded by image_files(list_of_bytes).",
     "V": "Give each field by itself: {name: x[name] for name in x.dtype.names}.",
 }
 

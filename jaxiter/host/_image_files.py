@@ -14,7 +14,7 @@ from .._host_rows import aligned_empty
 from .._progress import Progress
 from .._ragged import Ragged
 from .._ragged_rows import Joining
-from ._decode import MODES, DecodeSettings, Size, decode_file
+from ._decode import MODES, DecodeSettings, File, Size, decode_file
 from ._file_errors import image_file_error
 from ._in_threads import in_threads
 
@@ -30,7 +30,7 @@ class ImageFiles:
     `Affine(size=)`. A stream decodes in its threads; `read_all` and `Loader.to_device` decode once.
 
     Attributes:
-        files: The paths, a list of str.
+        files: The paths, a list of str; in the place of one the bytes of a picture, where they were given.
         labels: int32, the class of each file; or None.
         class_names: The names of the classes, by their number; or None.
         mode, dtype, size, resize: As for `image_folder`.
@@ -51,14 +51,14 @@ class ImageFiles:
         ((4, 6, 3), [255, 0, 0], (1, None, None, 3), ['red'])
     """
 
-    files: list[str]
+    files: list[File]
     labels: Int32[np.ndarray, " n"] | None
     class_names: list[str] | None
     reads_in_threads = True  # what a stream asks for before it reads batches in several threads
 
     def __init__(
         self,
-        files: list[str],
+        files: list[File],
         labels: np.ndarray | None,
         class_names: list[str] | None,
         settings: DecodeSettings,
