@@ -137,7 +137,10 @@ def _remedy(value: object) -> str:
     if hasattr(value, "keys"):
         return "expected an array, or arrays in a plain dict: dict(...), or {name: value[name] for name in ...}."
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
-        return f"expected {_ARRAY}: np.asarray(...); for pictures np.stack([np.asarray(picture) for picture in ...])."
+        return (
+            f"expected {_ARRAY}: np.asarray(...). Of a list of pictures make from_records(pictures), and where their "
+            "sizes differ from_records(pictures, ragged=True)."
+        )
     if is_dataclass(value) and not isinstance(value, type) and "jaxiter" not in _packages(value):
         return (
             "JAX does not know it as a container: give a dict, vars(value), or jax.tree_util.register_dataclass first."

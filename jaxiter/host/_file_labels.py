@@ -92,6 +92,7 @@ def _as_file(row: int, file: Any) -> File:
         return bytes(file)
     if not isinstance(file, (str, os.PathLike)):
         remedy = " Of an open file give its bytes, file.read()." if hasattr(file, "read") else ""
+        remedy = " Give one entry of each: [file['bytes'] for file in files]." if isinstance(file, dict) else remedy
         raise TypeError(f"files[{row}] is {described(file)}; expected a path, or the bytes of a picture.{remedy}")
     return os.path.abspath(os.fsdecode(file))
 

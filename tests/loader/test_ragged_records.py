@@ -174,6 +174,35 @@ def test_pictures_of_pillow_of_different_sizes_are_those_of_their_arrays(key):
     assert_trees_equal(found.batch(key, 0, 1), expected.batch(key, 0, 1))
 
 
+@pytest.mark.extras
+@pytest.mark.parametrize("settings", [{}, {"type": "numpy"}, {"type": "numpy", "columns": ["grey", "n"]}], ids=str)
+def test_a_hugging_face_dataset_is_asked_once_for_a_batch(settings, key, monkeypatch):
+    import datasets
+
+    colours, greys = ([Image.fromarray(picture).convert(mode) for picture in PICTURES] for mode in ("RGB", "L"))
+    dataset = datasets.Dataset.from_dict({"image": colours, "grey": greys, "n": list(range(16))})
+    dataset = dataset.with_format(**settings) if settings else dataset
+    names = settings.get("columns", ["image", "grey", "n"])
+    columns = from_records(dataset, ragged=[name for name in names if name != "n"])
+    assert sorted(columns) == sorted(names)
+    augment = {name: None if name == "n" else AUG for name in names}
+    data = Loader(columns, batch_size=6, augment=augment)
+    calls, read_many = [], datasets.Dataset.__getitems__
+
+    def noted(self, rows):
+        calls.append(rows)
+        return read_many(self, rows)
+
+    monkeypatch.setattr(datasets.Dataset, "__getitems__", noted)
+    batch = data.batch(key, 0, 1)
+    assert calls == [sorted(np.asarray(batch["n"]).tolist())]
+    grey = joined([np.array(picture)[..., None] for picture in greys])
+    arrays = {"image": joined(), "grey": grey, "n": np.arange(16)}
+    expected = Loader({name: arrays[name] for name in names}, batch_size=6, augment=augment)
+    assert_trees_equal(batch, expected.batch(key, 0, 1))
+    assert_trees_equal(data.to_device().batch(key, 1, 0), expected.batch(key, 1, 0))
+
+
 def with_one(row, **changed):
     return Source([{**example, **changed} if at == row else example for at, example in enumerate(EXAMPLES)])
 
@@ -222,6 +251,20 @@ def test_of_other_sizes_the_error_says_what_to_write(key):
     data = Loader(from_records(PICTURES[:1] + PICTURES), batch_size=17, augment=AUG)
     with pytest.raises(ValueError, match=r"holds uint8\[6, 8, 3\]; expected uint8\[5, 9, 3\].*from_records.*ragged="):
         data.batch(key, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (PICTURES, r"different sizes make from_records\(list, ragged=\.\.\.\)"),
+        ([Image.fromarray(picture) for picture in PICTURES], r"from_records\(pictures, ragged=True\)"),
+        (from_records([{"jpg": b"\xff\xd8"}]), r"bytes are decoded by image_files\(list_of_bytes\)"),
+    ],
+    ids=["arrays", "Pillow's", "bytes"],
+)
+def test_a_loader_of_pictures_in_a_list_says_what_to_write(data, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        Loader(data, batch_size=4)
 
 
 @pytest.mark.parametrize(
