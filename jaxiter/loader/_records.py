@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import KeysView, ValuesView
+from collections.abc import Hashable, KeysView, Sequence, ValuesView
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from ._data import PyTree, leaf_name, name_of
 from ._example_values import as_array
 
 
-def from_records(source: Records, *, ragged: object = None) -> PyTree:
+def from_records(source: Records, *, ragged: Hashable | Sequence[Hashable] | None = None) -> PyTree:
     """The columns of a source that gives one example at a time, as data for a `Loader`.
 
     For what indexes by one integer and gives a pytree of arrays, numbers and pictures of Pillow's, with `len()`: a
