@@ -162,4 +162,5 @@ def _is_iterator(node: object) -> bool:
 
 def _is_source(leaf: object) -> bool:
     is_sequence = hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and not isinstance(leaf, (str, bytes))
-    return is_sequence and not hasattr(leaf, "shape") and not hasattr(leaf, "keys") and not is_table(leaf)
+    is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype")  # a data set of Hugging Face has a shape alone
+    return is_sequence and not is_array and not hasattr(leaf, "keys") and not is_table(leaf)

@@ -204,6 +204,16 @@ def test_a_hugging_face_dataset_is_asked_once_for_a_batch(settings, key, monkeyp
     assert_trees_equal(data.to_device().batch(key, 1, 0), expected.batch(key, 1, 0))
 
 
+@pytest.mark.extras
+def test_a_hugging_face_dataset_is_data_as_it_is(key):
+    import datasets
+
+    dataset = datasets.Dataset.from_dict({"x": [[row, 2.5 * row] for row in range(16)], "n": list(range(16))})
+    expected = {"x": np.float32([[row, 2.5 * row] for row in range(16)]), "n": np.arange(16)}
+    found = Loader(dataset.with_format("numpy"), batch_size=5).batch(key, 0, 2)
+    assert_trees_equal(found, Loader(expected, batch_size=5).batch(key, 0, 2))
+
+
 def with_one(row, **changed):
     return Source([{**example, **changed} if at == row else example for at, example in enumerate(EXAMPLES)])
 
