@@ -28,6 +28,7 @@ _REMEDIES = {
     "M": "Make numbers of times: (x - x.min()) / np.timedelta64(1, 's').",
     "f": "Use x.astype(np.float32).",
     "c": "Use x.astype(np.complex64).",
+    "S": f"{_TEXT} Pictures as bytes are decoded by image_files(list_of_bytes).",
     "V": "Give each field by itself: {name: x[name] for name in x.dtype.names}.",
 }
 
@@ -136,7 +137,10 @@ def _remedy(value: object) -> str:
     if hasattr(value, "keys"):
         return "expected an array, or arrays in a plain dict: dict(...), or {name: value[name] for name in ...}."
     if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
-        return f"expected {_ARRAY}: np.asarray(...); for pictures np.stack([np.asarray(picture) for picture in ...])."
+        return (
+            f"expected {_ARRAY}: np.asarray(...). Of a list of pictures make from_records(pictures), and where their "
+            "sizes differ from_records(pictures, ragged=True)."
+        )
     if is_dataclass(value) and not isinstance(value, type) and "jaxiter" not in _packages(value):
         return (
             "JAX does not know it as a container: give a dict, vars(value), or jax.tree_util.register_dataclass first."

@@ -53,9 +53,11 @@ def _examples_error(kind: str, entries: Sequence[object]) -> ValueError | None:
         )
     if all(_are_ragged(column) for column in zip(*shapes, strict=True) if len(set(column)) > 1):
         named = ", ".join(found[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
+        are_pictures = any(len(shape) == 3 for column in shapes for shape in column)
+        different = " Of pictures of different sizes make from_records(list, ragged=...)." if are_pictures else ""
         return ValueError(
             f"{kind} {what} of different shapes ({named}), {expected}. Bring them to one shape, then "
-            f"{use.replace(',', '')}; columns need one length."
+            f"{use.replace(',', '')}; columns need one length.{different}"
         )
     return None
 

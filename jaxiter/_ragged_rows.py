@@ -13,6 +13,28 @@ from ._ragged import BLOCK, COUNTED, MOST_SIDE, Extent, Ragged, Sides, places_of
 
 _LEVELS = 768, 2048  # sides of pictures that are read one by one, whose usual sizes are not known
 _SPREAD = 1.1  # times the pixels that a batch has on average: few have more
+_GROWTH = 1.25  # of the memory for pictures whose number of pixels is not known before
+
+
+class Joining:
+    """Pictures one after the other in one array, which grows, without a second copy of all of them."""
+
+    def __init__(self, channels: int, dtype: np.dtype):
+        self._channels, self._shapes, self._end = channels, list[tuple[int, ...]](), 0
+        self._values = np.empty(0, dtype.newbyteorder("="))
+
+    def add(self, picture: np.ndarray) -> None:
+        begin, self._end = self._end, self._end + picture.size
+        if self._end > self._values.size:
+            self._values.resize(int(self._end * _GROWTH), refcheck=False)
+        self._values[begin : self._end] = picture.reshape(-1)
+        self._shapes.append(picture.shape[:2])
+
+    def whole(self) -> Ragged:
+        self._values.resize(self._end, refcheck=False)
+        shapes = np.array(self._shapes, np.int64)
+        ends = np.cumsum(shapes.prod(axis=1))
+        return Ragged(self._values.reshape(-1, self._channels), ends - shapes.prod(axis=1), shapes)
 
 
 def stage(name: str, source: Any, rows: np.ndarray, num_groups: int, room_of: np.ndarray | None = None) -> list[Ragged]:

@@ -11,7 +11,7 @@ from jaxiter import keras
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-EXTRAS = "flax|optax|equinox|orbax|grain|h5py|tqdm|zarr|tensorstore"
+EXTRAS = "flax|optax|equinox|orbax|grain|h5py|tqdm|zarr|tensorstore|datasets|polars|pyarrow|array_record"
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -22,7 +22,7 @@ def blocks(text, language):
 def with_blocks(page):
     """The page, marked where its Python needs more than [test]."""
     code = "".join(blocks(page.read_text(), "python"))
-    needs_extras = re.search(rf"^ *(from|import) .*\b({EXTRAS})\b", code, re.MULTILINE)
+    needs_extras = re.search(rf"^ *(from|import) .*(?<![\w.])({EXTRAS})\b", code, re.MULTILINE)
     is_long = page.name in ("from-keras.md", "scale.md")
     marks = [pytest.mark.extras] * bool(needs_extras) + [pytest.mark.slow] * is_long
     return pytest.param(page, id=page.name, marks=marks)

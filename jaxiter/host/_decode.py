@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,7 @@ _SCALE_OF_BYTES = 257  # 255 becomes 65,535
 # What Pillow's own reader of EXIF raises for blocks that are broken; such a picture has no orientation.
 _BROKEN_EXIF = (SyntaxError, struct.error, KeyError, TypeError, ValueError, ZeroDivisionError, OSError)
 
+File = str | bytes  # a path; or what stands in a file
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 Size = tuple[int, int]  # (height, width)
 
@@ -61,7 +63,7 @@ class _Opened(NamedTuple):
     source: Size  # of the picture before it was reduced
 
 
-def decode_file(file: str, settings: DecodeSettings, shorter_side: int | None = None) -> tuple[np.ndarray, Size]:
+def decode_file(file: File, settings: DecodeSettings, shorter_side: int | None = None) -> tuple[np.ndarray, Size]:
     """The picture, (height, width, channels), and the (height, width) that its file has, the right way up.
 
     Args:
@@ -74,7 +76,7 @@ def decode_file(file: str, settings: DecodeSettings, shorter_side: int | None = 
     # ones finds neither, and takes a TIFF for no picture. Later calls return at once.
     Image.preinit()
     Image.init()
-    with open(file, "rb") as opened:  # Pillow would map a file that it opens itself, and die where that shrinks
+    with opened_file(file) as opened:
         image = Image.open(opened)
         if settings.dtype == np.uint16:
             _check_depth(image)
@@ -88,6 +90,11 @@ def decode_file(file: str, settings: DecodeSettings, shorter_side: int | None = 
     if settings.dtype == np.uint16:
         array = _as_uint16(array)
     return array if array.ndim == 3 else array[..., None], found.source
+
+
+def opened_file(file: File) -> BinaryIO:
+    # Pillow would map a file that it opens itself by its path, and die where that shrinks.
+    return io.BytesIO(file) if isinstance(file, bytes) else open(file, "rb")
 
 
 def _upright(image: Image.Image, settings: DecodeSettings, shorter_side: int | None) -> _Opened:

@@ -7,6 +7,8 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from ._decode import File, opened_file
+
 _SHOWN_BYTES = 16
 
 
@@ -14,7 +16,7 @@ class ImageFileError(OSError):
     """A picture that cannot be read.
 
     Attributes:
-        file: Its path.
+        file: Its path; of bytes "<1,234 bytes>".
         row: Its row in the source.
         reason: What is wrong with it.
     """
@@ -24,21 +26,27 @@ class ImageFileError(OSError):
     reason: str
 
 
-def image_file_error(file: str, row: int, class_name: str | None, error: Exception) -> ImageFileError:
+def image_file_error(file: File, row: int, class_name: str | None, error: Exception) -> ImageFileError:
     return error_of_reason(file, row, class_name, _reason(file, error))
 
 
-def error_of_reason(file: str, row: int, class_name: str | None, reason: str) -> ImageFileError:
+def error_of_reason(file: File, row: int, class_name: str | None, reason: str) -> ImageFileError:
     place = f"row {row}" if class_name is None else f"row {row}, class {class_name!r}"
+    name = file_name(file)
     found = ImageFileError(
-        f"{file!r} ({place}) cannot be read: {reason}. check_files(source) lists all such files; leave their rows out "
-        "with Loader(rows=...), or mend them."
+        f"{name if isinstance(file, bytes) else repr(name)} ({place}) cannot be read: {reason}. check_files(source) "
+        "lists all such files; leave their rows out with Loader(rows=...), or mend them."
     )
-    found.file, found.row, found.reason = file, row, reason
+    found.file, found.row, found.reason = name, row, reason
     return found
 
 
-def _reason(file: str, error: Exception) -> str:
+def file_name(file: File) -> str:
+    """What a report or an error calls it: its path, or how long it is."""
+    return f"<{len(file):,} bytes>" if isinstance(file, bytes) else file
+
+
+def _reason(file: File, error: Exception) -> str:
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return (
             f"it has more pixels than Pillow takes for safe, PIL.Image.MAX_IMAGE_PIXELS = {_limit()} ({error}) "
@@ -67,17 +75,17 @@ def _limit() -> str:
     return f"{limit:,}" if isinstance(limit, int) else str(limit)
 
 
-def _what_it_is(file: str) -> str:
+def _what_it_is(file: File) -> str:
     """Of a file that is no picture."""
     try:
-        with open(file, "rb") as opened:
+        with opened_file(file) as opened:
             first = opened.read(_SHOWN_BYTES)
     except OSError:
         first = None
     if first == b"":
         return "it is empty, 0 bytes"
     begins = "" if first is None else f"; it begins with {first!r}"
-    suffix = os.path.splitext(file)[1]
+    suffix = "" if isinstance(file, bytes) else os.path.splitext(file)[1]
     name = f", though its name ends in {suffix!r}" if suffix else ""
     return f"it is no picture that Pillow knows{name}{begins}"
 

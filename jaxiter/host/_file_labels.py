@@ -9,25 +9,30 @@ from typing import Any
 import numpy as np
 
 from .._describe import described, shown
+from ._decode import File
 
 
-def as_files(files: Any) -> list[str]:
-    """Full paths of a list, an array or a column of a table.
+def as_files(files: Any) -> list[File]:
+    """Full paths, and bytes of pictures, of a list, an array or a column of a table.
 
     Raises:
-        TypeError: For something else than paths. ValueError: For none. FileNotFoundError: If the first is not there.
+        TypeError: For something else, paths as bytes among it. ValueError: For none.
+        FileNotFoundError: If the first is not there.
     """
     if isinstance(files, (str, bytes, os.PathLike)):
         raise TypeError(
-            f"files is {described(files)}, one path; expected a list of files. For a folder with one for each class "
-            "use image_folder(path); for a flat one list(pathlib.Path(path).glob('*.jpg'))."
+            f"files is {described(files)}, one {'picture' if isinstance(files, bytes) else 'path'}; expected a list of "
+            "files. For a folder with one for each class use image_folder(path); for a flat one "
+            "list(pathlib.Path(path).glob('*.jpg'))."
         )
     if not isinstance(files, Iterable) or isinstance(files, (dict, set, frozenset)) or _has_columns(files):
         raise TypeError(f"files is {described(files)}; expected a list of paths, or one column of a table.")
-    paths = [_as_path(row, file) for row, file in enumerate(files)]
+    paths = [_as_file(row, file) for row, file in enumerate(files)]
     if not paths:
         raise ValueError("files is empty; expected at least one path.")
-    if not os.path.lexists(paths[0]):
+    if isinstance(paths[0], bytes):
+        _check_contents(paths[0])
+    elif not os.path.lexists(paths[0]):
         raise FileNotFoundError(
             f"files[0] is {paths[0]!r}, which is not there. Relative paths count from the working folder, "
             f"{os.getcwd()!r}."
@@ -75,7 +80,27 @@ def _has_columns(files: object) -> bool:
     return len(getattr(files, "shape", ())) > 1
 
 
-def _as_path(row: int, file: object) -> str:
-    if not isinstance(file, (str, bytes, os.PathLike)):
-        raise TypeError(f"files[{row}] is {described(file)}; expected a path.")
+def _as_file(row: int, file: Any) -> File:
+    if callable(getattr(file, "as_py", None)):  # of Arrow
+        file = file.as_py()
+    if isinstance(file, np.bytes_):
+        raise TypeError(
+            f"files[{row}] is of a NumPy array of bytes, which drops zeros at the end of each; expected a list, or an "
+            "array of dtype=object."
+        )
+    if isinstance(file, (bytes, bytearray, memoryview)):
+        return bytes(file)
+    if not isinstance(file, (str, os.PathLike)):
+        remedy = " Of an open file give its bytes, file.read()." if hasattr(file, "read") else ""
+        remedy = " Give one entry of each: [file['bytes'] for file in files]." if isinstance(file, dict) else remedy
+        raise TypeError(f"files[{row}] is {described(file)}; expected a path, or the bytes of a picture.{remedy}")
     return os.path.abspath(os.fsdecode(file))
+
+
+def _check_contents(first: bytes) -> None:
+    """Raises for the path of a file as bytes, which would be taken for a picture; every picture holds a zero byte."""
+    if first and b"\0" not in first and os.path.lexists(first):
+        raise TypeError(
+            f"files[0] is {described(first)}, the path of a file as bytes; bytes are what stands in a file. Expected "
+            "paths as text: os.fsdecode(path)."
+        )

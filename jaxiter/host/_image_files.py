@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,13 @@ from .._describe import described
 from .._host_rows import aligned_empty
 from .._progress import Progress
 from .._ragged import Ragged
-from ._decode import MODES, DecodeSettings, Size, decode_file
+from .._ragged_rows import Joining
+from ._decode import MODES, DecodeSettings, File, Size, decode_file
 from ._file_errors import image_file_error
 from ._in_threads import in_threads
 
 if TYPE_CHECKING:
     from jaxtyping import Int32
-
-_GROWTH = 1.25  # of the memory for pictures whose number of pixels is not known before
 
 
 class ImageFiles:
@@ -31,7 +30,7 @@ class ImageFiles:
     `Affine(size=)`. A stream decodes in its threads; `read_all` and `Loader.to_device` decode once.
 
     Attributes:
-        files: The paths, a list of str.
+        files: The paths, a list of str; in the place of one the bytes of a picture, where they were given.
         labels: int32, the class of each file; or None.
         class_names: The names of the classes, by their number; or None.
         mode, dtype, size, resize: As for `image_folder`.
@@ -52,14 +51,14 @@ class ImageFiles:
         ((4, 6, 3), [255, 0, 0], (1, None, None, 3), ['red'])
     """
 
-    files: list[str]
+    files: list[File]
     labels: Int32[np.ndarray, " n"] | None
     class_names: list[str] | None
     reads_in_threads = True  # what a stream asks for before it reads batches in several threads
 
     def __init__(
         self,
-        files: list[str],
+        files: list[File],
         labels: np.ndarray | None,
         class_names: list[str] | None,
         settings: DecodeSettings,
@@ -176,7 +175,10 @@ class ImageFiles:
         wanted = range(len(self))[slice(None) if rows is None else rows]
         with Progress("decoding", len(wanted), shown=progress) as bar, closing(self.pictures(wanted)) as decoded:
             if self.size is None:
-                return _joined(bar.watch(decoded), self.shape[3], self.dtype)
+                joining = Joining(self.shape[3], self.dtype)
+                for picture in bar.watch(decoded):
+                    joining.add(picture)
+                return joining.whole()
             pictures = aligned_empty((len(wanted), *self.shape[1:]), self.dtype)
             for place, picture in enumerate(bar.watch(decoded)):
                 pictures[place] = picture
@@ -188,17 +190,3 @@ class ImageFiles:
             "sizes of their own" if self.size is None else f"{self.size[0]} by {self.size[1]}, resize={self.resize!r}"
         )
         return f"ImageFiles({len(self):,} files{classes}, {size}, {self.mode}, {self.dtype})"
-
-
-def _joined(pictures: Iterator[np.ndarray], channels: int, dtype: np.dtype) -> Ragged:
-    """Pictures one after the other in one array, without a second copy of all of them."""
-    pixels, shapes, end = np.empty(0, dtype), [], 0
-    for picture in pictures:
-        begin, end = end, end + picture.size
-        if end > pixels.size:
-            pixels.resize(int(end * _GROWTH), refcheck=False)
-        pixels[begin:end] = picture.reshape(-1)
-        shapes.append(picture.shape[:2])
-    pixels.resize(end, refcheck=False)
-    lengths = [height * width for height, width in shapes]
-    return Ragged(pixels.reshape(-1, channels), np.cumsum([0, *lengths[:-1]]), np.array(shapes))

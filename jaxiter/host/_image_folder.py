@@ -69,11 +69,11 @@ def image_folder(
     """
     settings = _settings(size, resize, mode, dtype)
     found = list_folder(path)
-    return ImageFiles(found.files, np.array(found.classes, np.int32), found.class_names, settings)
+    return ImageFiles(list(found.files), np.array(found.classes, np.int32), found.class_names, settings)
 
 
 def image_files(
-    files: Sequence[Path] | npt.ArrayLike,
+    files: Sequence[str | os.PathLike | bytes] | npt.ArrayLike,
     *,
     labels: npt.ArrayLike | None = None,
     size: int | Size | None = None,
@@ -84,13 +84,15 @@ def image_files(
     """Pictures in a list of files, or in a column of a table, as data for a `Loader`; decoded when they are read.
 
     Args:
-        files: Their paths, in the order of the rows. Relative ones count from the working folder of now.
+        files: Their paths, in the order of the rows. Relative ones count from the working folder of now. In the place
+            of a path what stands in such a file, as bytes, as tars, tables and data sets hold pictures; these stay
+            in memory as they are.
         labels: One for each file: integers, which stay, or text, whose sorted values are the classes. Other targets
             stand beside the pictures in the data: `Loader((photos, targets), ...)`.
         size, resize, mode, dtype: As for `image_folder`.
 
     Raises:
-        TypeError: If files are no paths, or labels neither integers nor text.
+        TypeError: If files are neither paths nor bytes, or labels neither integers nor text.
         ValueError: If there are no files, another number of labels, or missing ones; or as for `image_folder`.
         FileNotFoundError: If the first file is not there. The others are not looked at, `check_files` does that.
 
@@ -124,7 +126,8 @@ def check_files(
         progress: Show how many are done, how fast, and the time left.
 
     Returns:
-        (row, path, error) of each bad file; `error.reason` says what is wrong with it.
+        (row, path, error) of each bad file; `error.reason` says what is wrong with it. In the place of a path
+        "<1,234 bytes>" where a source holds bytes.
 
     Example:
         >>> import tempfile
@@ -152,7 +155,7 @@ def check_files(
     found = in_threads(error_of, range(len(source)), num_threads)
     with Progress("checking", len(source), shown=progress) as bar, closing(found):
         errors = list(bar.watch(found))
-    return [(row, source.files[row], error) for row, error in enumerate(errors) if error is not None]
+    return [(row, error.file, error) for row, error in enumerate(errors) if error is not None]
 
 
 def _settings(size: object, resize: object, mode: object, dtype: npt.DTypeLike) -> DecodeSettings:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ._decode import File
 from ._image_files import ImageFiles
 
 MadeOf = dict[str, Any]  # of what JSON has
@@ -18,7 +19,7 @@ _SOURCES = {
     "num_files": "another number of files",
     "names": "files of other names",
     "labels": "other labels or class names",
-    "contents": "files that were written anew since (their sizes or times of change)",
+    "contents": "files that were written anew since (their sizes or times of change), or other bytes",
 }
 
 
@@ -26,15 +27,16 @@ class Fingerprint:
     """The files of a source as they are now.
 
     made_of: Checksums of their names (below the folder that holds them all, which may be moved), of their sizes and
-        times of change, and of the labels; and the settings.
+        times of change, and of the labels; and the settings. Bytes have no name; they are known by a checksum.
     """
 
     def __init__(self, source: ImageFiles, shorter_side: int | None):
         self._files = list(source.files)
         self._stats = _stats_of(self._files)
-        paths = [os.path.abspath(file) for file in self._files]
-        folder = os.path.commonpath([*map(os.path.dirname, paths)])
-        names = [path[len(folder) :] for path in paths]
+        paths = [None if isinstance(file, bytes) else os.path.abspath(file) for file in self._files]
+        folders = [os.path.dirname(path) for path in paths if path is not None]
+        above = len(os.path.commonpath(folders)) if folders else 0
+        names = [None if path is None else path[above:] for path in paths]
         labels = [None if source.labels is None else np.asarray(source.labels).tolist(), source.class_names]
         self.made_of: MadeOf = {
             "version": _VERSION,
@@ -70,12 +72,17 @@ def difference(before: MadeOf, now: MadeOf) -> str:
     return "; ".join([*settings, *sources[:1]])
 
 
-def _stats_of(files: list[str]) -> np.ndarray:
-    """Size and time of change, in nanoseconds, of each file; -1 of one that is gone, which its row then tells of."""
+def _stats_of(files: list[File]) -> np.ndarray:
+    """Size and time of change, in nanoseconds, of each file; -1 of one that is gone, which its row then tells of.
+
+    Of bytes their number and a checksum.
+    """
     return np.array([_stat_of(file) for file in files], np.int64)
 
 
-def _stat_of(file: str) -> tuple[int, int]:
+def _stat_of(file: File) -> tuple[int, int]:
+    if isinstance(file, bytes):
+        return len(file), int.from_bytes(hashlib.blake2b(file, digest_size=8).digest(), "little", signed=True)
     try:
         found = os.stat(file)
     except OSError:

@@ -15,7 +15,7 @@ from .._checks import check_flag, check_int
 from .._describe import described, shown
 from .._progress import Progress
 from .._warn import warn
-from ._file_errors import ImageFileError, error_of_reason
+from ._file_errors import ImageFileError, error_of_reason, file_name
 from ._image_files import ImageFiles
 from ._in_threads import in_threads
 from ._made_of import Fingerprint, difference
@@ -33,7 +33,7 @@ class PackReport(NamedTuple):
 
     file: The path of the file.
     num_examples: How many pictures it holds.
-    left_out: Of each file that cannot be read its row in the source, its path and the error.
+    left_out: Of each file that cannot be read its row in the source, its path (of bytes "<1,234 bytes>") and the error.
     """
 
     file: str
@@ -254,7 +254,7 @@ def _cut_where_readable(source: ImageFiles, unfinished: Unfinished, shorter_side
 
 
 def _left_out(source: ImageFiles, reasons: dict[int, str]) -> list[tuple[int, str, ImageFileError]]:
-    return [(row, source.files[row], _error(source, row, reason)) for row, reason in reasons.items()]
+    return [(row, file_name(source.files[row]), _error(source, row, reason)) for row, reason in reasons.items()]
 
 
 def _error(source: ImageFiles, row: int, reason: str) -> ImageFileError:

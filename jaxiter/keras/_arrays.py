@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from .._array_checks import dense_call, is_sparse
+from .._ragged import is_ragged
 from .._warn import warn
 from ._brightness import CHANNELS
 
@@ -20,6 +21,12 @@ _TARGETS = 'For more than one target see "More than one target" in docs/from-ker
 def as_array(images: Any, name: str = "x") -> Any:
     """NumPy arrays, and what is read like one from a file, as they are; anything else as a NumPy array."""
     _check_dense(name, images)
+    if is_ragged(images):
+        raise ValueError(
+            f"{name} holds pictures of different sizes, and Keras' images have one; expected an array, or a source "
+            "with size=(height, width). Files are read at one size by flow_from_directory and flow_from_dataframe; a "
+            "jaxiter.Loader takes different sizes."
+        )
     # Tensors of other libraries, with a dtype of their own, need not take an array of rows as an index.
     is_file = isinstance(getattr(images, "dtype", None), np.dtype) and not isinstance(images, (np.ndarray, jax.Array))
     is_file = is_file and all(hasattr(images, name) for name in ("shape", "__getitem__"))

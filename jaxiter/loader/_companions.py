@@ -16,7 +16,7 @@ from .._transfers import on_host
 from .._warn import warn
 from ..augment import Chain, Transform
 from ..augment.internal import Companion, Geometric
-from ._data import Source, leaf_name
+from ._data import Source, leaf_name, name_of
 
 Paths = Sequence[tuple[KeyPath, Source]]
 _LOOKED_AT = 1000  # examples
@@ -108,11 +108,11 @@ def _target_of(place: int, companion: Companion, paths: Paths) -> int:
     others = [(target, path) for target, (path, _) in enumerate(paths) if path and target != place]
     found = [(target, path) for above in (here[:-1], ()) for target, path in others if path[:-1] == above]
     for target, path in found:
-        if _name_of(path[-1]) == companion.of:
+        if name_of(path[-1]) == companion.of:
             return target
-    names = ", ".join(dict.fromkeys(repr(_name_of(path[-1])) for _, path in found))
+    names = ", ".join(dict.fromkeys(repr(name_of(path[-1])) for _, path in found))
     expected = f"expected one of {names}" if names else "expected a leaf to follow, and there is none"
-    if here and _name_of(here[-1]) == companion.of:
+    if here and name_of(here[-1]) == companion.of:
         raise ValueError(
             f"{leaf_name(here)} has {type(companion).__qualname__}({companion.of!r}), which names this leaf itself; "
             f"{expected}: the images that it moves with."
@@ -121,14 +121,6 @@ def _target_of(place: int, companion: Companion, paths: Paths) -> int:
         f"{leaf_name(here)} has {type(companion).__qualname__}({companion.of!r}), and no leaf beside it, or at the top "
         f"of the data, has this name; {expected}."
     )
-
-
-def _name_of(entry: object) -> object:
-    """The key of a dictionary, the index in a tuple, or the name of a field."""
-    for name in ("key", "idx", "name"):
-        if hasattr(entry, name):
-            return getattr(entry, name)
-    return None
 
 
 class _Draw(NamedTuple):

@@ -66,6 +66,14 @@ def leaf_name(path: KeyPath) -> str:
     return "data" + jax.tree_util.keystr(path)
 
 
+def name_of(entry: object) -> object:
+    """The key of a dictionary, the index in a tuple, or the name of a field."""
+    for name in ("key", "idx", "name"):
+        if hasattr(entry, name):
+            return getattr(entry, name)
+    return None
+
+
 def check_options(batch_size: object, shuffle: object, remainder: object) -> None:
     check_int("batch_size", batch_size, 1, 2**31, expected="at least 1 example in a batch")
     if not isinstance(remainder, str) or remainder not in REMAINDERS:

@@ -19,10 +19,10 @@ from .._ragged import Ragged, is_ragged
 from .._ragged_rows import stage
 from .._transfers import transfers
 from ..augment.internal import Companion
+from ._columns import Column, read_columns, whole_columns
 from ._companions import check_same_sizes
 from ._data import Source, is_resident
 from ._program import places_at, places_of
-from ._records import Column, read_columns, whole_columns
 from ._sharding import spans_devices, take_elsewhere, upload
 from ._spec import BatchSpec
 
@@ -45,12 +45,12 @@ def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> Host
         columns = read_columns(spec.columns, index) if spec.columns else iter(())
         for place in spec.distinct:
             name, leaf, is_read = spec.names[place], spec.leaves[place], spec.reads[place]
+            found: Any = next(columns) if isinstance(leaf, Column) else leaf
             if is_ragged(leaf):
-                leaves.append(_read_ragged(spec, name, leaf, index) if is_read else leaf)
+                leaves.append(_read_ragged(spec, name, found, index) if is_read else leaf)
             elif isinstance(leaf, Column):
-                column = next(columns)
-                check_fits(name, column)
-                leaves.append(column)
+                check_fits(name, found)
+                leaves.append(found)
             else:
                 leaves.append(read_leaf(name, leaf, index) if is_read else leaf)
     except Exception as error:

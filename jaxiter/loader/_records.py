@@ -2,50 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, KeysView, Sequence, ValuesView
-from typing import Protocol
+from collections.abc import Hashable, KeysView, Sequence, ValuesView
 
 import jax
 import numpy as np
-from jax.tree_util import KeyPath, PyTreeDef
-from numpy.typing import ArrayLike
+from jax.tree_util import KeyPath
 
 from .._array_checks import check_array, is_sparse, is_table, without_table
-from .._checks import check_not_masked
-from .._describe import a_type, described
+from .._describe import a_type, described, shown
 from .._key_checks import named_keys
 from .._list_checks import list_error
 from ..augment.internal import is_transform
-from ._data import PyTree, leaf_name
-
-_BLOCK = 256  # examples that are read before they are put together
-
-
-class Records(Protocol):
-    """A source that gives one example at a time."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> PyTree: ...
+from ._columns import Column, RaggedColumn, Records
+from ._data import PyTree, leaf_name, name_of
+from ._example_values import as_array
 
 
-def from_records(source: Records) -> PyTree:
+def from_records(source: Records, *, ragged: Hashable | Sequence[Hashable] | None = None) -> PyTree:
     """The columns of a source that gives one example at a time, as data for a `Loader`.
 
-    For what indexes by one integer and gives a pytree of arrays and numbers, with `len()`: a Grain
-    `RandomAccessDataSource`, a PyTorch map-style dataset of NumPy arrays, a list of dictionaries. Every example must
-    have the structure, shapes and dtypes of the first, which is read at once; the others are read when they are shown,
-    each once for all of its columns, and by one call of `source.__getitems__(rows)` where there is such a method, as
-    PyTorch and Hugging Face have. A `Loader` does this by itself to what is no array and has a length.
+    For what indexes by one integer and gives a pytree of arrays, numbers and pictures of Pillow's, with `len()`: a
+    Hugging Face `Dataset`, a Grain `RandomAccessDataSource`, a PyTorch map-style dataset of NumPy arrays, a list of
+    dictionaries. Every example must have the structure, shapes and dtypes of the first, which is read at once; the
+    others are read when they are shown, each once for all of its columns, and by one call of
+    `source.__getitems__(rows)` where there is such a method, as PyTorch and Hugging Face have. A `Loader` does this by
+    itself to what is no array and has a length.
+
+    A picture of Pillow's is an array (height, width, channels), of one channel where it is grey.
 
     Args:
         source: `len(source)` examples, `source[i]` for a Python int i.
+        ragged: The leaf whose pictures have sizes of their own, or a list of such leaves: a key, or an index in a
+            tuple; of nested examples every leaf of this name. True where an example is one picture and nothing else.
+            A transform that fixes the size has to take such a leaf, as it takes a `Ragged`. (height, width) is a
+            picture of one channel here. Channels and dtype are those of the first example.
 
     Returns:
         The structure of an example, with an array-like (`shape`, `dtype`, indexing by an integer array) at each leaf.
+        The shape of a ragged one is `(n, None, None, channels)`, and indexing gives a list.
 
     Raises:
         TypeError: If source has no length or is not indexed by integers, or an example holds something else.
-        ValueError: If source is empty.
+        ValueError: If source is empty, or has no leaf that is named by ragged, or that is no picture.
 
     Example:
         >>> import jax, numpy as np
@@ -55,6 +53,24 @@ def from_records(source: Records) -> PyTree:
         >>> batch["image"].shape, batch["label"].tolist()
         ((3, 2, 2, 1), [3, 4, 5])
     """
+    first = _first_example(source)
+    with named_keys("source[0]", first):
+        paths, structure = jax.tree.flatten_with_path(first)
+    are_ragged = _which_are_ragged(ragged, [path for path, _ in paths])
+    columns = []
+    for leaf_index, ((path, leaf), is_ragged) in enumerate(zip(paths, are_ragged, strict=True)):
+        name = jax.tree_util.keystr(path)
+        value = as_array("source[0]", name, leaf)
+        if value.dtype == object:
+            raise TypeError(f"source[0]{name} is a {type(leaf).__name__}; expected an array or a number.")
+        if is_ragged:
+            _check_picture(f"source[0]{name}", value)
+        kind = RaggedColumn if is_ragged else Column
+        columns.append(kind(source, structure, leaf_index, name, value))
+    return jax.tree.unflatten(structure, columns)
+
+
+def _first_example(source: Records) -> PyTree:
     is_text = isinstance(source, (str, bytes))
     if is_text or not hasattr(source, "__len__") or not hasattr(source, "__getitem__"):
         parts = {"__len__": "len()", "__getitem__": "[i]"}
@@ -67,23 +83,41 @@ def from_records(source: Records) -> PyTree:
     if len(source) == 0:
         raise ValueError("source is empty; expected at least one example.")
     try:
-        first = source[0]
+        return source[0]
     except (KeyError, TypeError) as error:
         raise TypeError(
             f"source is a {type(source).__name__}, and source[0] raises {error!r}; expected its first example."
         ) from error
-    with named_keys("source[0]", first):
-        paths, structure = jax.tree.flatten_with_path(first)
-    columns = []
-    for leaf_index, (path, leaf) in enumerate(paths):
-        check_not_masked(f"source[0]{jax.tree_util.keystr(path)}", leaf)
-        value = np.asarray(leaf)
-        if value.dtype == object:
-            raise TypeError(
-                f"source[0]{jax.tree_util.keystr(path)} is a {type(leaf).__name__}; expected an array or a number."
-            )
-        columns.append(Column(source, structure, leaf_index, (len(source), *value.shape), value.dtype))
-    return jax.tree.unflatten(structure, columns)
+
+
+def _which_are_ragged(ragged: object, paths: list[KeyPath]) -> list[bool]:
+    """For each leaf of an example whether it is named."""
+    if ragged is None or ragged is False:
+        return [False] * len(paths)
+    names = [None if not path else name_of(path[-1]) for path in paths]
+    known = ", ".join(dict.fromkeys(repr(name) for name in names if name is not None))
+    expected = f"the names of leaves of an example, of {known}" if known else "True, as an example is one leaf"
+    if ragged is True:
+        if paths != [()]:
+            raise ValueError(f"ragged is True; expected {expected}. True is for examples that are one picture each.")
+        return [True]
+    wanted = list(ragged) if isinstance(ragged, (list, tuple, set, frozenset)) else [ragged]
+    for name in wanted:
+        if isinstance(name, bool) or name not in names:
+            raise ValueError(f"ragged names {shown(name)}; expected {expected}.")
+    return [name is not None and name in wanted for name in names]
+
+
+def _check_picture(name: str, value: np.ndarray) -> None:
+    """Raises where the first example holds no picture of a kind that JAX holds as it is."""
+    if value.ndim not in (2, 3) or 0 in value.shape:
+        raise ValueError(
+            f"{name} is {value.dtype}{list(value.shape)}; expected a picture, (height, width, channels), as ragged "
+            "says, or (height, width) of one channel."
+        )
+    check_array(name, value)
+    if value.dtype.itemsize > 4:
+        raise TypeError(f"{name} has dtype {value.dtype}; expected uint8, or another one of up to 32 bits.")
 
 
 def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:
@@ -128,86 +162,5 @@ def _is_iterator(node: object) -> bool:
 
 def _is_source(leaf: object) -> bool:
     is_sequence = hasattr(leaf, "__len__") and hasattr(leaf, "__getitem__") and not isinstance(leaf, (str, bytes))
-    return is_sequence and not hasattr(leaf, "shape") and not hasattr(leaf, "keys") and not is_table(leaf)
-
-
-class Column:
-    """One leaf of every example of a source."""
-
-    def __init__(self, source: Records, structure: PyTreeDef, leaf_index: int, shape: tuple[int, ...], dtype: np.dtype):
-        self.source, self.structure, self.leaf_index = source, structure, leaf_index
-        self.shape, self.dtype = shape, dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: np.ndarray | slice | int, /) -> np.ndarray:
-        rows = np.arange(self.shape[0])[index]
-        return next(read_columns([self], rows.reshape(-1))).reshape(rows.shape + self.shape[1:])
-
-    def __repr__(self) -> str:
-        return f"<column of {type(self.source).__name__}: {self.dtype}{list(self.shape)}>"
-
-
-def read_columns(columns: Sequence[Column], rows: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows of each column; an example is read once for all of them, in rising order."""
-    unique, inverse = np.unique(rows, return_inverse=True)
-    examples: dict[int, list[list[ArrayLike]]] = {}
-    for column in columns:
-        if id(column.source) not in examples:
-            examples[id(column.source)] = _examples(column, unique.tolist())
-        found = zip(unique.tolist(), examples[id(column.source)], strict=True)
-        values = np.stack([_checked(column, row, example[column.leaf_index]) for row, example in found])
-        yield values[inverse]
-
-
-def whole_columns(columns: Sequence[Column]) -> Iterator[np.ndarray]:
-    """All rows of each column, in blocks; an example is read once for all of its columns."""
-    whole = [np.empty(column.shape, column.dtype) for column in columns]
-    for start in range(0, columns[0].shape[0] if columns else 0, _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, columns[0].shape[0]))
-        for values, read in zip(whole, read_columns(columns, rows), strict=True):
-            values[rows] = read
-    return iter(whole)
-
-
-def _examples(column: Column, rows: list[int]) -> list[list[ArrayLike]]:
-    """The leaves of each example, in one call where the source takes several rows at once."""
-    read_many = getattr(column.source, "__getitems__", None)
-    if read_many is None:
-        return [_leaves(column, row, column.source[row]) for row in rows]
-    found = read_many(rows)
-    if not hasattr(found, "__iter__") or hasattr(found, "keys") or isinstance(found, (str, bytes)):
-        remedy = " Of a dict of columns make one dict for each row." if hasattr(found, "keys") else ""
-        raise TypeError(
-            f"__getitems__ of the source returned {described(found)}; expected a list of {len(rows)} examples, one for "
-            f"each row that it was given, in their order.{remedy}"
-        )
-    records = list(found)
-    if len(records) != len(rows):
-        raise ValueError(
-            f"__getitems__ of the source returned {len(records)} examples for {len(rows)} rows; expected one for each, "
-            "in their order."
-        )
-    return [_leaves(column, row, record) for row, record in zip(rows, records, strict=True)]
-
-
-def _leaves(column: Column, row: int, record: PyTree) -> list[ArrayLike]:
-    if record is None:
-        raise ValueError(f"example {row} of the source is None; expected {column.structure}, as the first.")
-    with named_keys(f"example {row} of the source", record):
-        leaves, structure = jax.tree.flatten(record)
-    if structure != column.structure:
-        raise ValueError(f"example {row} of the source is {structure}; expected {column.structure}, as the first.")
-    return leaves
-
-
-def _checked(column: Column, row: int, value: ArrayLike) -> np.ndarray:
-    check_not_masked(f"a leaf of example {row} of the source", value)
-    found = np.asarray(value)
-    if found.shape != column.shape[1:] or found.dtype != column.dtype:
-        raise ValueError(
-            f"example {row} of the source holds {found.dtype}{list(found.shape)}; expected {column.dtype}"
-            f"{list(column.shape[1:])}, as in the first example."
-        )
-    return found
+    is_array = hasattr(leaf, "shape") and hasattr(leaf, "dtype")  # a data set of Hugging Face has a shape alone
+    return is_sequence and not is_array and not hasattr(leaf, "keys") and not is_table(leaf)

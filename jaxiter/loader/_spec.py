@@ -13,10 +13,10 @@ from .._array_checks import check_array
 from .._keys import Counter
 from .._ragged import is_ragged
 from ..augment.internal import Companion
+from ._columns import Column
 from ._data import PyTree, Source, array_of, is_resident, leaf_name, leaves_with_path, structure_of
 from ._examples import LeafSteps
 from ._program import IndexSpec, Program
-from ._records import Column
 from ._sharding import (
     Share,
     check_together,

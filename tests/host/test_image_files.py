@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -77,7 +78,7 @@ def test_links_are_followed_once_and_in_no_circle(tmp_path):
 
 def test_a_list_of_files(folder):
     files = image_folder(folder).files[::-1]
-    for given in (files, tuple(files), np.array(files), iter(files), [os.fsencode(file) for file in files]):
+    for given in (files, tuple(files), np.array(files), iter(files), [Path(file) for file in files]):
         assert image_files(given).files == files
     assert image_files(files).labels is None
     kinds = [["b", "a"][row % 2] for row in range(12)]

@@ -9,11 +9,13 @@ import scipy.sparse
 from jax.experimental import sparse
 from PIL import Image
 
+from jaxiter import Ragged, image_files
 from jaxiter.keras import ImageDataGenerator, Iterator
 
 IMAGES, LABELS = np.zeros((6, 8, 8, 3)), np.arange(6)
 SIZES = [np.zeros((4 + number % 40, 5, 3)) for number in range(1000)]
 SPARSE = scipy.sparse.csr_matrix(np.eye(6))
+RAGGED = Ragged(np.zeros((8, 3), np.uint8), [0] * 6, [(2, number) for number in (1, 2, 3, 4, 3, 2)])
 MIXED = np.empty(3, object)
 MIXED[:] = [np.zeros((4, 5, 3)), np.zeros((5, 5, 3)), np.zeros((6, 5, 3))]
 
@@ -38,6 +40,12 @@ REFUSED = {
     "list of images of many sizes": (((list(MIXED), []),), "x[0] is a list", "Resize them to one"),
     "a list of many sizes": ((SIZES,), "length 5", "They have 40 shapes: (4, 5, 3), (5, 5, 3), (6, 5, 3), .... Resize"),
     "two sizes": ((SIZES[:2], LABELS[:2]), "length 5", "2 shapes: (4, 5, 3), (5, 5, 3). Resize them to one"),
+    "Ragged": ((RAGGED, LABELS), "x holds pictures of different sizes", "flow_from_directory"),
+    "a source without a size": (
+        ((image_files([b"a"]), LABELS),),
+        "x[0] holds pictures of diff",
+        "size=(height, width)",
+    ),
     "pictures of Pillow": (
         ([Image.new("L", (5, n)) for n in (4, 6, 6)],),
         "A list is",
