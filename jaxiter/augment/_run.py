@@ -17,7 +17,7 @@ from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
 from ._duck_typed import user_object
 from ._frozen_draws import array_of_apply, checked_sample
-from ._geometric import Geometric, geometry_of, shapes_through
+from ._geometric import Geometric, geometry_of, joined_sampling, shapes_through
 from ._groups import Group, apply_group, groups_of, is_geometry
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, declared_shape
@@ -150,6 +150,12 @@ class Steps:
             names = " and ".join(step.name_in_errors for step in first)
             keep = f", and {names} keeps their sizes" if first else ""
             raise ValueError(f"{_of_different_sizes(leaf)}{keep}; {_FIXES}.")
+        order = joined_sampling([step for step in first if is_geometry(step)]).order or 0
+        if order > 1:
+            raise ValueError(
+                f"{_of_different_sizes(leaf)}, and order is {order}, which filters a whole picture first; expected "
+                "order 0 or 1, or Resize before it with a Cast between the two."
+            )
 
     def sample(self, key: Key, shape: Shape) -> tuple[Params, ...]:
         """What each step draws."""

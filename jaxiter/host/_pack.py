@@ -100,7 +100,7 @@ def pack(
     target = _Target(source, path)
     if (found := target.finished(fingerprint)) is not None:
         report = PackReport(path, found[0], _left_out(source, dict(found[1])))
-        _check_errors(report, len(source), on_error)
+        _check_errors(report, len(source), on_error, "was packed without them")
         return report
     with Unfinished(path, fingerprint.made_of, target.begin, target.pixel_bytes) as unfinished:
         _cut_where_readable(source, unfinished, shorter_side)
@@ -108,7 +108,7 @@ def pack(
         _decode_rest(source, unfinished, shorter_side, num_threads, progress)
         reasons = unfinished.reasons
         report = PackReport(path, len(source) - len(reasons), _left_out(source, reasons))
-        _check_errors(report, len(source), on_error)
+        _check_errors(report, len(source), on_error, "was not made")
         fingerprint.check_unchanged()
         target.finish(unfinished, {"left_out": list(reasons.items()), "made_of": fingerprint.made_of})
     return report
@@ -263,14 +263,14 @@ def _error(source: ImageFiles, row: int, reason: str) -> ImageFileError:
     return error_of_reason(source.files[row], row, None if label is None else class_name, reason)
 
 
-def _check_errors(report: PackReport, size: int, on_error: str) -> None:
+def _check_errors(report: PackReport, size: int, on_error: str, what: str) -> None:
     """Raises one error for all files that cannot be read, unless they are to be left out."""
     if not report.left_out or (on_error == "report" and report.num_examples):
         return
     lines = "\n".join(f"    row {row}, {path!r}: {error.reason}" for row, path, error in report.left_out)
     remedy = "" if on_error == "report" else "Mend or remove them, or leave them out by on_error='report'."
     count = f"{len(report.left_out):,} of {size:,} files"
-    raise OSError(f"{count} cannot be read, so that {report.file!r} was not made:\n{lines}\n{remedy}".rstrip())
+    raise OSError(f"{count} cannot be read, and {report.file!r} {what}:\n{lines}\n{remedy}".rstrip())
 
 
 def _write_begin(stream: IO[bytes], begin: bytes) -> None:

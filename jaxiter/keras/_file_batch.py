@@ -151,12 +151,11 @@ class BatchFromFilesMixin(ImageBatches):
         paths = self.filepaths
         index = positions(index_array, len(paths))
         draws = self._draws_of(index, self._rows_of(index))
-        pictures = self._read(paths, index)
-        # Keras casts what the generator returns, and nothing before.
-        changed: Any = pictures.astype(np.float32, copy=False)
+        pictures: Any = self._read(paths, index)
         if self.image_data_generator and len(pictures):
-            changed = self._changed(pictures, np.float32, draws)
-        images = self._cast(changed)
+            # Keras casts to the dtype of the batch what the generator returns, and nothing before.
+            pictures = self._changed(pictures, np.float32, draws)
+        images = self._cast(pictures)
         if self.save_to_dir:
             self._save(np.asarray(images), index, draws, numbers=10**7)
         if self.class_mode not in TARGETS:
@@ -171,8 +170,8 @@ class BatchFromFilesMixin(ImageBatches):
             return index
         if not index.size or index.max() < len(self._places):
             return self._places[index]
-        added = index - len(self._places)
-        return np.where(added < 0, self._places[np.minimum(added, -1)], added + self._num_listed)
+        places = np.concatenate([self._places, self._num_listed + np.arange(index.max() + 1 - len(self._places))])
+        return places[index]
 
     def _look_ahead(self, order: np.ndarray, start: int, stop: int) -> None:
         rows, following = order[start:stop], order[stop : stop + self.batch_size]
@@ -223,11 +222,8 @@ class BatchFromFilesMixin(ImageBatches):
     def _cast(self, changed: Any) -> Any:
         """The pictures as one assigns them to a batch of `image_shape` and `dtype`."""
         shape, dtype = (len(changed), *self.image_shape), np.dtype(self.dtype)
-        if (
-            changed.shape == shape
-            and changed.dtype == dtype
-            and isinstance(changed, np.ndarray) == (self.output != "jax")
-        ):
+        is_in_place = isinstance(changed, np.ndarray) == (self.output != "jax")
+        if is_in_place and changed.shape == shape and changed.dtype == dtype:
             return changed
         batch = np.zeros(shape, dtype)
         try:

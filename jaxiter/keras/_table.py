@@ -21,12 +21,14 @@ def column_of(frame: Frame, name: Any, num_rows: int | None = None) -> Any:
     """One column, of whatever type.
 
     Raises:
-        KeyError: With the name, if there is none. ValueError if it has not so many rows.
+        KeyError: With the name, if there is none. ValueError if there are several, or it has not so many rows.
     """
     try:
         column = frame[name]
     except Exception as error:  # libraries have errors of their own
         raise KeyError(name) from error
+    if hasattr(column, "columns"):
+        raise ValueError(f"The table has several columns {name!r}; expected one of that name.")
     if num_rows is not None and len(column) != num_rows:
         raise ValueError(f"Column {name!r} has {len(column)} rows; expected {num_rows}, as there are file names.")
     return column

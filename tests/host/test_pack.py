@@ -259,35 +259,37 @@ PROGRAM = """
     import os, signal, sys
     from jaxiter import image_folder, pack
     from jaxiter.host import _unfinished
-    folder, file, when = sys.argv[1:]
+    folder, file, when, size = sys.argv[1:]
 
     def killed(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
+    replace = os.replace
     if when == "while it decodes":
         append = _unfinished.Unfinished.append
         _unfinished.Unfinished.append = lambda self, *new: killed() if len(self) == 5 else append(self, *new)
     elif when == "before it has its name":
-        _unfinished.os.replace = killed
+        _unfinished.os.replace = lambda part, path: killed() if path == file else replace(part, path)
     else:
         _unfinished.os.remove = killed
-    pack(image_folder(folder), file, progress=False)
+    pack(image_folder(folder, size=int(size) or None), file, progress=False)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [0, 8])
 @pytest.mark.parametrize("when", ["while it decodes", "before it has its name", "once it has its name"])
-def test_a_killed_run_leaves_no_part_of_a_file_that_opens(folder, tmp_path, decoded, when):
-    file = tmp_path / "photos.jx"
-    program = textwrap.dedent(PROGRAM)
-    done = subprocess.run([sys.executable, "-c", program, folder, file, when], timeout=100, check=False)
+def test_a_killed_run_leaves_no_part_of_a_file_that_opens(folder, tmp_path, decoded, when, size):
+    source, file = image_folder(folder, size=size or None), tmp_path / "photos.jx"
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), folder, file, when, str(size)]
+    done = subprocess.run(command, timeout=100, check=False)
     assert done.returncode == -9
     assert file.exists() == (when == "once it has its name")
-    expected = contents(packed(image_folder(folder), tmp_path / "whole").file)
+    expected = contents(packed(source, tmp_path / "whole").file)
     if file.exists():
         assert contents(file) == expected
     decoded.clear()
-    packed(image_folder(folder), file)
+    packed(source, file)
     assert contents(file) == expected
     assert len(decoded) == (2 if when == "while it decodes" else 0)
 
@@ -417,7 +419,7 @@ def broken(folder):
 
 
 def test_one_error_names_all_bad_files_and_nothing_is_made(broken, tmp_path):
-    with pytest.raises(OSError, match="2 of 7 files cannot be read") as caught:
+    with pytest.raises(OSError, match=r"2 of 7 files cannot be read, and .*photos.jx' was not made") as caught:
         packed(image_folder(broken), tmp_path / "photos.jx")
     for row, name, reason in [(1, "cat/01.png", "empty"), (4, "dog/04.png", "truncated")]:
         assert re.search(f"row {row}, .*{name}.*{reason}", str(caught.value))
@@ -445,7 +447,7 @@ def test_bad_files_are_left_out_and_reported(broken, tmp_path, size):
         with pytest.raises(OSError) as caught:  # noqa: PT011
             source[row]
         assert (str(error), type(error), error.row) == (str(caught.value), type(caught.value), row)
-    with pytest.raises(OSError, match="2 of 7 files cannot be read"):
+    with pytest.raises(OSError, match=r"2 of 7 files cannot be read, and .*photos.jx' was packed without them"):
         packed(source, tmp_path / "photos.jx")
 
 

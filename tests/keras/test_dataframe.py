@@ -168,6 +168,9 @@ def test_frames_of_polars_and_columns_that_pandas_keeps_its_own_way_work(folder)
     assert next(text)[1].dtype == object
     whole, _, _ = flow(frame, folder, class_mode="raw", y_col="number", weight_col="number")
     assert next(whole)[1].dtype == next(whole)[2].dtype == np.int64
+    twice = pandas.DataFrame(plain).rename(columns={"pair": "class"})
+    with pytest.raises(ValueError, match="several columns 'class'"):
+        flow(twice, folder)
     gap = pandas.DataFrame(plain)
     gap.loc[4, "class"] = None
     with pytest.raises(TypeError, match="row 4 holds nan"):
@@ -188,6 +191,7 @@ def test_a_dict_is_a_table_too(folder):
     assert told.endswith("none.png', row 1: there is no such file.")
 
 
+@pytest.mark.slow
 def test_pandas_is_not_imported(folder):
     code = (
         "import sys; sys.modules['pandas'] = None; from jaxiter.keras import DataFrameIterator as D; "

@@ -110,6 +110,16 @@ def test_bytes_lose_their_fractions_after_the_generator_as_in_keras(folder):
     assert_same(next(ours), next(theirs))
 
 
+def test_what_is_resampled_is_rounded_nowhere_before_it_is_cast(folder):
+    """NumPyArrayIterator resamples bytes in their own dtype, which rounds; of files Keras casts the end alone."""
+    options = {"classes": ["cat"], "seed": 3, "class_mode": None}
+    generator = {"rotation_range": 40, "dtype": "uint8"}
+    ours = next(flow(folder, generator, rng="keras", **options))
+    theirs = next(both(folder, generator, **options, shuffle=True)[1])
+    assert ours.dtype == theirs.dtype == np.uint8
+    assert np.mean(ours != theirs) < 0.01
+
+
 MOVES = {"rotation_range": 30, "width_shift_range": 0.2, "zoom_range": 0.3, "horizontal_flip": True, "shear_range": 9}
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import re
+import struct
 import subprocess
 import sys
 import textwrap
@@ -157,6 +158,18 @@ def test_an_error_that_is_not_of_the_file_stays_what_it_is_with_a_note(folder, m
         next(it)
 
 
+@pytest.mark.parametrize("error", [SyntaxError("broken"), EOFError("broken"), struct.error("broken")])
+def test_whatever_pillow_raises_of_a_broken_file_is_an_oserror(folder, monkeypatch, error):
+    def fail(*arguments, **options):
+        raise error
+
+    it = flow(folder)
+    monkeypatch.setattr("jaxiter.keras._picture_reader.load_picture", fail)
+    with pytest.raises(OSError, match=r"row \d+, class '[ab]', cannot be read: broken") as caught:
+        next(it)
+    assert caught.value.__cause__ is error
+
+
 def test_grey_of_16_bits_is_told_once_naming_the_first_file(tmp_path):
     write_classes(tmp_path, {"a": 4})
     for index in (1, 2):
@@ -237,6 +250,18 @@ def test_another_iterator_goes_on_where_the_state_was_taken(folder, options):
             assert_same(next(again), batch)
 
 
+def test_rows_from_the_end_and_by_hand_are_counted_as_themselves(folder):
+    one, other = flow(folder), flow(folder)
+    for rows in ([-1, 2, -1], np.array([10, 2])):
+        x, _ = one._get_batches_of_transformed_samples(rows)
+        y, _ = other._get_batches_of_transformed_samples(np.asarray(rows) % 11)
+        assert_same(x, y)
+    assert np.abs(x[0] - y[1]).max() > 1
+    assert one.get_state() == other.get_state()
+    with pytest.raises(IndexError, match="expected places among 11 images"):
+        one._get_batches_of_transformed_samples([11])
+
+
 def test_the_state_of_other_files_is_refused(folder):
     it = flow(folder)
     next(it)
@@ -273,6 +298,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.slow
 def test_after_a_fork_nothing_hangs_and_iterators_of_the_child_work(folder):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), folder],
@@ -292,6 +318,16 @@ def test_pictures_need_not_be_paths(folder):
     it._filepaths[1:4] = [folder / "a" / "0.png", os.fsencode(folder / "a" / "0.png"), file]
     for _ in range(3):
         assert_same(next(it), expected)
+
+
+def test_files_that_are_added_by_hand_draw_as_rows_after_the_listing(folder):
+    it = flow(folder, {"rotation_range": 40, "validation_split": 0.2}, subset="validation", class_mode=None)
+    assert it._rows_of(np.array([0, 1])).tolist() == [0, 5]
+    it._filepaths += it._filepaths
+    assert it._rows_of(np.array([3, 0, 2, 1])).tolist() == [12, 0, 11, 5]
+    it.n = 4
+    x = next(it)
+    assert len({picture.tobytes() for picture in np.concatenate([x, next(it)])}) == 4
 
 
 def test_an_iterator_prints_what_it_reads(folder):

@@ -209,11 +209,7 @@ def resample_ragged(
 ) -> Num[Array, "height width channels"]:
     """`resample` of one picture among others of different sizes; its borders are those of the picture."""
     check_image(image)
-    if order > 1:
-        raise ValueError(
-            f"order is {order}, which filters a whole picture first; expected order 0 or 1 for pictures of different "
-            "sizes, or Resize before it."
-        )
+    assert order <= 1  # as the loader saw to
     matrix = computed_once(jnp.asarray(matrix, np.float32))
     return jnp.asarray(general_warp(jnp, image, matrix, fill_mode, cval, order, size))
 
