@@ -141,9 +141,7 @@ class Ragged:
         if isinstance(row, (np.ndarray, jax.Array, list)) and np.ndim(row) == 1:
             rows = np.asarray(row)
             if rows.dtype.kind not in "iu" and rows.size:  # True is no row 1
-                raise TypeError(
-                    f"rows is {described(row)}; expected integers. Of a condition take np.flatnonzero(rows)."
-                )
+                raise TypeError(f"rows is {described(row)}; expected integers. Of booleans take np.flatnonzero(rows).")
             return [self[int(one)] for one in rows]
         row = check_int("row", row, low=-sys.maxsize)
         if not -len(self) <= row < len(self):  # by which a loop over the pictures ends
