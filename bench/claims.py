@@ -90,6 +90,11 @@ def grain_dataset(seed, batch=BATCH, size=SIZE, direct=False):
     return order.random_map(lambda row, rng: (rng.random(), row)).batch(batch)
 
 
+def jax_files(folder, _):
+    loader = jx.Loader(jx.image_folder(folder, size=4), batch_size=2)
+    return len(loader.batch(jax.random.key(0), 0, 0)) == 2 and "images"
+
+
 def grain_workers():
     flags.FLAGS.mark_as_parsed()
     dataset = grain.MapDataset.range(SIZE).map(who).batch(4).to_iter_dataset()
@@ -151,7 +156,7 @@ LIBRARIES = {
         resumed=lambda it, after: after.set_state(it.get_state()) or after,
         jit=lambda: jax.jit(jax_loader().to_device().batch)(jax.random.key(0), 3, 1),
         workers=lambda: [x.item(0) for x in take(jax_threads(), 4)],
-        files=lambda folder, _: jx.Loader(np.array([str(folder)]), batch_size=1),
+        files=jax_files,
     ),
     "Keras": Library(
         modules={"keras": keras},

@@ -54,8 +54,8 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
         "--size", type=_positive, nargs=2, metavar=("HEIGHT", "WIDTH"), help="one size for all; FILE is then a .npy"
     )
     parser.add_argument("--resize", choices=["squash", "crop", "pad"], default="squash", help="how, with --size")
-    parser.add_argument("--mode", choices=["L", "RGB", "RGBA"], default="RGB")
-    parser.add_argument("--dtype", choices=["uint8", "uint16"], default="uint8", help="uint16 with --mode L")
+    parser.add_argument("--mode", choices=["L", "RGB", "RGBA", "mask"], default="RGB", help="mask for labels of pixels")
+    parser.add_argument("--dtype", choices=["uint8", "uint16"], default="uint8", help="uint16 with --mode L or mask")
     parser.add_argument("--threads", type=_positive, metavar="N", help="that decode (default: one for each core)")
     parser.add_argument(
         "--on-error",

@@ -12,6 +12,7 @@ from ._checks import check_int, check_not_masked
 from ._describe import described, shown
 from ._drawing import SIDE, below_each_other, in_colours, in_rgb, is_mask, range_of
 from ._pictures import CHANNELS, is_batch, is_real, pictures_in
+from ._ragged import is_ragged
 from ._transfers import on_host
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ def image_grid(
         >>> image_grid([np.zeros((3, 8, 8, 1)), np.ones((3, 8, 8, 1))], scale=2).size
         (56, 38)
     """
+    if is_ragged(images):
+        raise ValueError(
+            "images are pictures of different sizes; expected pictures of one size. Loader(images, batch_size=1, "
+            "augment=Resize(64)).preview(key) shows them."
+        )
     is_list = isinstance(images, list)
     named = [(f"images[{place}]", row) for place, row in enumerate(images)] if is_list else [("images", images)]
     named = [pair for name, row in named for pair in (pictures_in(name, row) if is_batch(row) else [(name, row)])]

@@ -146,7 +146,10 @@ class Ragged:
         if isinstance(row, slice):
             row = np.arange(len(self))[row]
         if isinstance(row, (np.ndarray, jax.Array, list)) and np.ndim(row) == 1:
-            return [self[int(one)] for one in np.asarray(row)]
+            rows = np.asarray(row)
+            if rows.dtype.kind not in "iu" and rows.size:  # True is no row 1
+                raise TypeError(f"rows is {described(row)}; expected integers. Of booleans take np.flatnonzero(rows).")
+            return [self[int(one)] for one in rows]
         row = check_int("row", row, low=-sys.maxsize)
         if not -len(self) <= row < len(self):  # by which a loop over the pictures ends
             raise IndexError(f"row is {row}; expected a row of {len(self)} pictures.")

@@ -10,6 +10,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 pytestmark = [pytest.mark.slow, pytest.mark.extras]
 TRAINING = [script for script in EXAMPLES if script.stem.startswith("train_")]
+LEAST = {"train_folder": 70}  # percent of ten photos by pieces of places not seen; the others learn digits
 
 
 def run(script, folder):
@@ -21,8 +22,8 @@ def run(script, folder):
 
 
 @pytest.mark.parametrize("script", TRAINING, ids=lambda script: script.stem)
-def test_an_example_learns_the_digits(script, tmp_path):
-    assert float(re.search(r"test accuracy ([\d.]+)%", run(script, tmp_path))[1]) > 95
+def test_an_example_learns(script, tmp_path):
+    assert float(re.search(r"test accuracy ([\d.]+)%", run(script, tmp_path))[1]) > LEAST.get(script.stem, 95)
 
 
 def test_killed_twice_and_resumed_the_losses_are_the_same(tmp_path):

@@ -40,6 +40,11 @@ def test_a_loop_ends_and_other_rows_are_refused():
         data[12]
     with pytest.raises(TypeError, match=r"row is 0\.5"):
         data[0.5]
+    for rows in (np.arange(12) > 5, np.array([0.5, 1.5]), [True, False]):
+        with pytest.raises(TypeError, match=r"rows is .*; expected integers.*flatnonzero"):
+            data[rows]
+    assert data[[]] == []
+    assert len(data[np.uint8([3, 3])]) == 2
 
 
 def test_starts_beyond_what_an_int32_counts():

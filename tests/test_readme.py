@@ -55,6 +55,8 @@ def test_the_page_for_keras_names_every_function_method_and_argument():
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL)))))
     for cls in (keras.ImageDataGenerator, keras.NumpyArrayIterator, keras.DirectoryIterator, keras.DataFrameIterator):
         methods = dict(inspect.getmembers(cls, inspect.isfunction))
+        # Once Keras is there an iterator has methods of its PyDataset, too.
+        methods = {name: it for name, it in methods.items() if it.__module__.startswith("jaxiter")}
         public = {name: method for name, method in methods.items() if not name.startswith("_") or name == "__init__"}
         arguments = {name for method in public.values() for name in inspect.signature(method).parameters}
         assert {*public, *arguments} - {"__init__", "self", "args", "kwargs"} <= named

@@ -12,7 +12,7 @@ from PIL.Image import Transpose
 
 from .._ragged import MOST_SIDE
 
-MODES = {"L": 1, "RGB": 3, "RGBA": 4}  # channels of each
+MODES = {"L": 1, "RGB": 3, "RGBA": 4, "mask": 1}  # channels of each
 RESIZES = ("squash", "crop", "pad")
 _SCALE_OF_BYTES = 257  # 255 becomes 65,535
 # What Pillow's own reader of EXIF raises for blocks that are broken; such a picture has no orientation.
@@ -30,6 +30,15 @@ class DecodeSettings(NamedTuple):
     dtype: np.dtype
     size: Size | None  # None: each keeps its own
     resize: str
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether the numbers are labels, of which none may be mixed or scaled."""
+        return self.mode == "mask"
+
+    @property
+    def filter(self) -> Image.Resampling:
+        return Image.Resampling.NEAREST if self.is_mask else Image.Resampling.BILINEAR
 
 
 class _Turn(NamedTuple):
@@ -78,14 +87,16 @@ def decode_file(file: File, settings: DecodeSettings, shorter_side: int | None =
     Image.init()
     with opened_file(file) as opened:
         image = Image.open(opened)
-        if settings.dtype == np.uint16:
+        if settings.is_mask:
+            _check_mask(image)
+        elif settings.dtype == np.uint16:
             _check_depth(image)
         found = _upright(image, settings, shorter_side)
         converted = _converted(found.image, settings)
     if settings.size is not None:
-        converted = _resized(converted, found, settings.size, settings.resize)
+        converted = _resized(converted, found, settings.size, settings)
     elif (size := _reduced_size(found.source, shorter_side)) != found.source:
-        converted = converted.resize(size[::-1], Image.Resampling.BILINEAR, box=found.box)
+        converted = converted.resize(size[::-1], settings.filter, box=found.box)
     array = np.asarray(converted)
     if settings.dtype == np.uint16:
         array = _as_uint16(array)
@@ -160,6 +171,8 @@ def _reduced_size(source: Size, shorter_side: int | None) -> Size:
 def _converted(image: Image.Image, settings: DecodeSettings) -> Image.Image:
     """The picture in its mode; of 16 bits as 32-bit integers, which every release of Pillow resizes."""
     mode = image.mode
+    if settings.is_mask:
+        return _labels(image, settings.dtype)
     if mode == "F":
         raise ValueError("it holds floating-point numbers; expected whole ones of 8 or 16 bits")
     if mode.startswith("I"):
@@ -169,6 +182,24 @@ def _converted(image: Image.Image, settings: DecodeSettings) -> Image.Image:
     if settings.mode != "RGBA":
         image.info.pop("transparency", None)  # alpha is dropped; Pillow would warn of some palettes
     return image if mode == settings.mode else image.convert(settings.mode)
+
+
+def _check_mask(image: Image.Image) -> None:
+    """Raises for files that do not hold one exact number for each pixel."""
+    if image.format in ("JPEG", "MPO"):
+        raise ValueError("it is a JPEG, which changes the labels of a mask as it is compressed; expected a PNG, say")
+    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+        raise ValueError(f"it holds {image.mode!r} and is read as a mask; expected one whole number for each pixel")
+
+
+def _labels(image: Image.Image, dtype: np.dtype) -> Image.Image:
+    """The numbers of a mask as they stand in the file, of a palette the indices; in 8 bits or in 32."""
+    labels = np.asarray(image)
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most > np.iinfo(dtype).max:
+        remedy = "; pass dtype='uint16'" if least >= 0 and most <= np.iinfo(np.uint16).max else ""
+        raise ValueError(f"it holds labels from {least} to {most}; expected those of {dtype}{remedy}")
+    return Image.fromarray(labels.astype(np.uint8 if dtype == np.uint8 else np.int32))
 
 
 def _check_depth(image: Image.Image) -> None:
@@ -192,15 +223,15 @@ def _as_uint16(array: np.ndarray) -> np.ndarray:
     return array.astype(np.uint16)
 
 
-def _resized(image: Image.Image, found: _Opened, size: Size, resize: str) -> Image.Image:
+def _resized(image: Image.Image, found: _Opened, size: Size, settings: DecodeSettings) -> Image.Image:
     """As Pillow's `resize`, `ImageOps.fit` and `ImageOps.pad` of the whole picture."""
-    height, width = size
+    (height, width), resize = size, settings.resize
     if resize == "squash":
-        return image.resize((width, height), Image.Resampling.BILINEAR, box=found.box)
+        return image.resize((width, height), settings.filter, box=found.box)
     if resize == "crop":
-        return image.resize((width, height), Image.Resampling.BILINEAR, box=_central(found, size))
+        return image.resize((width, height), settings.filter, box=_central(found, size))
     inner_height, inner_width = _contained(found.source, size)
-    inner = image.resize((inner_width, inner_height), Image.Resampling.BILINEAR, box=found.box)
+    inner = image.resize((inner_width, inner_height), settings.filter, box=found.box)
     if (inner_height, inner_width) == size:
         return inner
     padded = Image.new(image.mode, (width, height))

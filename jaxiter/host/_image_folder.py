@@ -43,9 +43,13 @@ def image_folder(
         resize: How, as Pillow does it with its BILINEAR filter, which averages what shrinks: "squash" stretches, "crop"
             takes the largest central part of the ratio, "pad" leaves black around the whole picture. A JPEG is decoded
             at the smallest scale (1, 1/2, 1/4, 1/8) that is still large enough.
-        mode: "L", "RGB" or "RGBA", by Pillow's conversion. Where it has no alpha that is dropped, not blended.
+        mode: "L", "RGB" or "RGBA", by Pillow's conversion. Where it has no alpha that is dropped, not blended. Or
+            "mask", for labels of pixels: one channel of the numbers that stand in the file (of a palette the indices,
+            of one bit 0 and 1). Another size takes the nearest pixel, so that no labels are mixed; "pad" fills with 0.
+            A mask of colours, or a JPEG, is refused.
         dtype: "uint8"; or "uint16" with mode="L", which keeps grey pictures of 16 bits as they are and brings those of
-            8 bits to the scale of 16 (times 257). A grey picture of more than 8 bits is refused by "uint8".
+            8 bits to the scale of 16 (times 257). A grey picture of more than 8 bits is refused by "uint8". With "mask"
+            either, and no number is scaled: one that does not fit is refused.
 
     The first frame of a file counts. EXIF orientations are applied.
 
@@ -166,11 +170,13 @@ def _settings(size: object, resize: object, mode: object, dtype: npt.DTypeLike) 
     try:
         found = np.dtype(dtype)
     except TypeError:
-        raise TypeError(f"dtype is {shown(dtype)}; expected 'uint8', or 'uint16' with mode='L'.") from None
+        raise TypeError(f"dtype is {shown(dtype)}; expected 'uint8', or 'uint16' with mode='L' or 'mask'.") from None
     if found not in (np.uint8, np.uint16):
-        raise ValueError(f"dtype is {found}; expected 'uint8', or 'uint16' with mode='L'. Cast in the augmentation.")
-    if found == np.uint16 and mode != "L":
-        raise ValueError(f"dtype is uint16 and mode is {mode!r}; expected mode='L', as Pillow has no other of 16 bits.")
+        raise ValueError(
+            f"dtype is {found}; expected 'uint8', or 'uint16' with mode='L' or 'mask'. Cast in the augmentation."
+        )
+    if found == np.uint16 and mode not in ("L", "mask"):
+        raise ValueError(f"dtype is uint16 and mode is {mode!r}; expected mode='L' or 'mask': Pillow has no others.")
     return DecodeSettings(mode, found, None if size is None else _as_size(size), resize)
 
 

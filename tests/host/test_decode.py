@@ -267,3 +267,66 @@ def test_several_channels_of_sixteen_bits_are_their_upper_eight_or_refused(tmp_p
     np.testing.assert_array_equal(found, (pixels >> 8)[..., : len(mode)])
     with pytest.raises(OSError, match="channels of 16 bits, of which Pillow reads the upper 8"):
         decoded(tmp_path / "1.png", mode="L", dtype="uint16")
+
+
+def labels_of(height, width, most=255):
+    """Few labels, far apart, in areas of some pixels: what lies between two of them is none."""
+    rows, cols = np.arange(height)[:, None] // 5, np.arange(width) // 4
+    return np.array([0, 3, 40, most])[(rows + cols) % 4]
+
+
+def palette_of_colors(labels):
+    image = Image.fromarray(labels.astype(np.uint8)).copy()
+    image = Image.frombytes("P", image.size, image.tobytes())
+    image.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+    return image
+
+
+MASKS = {
+    "grey": (labels_of(23, 34), "uint8", lambda labels: Image.fromarray(labels.astype(np.uint8))),
+    "palette": (labels_of(23, 34), "uint8", palette_of_colors),
+    "one bit": (labels_of(23, 34) == 3, "uint8", Image.fromarray),
+    "16 bits": (labels_of(23, 34, 65535), "uint16", lambda labels: Image.fromarray(labels.astype(np.uint16))),
+    "16 bits for 8": (labels_of(23, 34), "uint8", lambda labels: Image.fromarray(labels.astype(np.uint16))),
+    "8 bits for 16": (labels_of(23, 34), "uint16", palette_of_colors),
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_a_mask_holds_the_numbers_of_its_file_at_every_size(tmp_path, kind):
+    """Neither the colours of a palette, nor a scale of bits, nor labels mixed; there stands the nearest pixel."""
+    labels, dtype, image_of = MASKS[kind]
+    file = saved(tmp_path, image_of(labels))
+
+    def check(expected, **settings):
+        found, source = decoded(file, mode="mask", dtype=dtype, **settings)
+        assert (found.dtype, source) == (dtype, labels.shape)
+        np.testing.assert_array_equal(found[..., 0], expected)
+
+    def nearest(height, width):
+        rows, cols = ((np.arange(n) + 0.5) * own // n for n, own in zip((height, width), labels.shape, strict=True))
+        return labels[rows.astype(int)[:, None], cols.astype(int)]
+
+    check(labels)
+    check(nearest(9, 14), size=(9, 14))
+    check(nearest(46, 50), size=(46, 50))
+    check(nearest(10, 15), shorter_side=10)
+    check(labels[:, 6:29], size=23, resize="crop")  # its columns 5.5 to 28.5
+    check(np.pad(labels, ((6, 5), (0, 0))), size=34, resize="pad")
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "message"),
+    [
+        (Image.fromarray(photo(8, 9)), "1.png", "holds 'RGB' and is read as a mask; expected one whole number"),
+        (Image.fromarray(photo(8, 9)[..., :2], "LA"), "1.png", "holds 'LA' and is read as a mask"),
+        (Image.fromarray(photo(8, 9)).convert("L"), "1.jpg", "a JPEG, which changes the labels"),
+        (Image.fromarray(np.float32([[1, 2]])), "1.tif", "holds 'F' and is read as a mask"),
+        (Image.fromarray(np.array([[0, 256]], np.uint16)), "1.png", "labels from 0 to 256.*pass dtype='uint16'"),
+        (Image.fromarray(np.array([[0, 65536]], np.int32)), "1.tif", "0 to 65536; expected those of uint8[.] check"),
+        (Image.fromarray(np.array([[-1, 5]], np.int32)), "1.tif", "labels from -1 to 5; expected those of uint8[.]"),
+    ],
+)
+def test_files_that_hold_no_labels_are_refused_as_masks(tmp_path, image, name, message):
+    with pytest.raises(OSError, match=message):
+        decoded(saved(tmp_path, image, name), mode="mask")

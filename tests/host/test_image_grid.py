@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxiter import image_grid
+from jaxiter import Ragged, image_grid
 
 GAP = 2
 BATCH = np.random.default_rng(0).integers(0, 256, (5, 3, 6, 3), np.uint8)
@@ -157,6 +157,7 @@ def test_each_view_is_a_row_below_the_one_before():
 
 
 MASKED = np.ma.masked_equal(np.zeros((1, 2, 2, 1)), 0)
+OF_TWO_SIZES = Ragged(np.zeros((10, 1), np.uint8), [0, 6], [(2, 3), (2, 2)])
 TWO_SHAPES = [np.zeros((2, 2, 1)), np.zeros((3, 2, 1))]
 
 
@@ -170,6 +171,7 @@ TWO_SHAPES = [np.zeros((2, 2, 1)), np.zeros((3, 2, 1))]
         (np.zeros((1, 2, 2, 1), [("x", int)]), {}, TypeError, "images has dtype .*x.*; expected real numbers"),
         ([TWO_SHAPES], {}, ValueError, r"images\[0\] is a list of 2, .*another shape; .*np\.stack"),
         (None, {}, TypeError, "images is None; expected an array"),
+        (OF_TWO_SIZES, {}, ValueError, r"images are pictures of different sizes; .*preview\(key\)"),
         (BATCH, {"range": 255}, TypeError, r"range is 255; expected two numbers \(low, high\)"),
         (BATCH, {"range": (0, 1, 2)}, TypeError, r"range is \(0, 1, 2\); expected two numbers"),
         (BATCH, {"range": (0, np.nan)}, ValueError, "low < high"),
