@@ -2,7 +2,8 @@
 
     python bench/_file_peers.py NAME FOLDER true|false
 
-runs one of `CASES` for bench/files.py, with or without antialias, in whatever Python has its library.
+runs one of `CASES` for bench/files.py, with or without antialias, in whatever Python has its library; "epochs" prints
+what is resident after each of ten.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ import itertools
 import json
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-for variable in ("CUDA_VISIBLE_DEVICES", "TF_CPP_MIN_LOG_LEVEL"):
-    os.environ[variable] = {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}[variable]
+os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 import numpy as np
-from _in_turns import serve
+from _in_turns import resident_bytes, serve
 
 SIDE, BATCH_SIZE, WORKERS = 224, 64, 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 AREA, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
+EPOCHS, NUM_EPOCHS = "epochs", 10
 
 
 class Case(NamedTuple):
@@ -62,19 +64,46 @@ def ours(case: Case, source: str, *, resident: bool = False) -> Iterator[Any]:
     return (jax.block_until_ready(images) for images, _ in batches)
 
 
+def decoded(case: Case) -> Iterator[Any]:
+    """Decoding alone, by jaxiter's threads: what all of the time from files is at least."""
+    import jaxiter as jx
+
+    source = jx.image_folder(case.photos)
+    while True:
+        pictures = source.pictures(num_threads=WORKERS)
+        for _ in range(len(source) // BATCH_SIZE):
+            yield list(itertools.islice(pictures, BATCH_SIZE))
+        pictures.close()
+
+
+def epochs(case: Case, count: int) -> list[int]:
+    """The resident set in bytes after each epoch over the files."""
+    steps, found = len(case.files) // BATCH_SIZE, []
+    batches = ours(case, "photos")
+    for _ in range(count):
+        check(deque(itertools.islice(batches, steps), maxlen=1).pop())
+        found.append(resident_bytes())
+    return found
+
+
 # Others
 
 
 def by_torch(case: Case) -> Iterator[Any]:
-    """Decoded by Pillow; with antialias also resized by it, which is faster than torch's own there."""
+    """Decoded by Pillow and resized as bytes by torch, which takes less time than both by Pillow."""
     import torch
     from _torch_libraries import v2
     from torchvision.datasets import ImageFolder
 
     crop = v2.RandomResizedCrop(SIDE, scale=AREA, ratio=RATIO, antialias=case.antialias)
-    steps = [crop, v2.RandomHorizontalFlip()]
-    steps = [*steps, v2.PILToTensor()] if case.antialias else [v2.PILToTensor(), *steps]
-    dataset = ImageFolder(case.photos, v2.Compose([*steps, v2.ToDtype(torch.float32, True), v2.Normalize(MEAN, STD)]))
+    steps = [
+        v2.PILToTensor(),
+        crop,
+        v2.RandomHorizontalFlip(),
+        v2.ToDtype(torch.float32, True),
+        v2.Normalize(MEAN, STD),
+    ]
+    dataset = ImageFolder(case.photos, v2.Compose(steps))
     loader = torch.utils.data.DataLoader(
         dataset, BATCH_SIZE, shuffle=True, num_workers=WORKERS, drop_last=True, persistent_workers=True
     )
@@ -170,6 +199,7 @@ CASES: dict[str, Callable[[Case], Iterator[Any]]] = {
     "packed 256, resident": lambda case: ours(case, "photos-256.jx", resident=True),
     "array": lambda case: ours(case, "photos.npy"),
     "array, resident": lambda case: ours(case, "photos.npy", resident=True),
+    "decoded": decoded,
     "torch": by_torch,
     "grain": by_grain,
     "grain, processes": lambda case: by_grain(case, processes=True),
@@ -190,9 +220,15 @@ def check(batch: Any) -> None:
 
 def main() -> None:
     name, folder, antialias = sys.argv[1:]
-    batches = CASES[name](Case(Path(folder), json.loads(antialias)))
+    case = Case(Path(folder), json.loads(antialias))
+    if name == EPOCHS:
+        print(json.dumps(epochs(case, NUM_EPOCHS)))
+        return
+    batches = CASES[name](case)
     for _ in range(3):
-        check(next(batches))
+        batch = next(batches)
+        if name != "decoded":
+            check(batch)
     serve(batches, BATCH_SIZE)
 
 

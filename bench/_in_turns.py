@@ -20,7 +20,7 @@ from typing import Any
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _USED = slice(11, 15)  # user and system time of a process, and of its children that ended, behind the name in /proc
-_FAILED = 3  # lines of what a contestant that failed said last
+_SAID = 80  # letters of what a contestant that failed said last
 
 
 @dataclass
@@ -32,8 +32,7 @@ class Runner:
     variables: Mapping[str, str] = field(default_factory=dict)
     wall: list[float] = field(default_factory=list)  # seconds for an image, one entry for each round
     cpu: list[float] = field(default_factory=list)  # the same, of all threads and processes
-    resident: int = 0  # bytes, the most of any round
-    facts: dict[str, Any] = field(default_factory=dict)  # what it said of itself when it was ready
+    resident: int = 0  # bytes, the most at the end of a round; what processes share is counted once
     error: str = ""
     _process: subprocess.Popen[str] | None = None
 
@@ -53,9 +52,8 @@ class Runner:
                 env={**os.environ, **self.variables},
                 start_new_session=True,
             )
-        self.facts = self._answer()
-        if not self.facts:
-            self.error = " ".join(log.read_text().strip().splitlines()[-_FAILED:])[-300:]
+        if not self._answer():
+            self.error = (log.read_text().strip().splitlines() or ["it ended"])[-1][:_SAID]
             self.end()
 
     def turn(self, seconds: float, *, counts: bool = True) -> None:
@@ -67,9 +65,10 @@ class Runner:
         found = self._answer()
         wall, cpu = time.perf_counter() - began, cpu_seconds(self._process.pid) - before
         os.killpg(self._process.pid, signal.SIGSTOP)
+        resident = proportional_bytes(self._process.pid)
         if not found:
             raise RuntimeError(f"{self.name} ended in the middle of a turn.")
-        self.resident = max(self.resident, found["resident"])
+        self.resident = max(self.resident, resident)
         if counts:
             self.wall.append(wall / found["images"])
             self.cpu.append(cpu / found["images"])
@@ -110,29 +109,35 @@ def interleave(runners: Sequence[Runner], rounds: int, seconds: float, logs: Pat
 
 def cpu_seconds(session: int) -> float:
     """Of all processes of a session, with those that ended."""
-    return sum(sum(map(int, fields[_USED])) for fields in _processes(session)) / _TICK
+    return sum(sum(map(int, fields[_USED])) for _, fields in _processes(session)) / _TICK
 
 
-def _processes(session: int) -> Iterator[list[str]]:
-    """The fields of /proc/PID/stat from the state on, of each process of a session."""
+def proportional_bytes(session: int) -> int:
+    """Resident in all processes of a session; a page that several share counts once."""
+    lines = [line for folder, _ in _processes(session) for line in (folder / "smaps_rollup").read_text().splitlines()]
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def _processes(session: int) -> Iterator[tuple[Path, list[str]]]:
+    """Of each process of a session its folder in /proc, and the fields of its `stat` from the state on."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
         if int(fields[3]) == session:
-            yield fields
+            yield path.parent, fields
 
 
-def serve(batches: Iterator[Any], batch_size: int, **facts: Any) -> None:
+def serve(batches: Iterator[Any], batch_size: int) -> None:
     """The other side: takes batches for as many seconds as each line says."""
-    print(json.dumps({"ready": True, **facts}), flush=True)
+    print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         end, count = time.perf_counter() + float(line), 0
         while time.perf_counter() < end:
             next(batches)
             count += 1
-        print(json.dumps({"images": count * batch_size, "resident": resident_bytes()}), flush=True)
+        print(json.dumps({"images": count * batch_size}), flush=True)
 
 
 def resident_bytes() -> int:

@@ -28,18 +28,17 @@ def photographs() -> list[Image.Image]:
     return found + [Image.open(path).convert("RGB") for path in paths]
 
 
-def write_photos(folder: Path, count: int) -> Path:
+def write_photos(folder: Path, count: int) -> None:
     """Patches of the photographs, blown up, in a folder for each class; once, as they are always the same."""
-    target = folder / f"photos-{count}"
-    if target.is_dir():
-        return target
-    unfinished = folder / f"unfinished-{count}"
+    if folder.is_dir():
+        return
+    unfinished = folder.with_name("unfinished")
     for number in range(NUM_CLASSES):
         (unfinished / f"class {number}").mkdir(parents=True, exist_ok=True)
     sources = photographs()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda number: write_photo(sources, unfinished, number), range(count)))
-    return unfinished.rename(target)
+    unfinished.rename(folder)
 
 
 def write_photo(sources: Sequence[Image.Image], folder: Path, number: int) -> None:
@@ -50,8 +49,7 @@ def write_photo(sources: Sequence[Image.Image], folder: Path, number: int) -> No
         width, height = height, width
     scale = random.uniform(0.5, 1.0) * min(source.width / width, source.height / height)
     left, top = (
-        random.uniform(0, whole - scale * part)
-        for whole, part in ((source.width, width), (source.height, height))
+        random.uniform(0, whole - scale * part) for whole, part in ((source.width, width), (source.height, height))
     )
     box = (left, top, left + scale * width, top + scale * height)
     patch = source.resize((width, height), Image.Resampling.BICUBIC, box=box)
