@@ -60,7 +60,8 @@ def ours(case: Case, source: str, *, resident: bool = False) -> Iterator[Any]:
     else:
         photos, labels, _ = jx.open_packed(case.folder / source)
     loader = jx.Loader((photos, labels), batch_size=BATCH_SIZE, augment=(augment, None))
-    batches = jx.stream(loader.to_device() if resident else loader, jax.random.key(0))
+    # As docs/speed.md says of batches of more than some 10 MB.
+    batches = jx.stream(loader.to_device() if resident else loader, jax.random.key(0), donate=True)
     return (jax.block_until_ready(images) for images, _ in batches)
 
 

@@ -57,7 +57,8 @@ class Runner:
             self.end()
 
     def turn(self, seconds: float, *, counts: bool = True) -> None:
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process
+        assert self._process.stdin
         os.killpg(self._process.pid, signal.SIGCONT)
         before, began = cpu_seconds(self._process.pid), time.perf_counter()
         self._process.stdin.write(f"{seconds}\n")
@@ -74,7 +75,8 @@ class Runner:
             self.cpu.append(cpu / found["images"])
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process
+        assert self._process.stdout
         for line in self._process.stdout:  # libraries may print too
             if line.startswith("{"):
                 found: dict[str, Any] = json.loads(line)

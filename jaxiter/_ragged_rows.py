@@ -11,6 +11,7 @@ import numpy as np
 from ._host_rows import aligned_empty, announced, check_length, native
 from ._ragged import BLOCK, COUNTED, MOST_SIDE, Extent, Ragged, Sides, places_of
 
+_BITS = 3  # of a side, counted from the highest, that are kept where pictures are staged
 _SPREAD = 1.1  # times the pixels that a batch has on average: few have more
 
 
@@ -121,6 +122,6 @@ def _staged(pictures: Sequence[np.ndarray], source_shapes: np.ndarray | None, ex
 
 
 def _step_above(side: int) -> int:
-    """The next of 2, 3, 4, 6, 8, 12, 16 ..."""
-    power = 1 << max(1, (side - 1).bit_length())
-    return min(power * 3 // 4 if side <= power * 3 // 4 else power, MOST_SIDE)
+    """The next of 1 to 8, 10, 12, 14, 16, 20, 24, 28, 32 ...: a wider line is more work, another one a program more."""
+    step = 1 << max(0, (side - 1).bit_length() - _BITS)
+    return min(-(-side // step) * step, MOST_SIDE)
