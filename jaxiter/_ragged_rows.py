@@ -30,7 +30,7 @@ def stage(name: str, source: Any, rows: np.ndarray, num_groups: int, room_of: np
     if isinstance(source, Ragged):
         shapes = np.asarray(source.shapes)[rows].astype(np.int64)
         with announced(name, source.pixels, source.starts_of(rows), shapes.prod(axis=1)):
-            return _staged_groups(source, [source[group] for group in groups], groups, room_of)
+            return _staged_groups(source, [_pictures_of(source, group) for group in groups], groups, room_of)
     pictures = dict(zip(*_read_list(name, source, np.unique(rows)), strict=True))
     return _staged_groups(source, [[pictures[row] for row in group.tolist()] for group in groups], groups, room_of)
 
@@ -53,6 +53,15 @@ def stage_all(name: str, source: Any) -> Ragged:
     pixels[total:] = 0
     children = pixels, *(np.array(part) for part in (source.places, source.shapes, source.source_shapes))
     return Ragged.tree_unflatten(Extent(source.extent.most, has_room_behind=True), children)
+
+
+def _pictures_of(source: Ragged, rows: np.ndarray) -> list[np.ndarray]:
+    """As `source[rows]`, of a file that has been found to be long enough, without looking again for each picture."""
+    if not isinstance(source.pixels, np.ndarray):
+        return list(source[rows])
+    pixels = np.asarray(source.pixels)  # a view of a memmap takes several times as long to make
+    places = zip(source.starts_of(rows).tolist(), np.asarray(source.shapes)[rows].tolist(), strict=True)
+    return [pixels[start : start + height * width].reshape(height, width, -1) for start, (height, width) in places]
 
 
 def _staged_groups(
