@@ -12,6 +12,7 @@ from ._host_rows import aligned_empty, announced, check_length, native
 from ._ragged import BLOCK, COUNTED, MOST_SIDE, Extent, Ragged, Sides, places_of
 
 _LEVELS = 768, 2048  # sides of pictures that are read one by one, whose usual sizes are not known
+_BITS = 3  # of a side, counted from the highest, that are kept where pictures are staged
 _SPREAD = 1.1  # times the pixels that a batch has on average: few have more
 _GROWTH = 1.25  # of the memory for pictures whose number of pixels is not known before
 
@@ -52,7 +53,7 @@ def stage(name: str, source: Any, rows: np.ndarray, num_groups: int, room_of: np
     if isinstance(source, Ragged):
         shapes = np.asarray(source.shapes)[rows].astype(np.int64)
         with announced(name, source.pixels, source.starts_of(rows), shapes.prod(axis=1)):
-            return _staged_groups(source, [source[group] for group in groups], groups, room_of)
+            return _staged_groups(source, [_pictures_of(source, group) for group in groups], groups, room_of)
     pictures = dict(zip(*_read_list(name, source, np.unique(rows)), strict=True))
     return _staged_groups(source, [[pictures[row] for row in group.tolist()] for group in groups], groups, room_of)
 
@@ -75,6 +76,15 @@ def stage_all(name: str, source: Any) -> Ragged:
     pixels[total:] = 0
     children = pixels, *(np.array(part) for part in (source.places, source.shapes, source.source_shapes))
     return Ragged.tree_unflatten(source.extent._replace(has_room_behind=True), children)
+
+
+def _pictures_of(source: Ragged, rows: np.ndarray) -> list[np.ndarray]:
+    """As `source[rows]`, of a file that has been found to be long enough, without looking again for each picture."""
+    if not isinstance(source.pixels, np.ndarray):
+        return list(source[rows])
+    pixels = np.asarray(source.pixels)  # a view of a memmap takes several times as long to make
+    places = zip(source.starts_of(rows).tolist(), np.asarray(source.shapes)[rows].tolist(), strict=True)
+    return [pixels[start : start + height * width].reshape(height, width, -1) for start, (height, width) in places]
 
 
 def _staged_groups(
@@ -146,6 +156,6 @@ def _staged(pictures: Sequence[np.ndarray], source_shapes: np.ndarray | None, ex
 
 
 def _step_above(side: int) -> int:
-    """The next of 2, 3, 4, 6, 8, 12, 16 ..."""
-    power = 1 << max(1, (side - 1).bit_length())
-    return min(power * 3 // 4 if side <= power * 3 // 4 else power, MOST_SIDE)
+    """The next of 1 to 8, 10, 12, 14, 16, 20, 24, 28, 32 ...: a wider line is more work, another one a program more."""
+    step = 1 << max(0, (side - 1).bit_length() - _BITS)
+    return min(-(-side // step) * step, MOST_SIDE)
