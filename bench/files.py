@@ -27,7 +27,7 @@ from _timing import machine, markdown, versions, write_section
 import jaxiter as jx
 
 COUNT, ROUNDS, SECONDS, PACK_ROUNDS = 2000, 7, 3.0, 3
-PACKAGES = ("jax", "jaxlib", "numpy", "pillow", "torch", "torchvision", "grain", "keras", "tensorflow-cpu")
+PACKAGES = ("jax", "jaxlib", "numpy", "pillow", "torch", "torchvision", "grain", "keras", "tensorflow_cpu")
 PEERS = {
     "torch DataLoader, torchvision v2, 2 processes": "torch",
     "Grain, Pillow, 2 threads": "grain",
