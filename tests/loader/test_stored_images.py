@@ -57,7 +57,7 @@ def test_data_too_large_for_an_int32_are_counted_by_pixels_or_read_from_copies(k
     augment = Affine(rotation=40)
     expected = Loader(images, batch_size=5, augment=augment).batch(key, 0, 0)
     for counted, batch_size in ((3 * 10 * 12 * 2, 2), (10 * 12 * 2, 4)):  # another size is another program
-        monkeypatch.setattr(_interpolate, "_COUNTED", counted)
+        monkeypatch.setattr(_interpolate, "COUNTED", counted)
         found = Loader(images, batch_size=batch_size, augment=augment).batch(key, 0, 0)
         np.testing.assert_allclose(found, expected[:batch_size], rtol=3e-7, atol=1e-5)
 
