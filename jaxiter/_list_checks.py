@@ -26,7 +26,7 @@ def list_error(name: str, value: object) -> Exception | None:
     if all(isinstance(entry, (str, bytes)) for entry in value):
         return TypeError(
             f"{kind} strings; expected an array of numbers. For labels use np.unique(labels, return_inverse=True)[1]; "
-            "files are read by a source with len() and [i], through from_records(source)."
+            "files of pictures are read by image_files(files). Names of classes are no data: give (images, labels)."
         )
     is_long = len(value) > _MOST_COLUMNS
     return _examples_error(kind, value) if is_long or all(map(_holds_a_number, value)) else None

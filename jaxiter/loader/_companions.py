@@ -14,7 +14,7 @@ from .._host_rows import dtype_of
 from .._ragged import Ragged
 from .._transfers import on_host
 from .._warn import warn
-from ..augment import Chain, Transform
+from ..augment import Chain, Mask, Transform
 from ..augment.internal import Companion, Geometric
 from ._data import Source, leaf_name, name_of
 
@@ -60,6 +60,7 @@ def bound_companion(
         is_known = all(part.is_of_this_library for part in parts)
         bound.check_follows(parts, steps.movers(shape) if is_known else None, dtype_of(leaf))
     _warn_of_shares(name, bound, leaf, size)
+    _warn_of_mixed_labels(name, bound, leaf)
     if isinstance(leaf, Ragged) and isinstance(images, Ragged):
         check_same_sizes(name, leaf, leaf_name(paths[target][0]), images)
     return bound
@@ -85,6 +86,16 @@ def check_same_sizes(
         raise ValueError(
             f"{name} is {height} by {width} in row {row}, and {images_name}, which it follows, {rows_of_image} by "
             f"{cols_of_image}; expected masks of the size of their pictures."
+        )
+
+
+def _warn_of_mixed_labels(name: str, companion: Companion, leaf: Source) -> None:
+    """Of files that are read as pictures: colours of a palette in grey, and a mean of labels where they get smaller."""
+    mode = getattr(leaf, "mode", None)
+    if isinstance(companion, Mask) and isinstance(mode, str) and mode != "mask":
+        warn(
+            f"{name} follows images as a mask, and its files are read in mode {mode!r}, as pictures, whose labels are "
+            'mixed where they change size. Read them with mode="mask", which keeps the numbers of the files.'
         )
 
 

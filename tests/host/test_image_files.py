@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxiter import Affine, ImageFiles, Loader, Ragged, image_files, image_folder, stream
+from jaxiter import Affine, ImageFiles, Loader, Mask, Ragged, Resize, image_files, image_folder, stream
 
 from .pictures import photo, write_folder
 from .sources import four_devices
@@ -258,3 +258,17 @@ def test_a_picture_with_alpha_as_it_is_stored(tmp_path):
     pixels = np.dstack([photo(9, 7), photo(9, 7, 1)[..., 0]])
     Image.fromarray(pixels).save(tmp_path / "1.png")
     assert np.array_equal(image_files([tmp_path / "1.png"], mode="RGBA")[0], pixels)
+
+
+def test_masks_that_are_read_as_pictures_are_warned_of(tmp_path):
+    """Whose labels become others where they are made smaller, or where a palette has colours."""
+    images, grey, masks = (
+        image_folder(write_folder(tmp_path / name, SIZES[:4], suffixes=[".png"]), mode=mode)
+        for name, mode in (("images", "RGB"), ("grey", "L"), ("masks", "mask"))
+    )
+    augment = (Resize(4), Mask(0))
+    with pytest.warns(UserWarning, match=r"data\[1\] follows images as a mask, and its files are read in mode 'L'"):
+        Loader((images, grey), batch_size=2, augment=augment)
+    with pytest.warns(UserWarning, match="in mode 'RGB'"):
+        Loader((images, images), batch_size=2, augment=augment)
+    Loader((images, masks), batch_size=2, augment=augment)
