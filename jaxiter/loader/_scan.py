@@ -42,7 +42,8 @@ def scan_epoch(
 ) -> tuple[PyTree, PyTree]:
     """`lax.scan` of `step_fn` over the batches of one epoch; the same as a loop over `loader.batch`.
 
-    The program is compiled once for each step_fn, so define it once, outside the loop over epochs.
+    The program is compiled once for each step_fn, so define it once, outside the loop over epochs. On CPU XLA runs
+    convolutions within a scan many times slower than by themselves: there loop over `stream` (docs/speed.md).
 
     Args:
         step_fn: `(carry, batch) -> (carry, out)`, traced; with_mask: the batch is `(batch, mask)`.
