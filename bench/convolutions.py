@@ -1,6 +1,6 @@
 """Training steps of a small convolutional network, in a loop and in a scan: on CPU XLA runs the latter much slower.
 
-    python bench/convolutions.py
+python bench/convolutions.py
 """
 
 from __future__ import annotations
