@@ -84,6 +84,7 @@ class Ragged:
     source_shapes: Any  # int32 (n, 2)
     places: Any  # int32 (n, 2): of the first pixel of each picture its block and its place in it
     extent: Extent
+    mode: str | None = None  # how files were read, where they were packed; not a part of the pytree
 
     def __init__(
         self, pixels: Source, starts: ArrayLike, shapes: ArrayLike, source_shapes: ArrayLike | None = None
@@ -167,6 +168,12 @@ class Ragged:
         """The first pixels of some of the pictures, int64."""
         blocks, rest = np.asarray(self.places[rows], np.int64).T
         return blocks * BLOCK + rest
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise TypeError(
+            "Ragged holds pictures of different sizes, which are no array; its pixels are ragged.pixels, and one "
+            "picture is ragged[row]."
+        )
 
     def taken(self, rows: jax.Array) -> Ragged:
         """Some of the pictures, of the same pixels; `rows` are known to exist, and may be traced."""

@@ -139,7 +139,8 @@ class Steps:
         first = [part.transform for part in self.parts[self.groups[0]]] if self.groups else []
         for step in first:
             if not is_geometry(step):
-                raise ValueError(f"{_of_different_sizes(leaf)}, and the first step is {step.name_in_errors}; {_FIXES}.")
+                name = self.steps[self.parts[0].owner].name_in_errors
+                raise ValueError(f"{_of_different_sizes(leaf)}, and the first step is {name}; {_FIXES}.")
             if not is_static(size):
                 try:
                     step.check_takes_any_size()
@@ -326,7 +327,7 @@ class _Unknown:
 
 
 _FIXES = (
-    "expected one that fixes the size, first or next to others that move pixels: RandomResizedCrop(size), "
+    "expected a transform that fixes the size, first or next to others that move pixels: RandomResizedCrop(size), "
     "Resize(size), or Affine(size=...)"
 )
 

@@ -154,8 +154,8 @@ def test_choices_of_one_size_are_taken(key):
 @pytest.mark.parametrize(
     ("transform", "said"),
     [
-        (None, "data.* holds pictures of different sizes; expected one that fixes the size"),
-        (Affine(rotation=10), "and Affine keeps their sizes; expected one that fixes the size"),
+        (None, "data.* holds pictures of different sizes; expected a transform that fixes the size"),
+        (Affine(rotation=10), "and Affine keeps their sizes; expected a transform that fixes the size"),
         (Chain(Affine(), Resize(4)), None),
         (Chain(Affine(rotation=10), Affine(size=(4, 4))), None),
         (RandomCrop(4), r'RandomCrop takes no picture .* expected Resize\(\(4, 4\), mode="crop"\) in its place'),
