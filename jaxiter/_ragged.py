@@ -95,7 +95,8 @@ class Ragged:
         begins = _integers("starts", starts, (None,))
         sizes = _integers("shapes", shapes, (len(begins), 2))
         before = sizes if source_shapes is None else _integers("source_shapes", source_shapes, (len(begins), 2))
-        _check_sides(sizes)
+        _check_sides("shapes", sizes, MOST_SIDE)
+        _check_sides("source_shapes", before, COUNTED - 1)
         _check_inside(begins, sizes, pixels.shape[0])
         if isinstance(pixels, np.ndarray):
             check_length("pixels", pixels)
@@ -235,11 +236,11 @@ def _integers(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> np
     return found.astype(np.int64)
 
 
-def _check_sides(shapes: np.ndarray) -> None:
-    wrong = np.flatnonzero(((shapes < 1) | (shapes > MOST_SIDE)).any(axis=1))
+def _check_sides(name: str, shapes: np.ndarray, most: int) -> None:
+    wrong = np.flatnonzero(((shapes < 1) | (shapes > most)).any(axis=1))
     if len(wrong):
         height, width = shapes[wrong[0]]
-        raise ValueError(f"shapes[{wrong[0]}] is {height} by {width}; expected sides of 1 to {MOST_SIDE:,} pixels.")
+        raise ValueError(f"{name}[{wrong[0]}] is {height} by {width}; expected sides of 1 to {most:,} pixels.")
 
 
 def _check_inside(starts: np.ndarray, shapes: np.ndarray, total: int) -> None:

@@ -20,7 +20,6 @@ from ._program import augment_rows
 from ._sharding import check_divides
 from ._spec import BatchSpec
 
-
 _LOOKED_AT = 16  # pictures of which sizes are found, where they are read one by one
 
 
