@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from typing import NamedTuple
@@ -84,8 +85,17 @@ def _walk(root: str) -> tuple[list[_Parts], list[_Parts]]:
             below = (*parts, entry.name)
             if entry.name.startswith("."):  # .ipynb_checkpoints too
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 (links if entry.is_symlink() else waiting).append(below)
             elif entry.name.lower().endswith(SUFFIXES):  # a link that leads nowhere too: reading it says so
                 pictures.append(below)
     return pictures, folders
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself leads nowhere
+            return False
+        raise

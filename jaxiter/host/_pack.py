@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import zlib
@@ -93,6 +94,8 @@ def pack(
         ...     print(images.shapes.tolist(), images.source_shapes.tolist(), labels, class_names)
         [[150, 200], [300, 150]] [[300, 400], [600, 300]] [0 1] ['cat', 'dog']
     """
+    if not isinstance(file, (str, bytes, os.PathLike)):
+        raise TypeError(f"file is {described(file)}; expected the path of the file to make.")
     path = os.fsdecode(file)
     shorter_side = _check_arguments(source, path, shorter_side, num_threads, on_error)
     check_flag("progress", progress)
@@ -175,7 +178,8 @@ class _Target:
             needed = len(rest) * int(np.prod(self._source.size)) * self.pixel_bytes
             if needed > free:
                 raise OSError(
-                    f"{self._path!r} needs {needed:,} more bytes, and its disk has {free:,} free; nothing was decoded."
+                    errno.ENOSPC,
+                    f"{self._path!r} needs {needed:,} more bytes, and its disk has {free:,} free; nothing was decoded.",
                 )
         elif len(rest) >= _MANY:
             some = [_decoded(self._source, shorter_side, row).pixels for row in rest[:: len(rest) // _JUDGED]]

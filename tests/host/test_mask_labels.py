@@ -77,7 +77,7 @@ def test_a_tiff_of_few_bits_or_of_16_holds_the_labels_that_were_written(tmp_path
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_numbers_with_0_for_white_are_refused(tmp_path, bits):
     write_tiff(tmp_path / "1.tif", LABELS % 2, bits, photometric=0)
-    with pytest.raises(OSError, match="stored with 0 for white.*expected 0 for black"):
+    with pytest.raises(OSError, match=r"stored with 0 for white.*expected 0 for black"):
         read(tmp_path / "1.tif")
 
 

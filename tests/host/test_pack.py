@@ -577,8 +577,10 @@ def test_room_for_pictures_of_one_size_is_looked_at_first(folder, tmp_path, monk
     usage = shutil.disk_usage(tmp_path)
     needed = len(SIZES) * 100 * 90 * 3
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
-    with pytest.raises(OSError, match=f"needs {needed:,} more bytes, and its disk has {needed - 1:,} free"):
+    with pytest.raises(OSError, match=f"needs {needed:,} more bytes, and its disk has {needed - 1:,} free") as caught:
         packed(image_folder(folder, size=(100, 90)), tmp_path / "photos.npy")
+    assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == ["photos"]
     assert decoded == []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
     packed(image_folder(folder, size=(100, 90)), tmp_path / "photos.npy")
@@ -620,6 +622,8 @@ def test_wrong_sources_and_places_are_refused(folder, tmp_path):
     source = image_folder(folder)
     with pytest.raises(TypeError, match=r"expected jaxiter.image_folder\(...\)"):
         pack(str(folder), tmp_path / "x")
+    with pytest.raises(TypeError, match="file is 5; expected the path of the file to make"):
+        pack(source, 5)
     with pytest.raises(ValueError, match=r"shorter_side is 20, and the source has size=\(4, 4\)"):
         pack(image_folder(folder, size=4), tmp_path / "x", shorter_side=20)
     with pytest.raises(IsADirectoryError, match="is a folder"):
