@@ -192,7 +192,8 @@ class _Target:
                 )
 
     def finish(self, unfinished: Unfinished, metadata: dict[str, Any]) -> None:
-        numbers = unfinished.numbers()[:, :4].astype(np.int32)
+        written = unfinished.numbers()
+        numbers, checksums = written[:, :4].astype(np.int32), written[:, 4]
         labels = None if self._source.labels is None else np.delete(self._source.labels, list(unfinished.reasons))
         metadata = {"class_names": self._source.class_names, **metadata}
         if self._source.size is None:
@@ -200,7 +201,9 @@ class _Target:
             unfinished.finish(partial(write_tables, channels=self._channels, dtype=self._dtype, pictures=pictures))
             return
         beside = side_path(self._path)
-        _write_whole(beside, side_text(len(numbers), labels, metadata))  # first: once there is a .npy, both are there
+        _write_whole(
+            beside, side_text(self._source.shape[1:], self._dtype, checksums, labels, metadata)
+        )  # first: once there is a .npy, both are there
         try:
             unfinished.finish(lambda stream: _write_begin(stream, self._npy_header(len(numbers))))
         except OSError:
@@ -216,7 +219,7 @@ class _Target:
     def _read(self) -> tuple[int, dict[str, Any]]:
         if self._source.size is None:
             return read_metadata(self._path)
-        images, _, _, metadata = read_sized(self._path)
+        images, _, _, metadata = read_sized(self._path, check_all=True)
         return len(images), metadata
 
     def _npy_header(self, count: int) -> bytes:
