@@ -11,8 +11,11 @@ from pathlib import Path
 from . import image_folder, pack
 
 _COMMANDS = ("train", "pack")
-# Behind a space, as paths may hold such text.
-_OPTION = re.compile(r"(?<= )(on_error|shorter_side|size|resize|mode|dtype)=('\w+'|\[\d+, \d+\]|\w+)")
+# An option of a function, or two to compare; what stands in quotes is passed over, as a path may hold such text.
+_VALUE = r"('\w+'|\[\d+, \d+\]|\w+)"
+_OPTION = re.compile(
+    rf"'[^']*'|\b(on_error|shorter_side|size|resize|mode|dtype)={_VALUE}(?: where this call has {_VALUE})?"
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -123,7 +126,14 @@ def _with_both_sides(arguments: list[str]) -> list[str]:
 def _in_flags(text: str) -> str:
     """An error in the words of the command line: options of functions as flags."""
     text = text.replace("use image_files(", "pack in Python what is made by jaxiter.image_files(")
-    return _OPTION.sub(lambda found: _flag(*found.groups()), text)
+    return _OPTION.sub(_as_flag, text)
+
+
+def _as_flag(found: re.Match[str]) -> str:
+    name, value, other = found.groups()
+    if name is None:
+        return found[0]
+    return _flag(name, value) + ("" if other is None else f" where this command has {_flag(name, other)}")
 
 
 def _flag(name: str, value: str) -> str:

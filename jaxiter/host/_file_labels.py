@@ -51,7 +51,7 @@ def as_labels(labels: Any, num_files: int) -> tuple[np.ndarray, list[str] | None
     # Of a list that holds text NumPy would make text of the rest: "nan" of a missing label.
     values = np.asarray(labels, object if isinstance(labels, (list, tuple)) else None)
     if values.shape[:1] != (num_files,):
-        found = f"has {len(values):,} entries" if values.ndim else f"is {described(labels)}"
+        found = f"has length {len(values):,}" if values.ndim else f"is {described(labels)}"
         raise ValueError(f"labels {found}, and there are {num_files:,} files; expected one label for each file.")
     entries = values.tolist() if values.ndim == 1 else []
     if entries and all(isinstance(entry, str) for entry in entries):

@@ -14,14 +14,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 _NAMED = 5  # names that stand for all in an error
 # Endings that stand for pictures, which Pillow lacks, or knows with another package.
 _KNOWN = {".heic", ".heif", ".avif", ".jp2", ".jfif", ".jxl", ".raw", ".dng", ".cr2", ".nef", ".arw"}
-_NO_PICTURES = {
-    "BUFR",
-    "GRIB",
-    "HDF5",
-    "IPTC",
-    "MPEG",
-    "PDF",
-}  # formats that Pillow registers and cannot read as pictures
+_NO_PICTURES = {"BUFR", "GRIB", "HDF5", "IPTC", "MPEG", "PDF"}  # which Pillow registers and cannot read
 
 _Parts = tuple[str, ...]  # of a path below a folder
 
@@ -71,8 +64,8 @@ def _check_classes(root: str, class_names: list[str], filled: set[str]) -> None:
     if empty:
         raise ValueError(
             f"{len(empty)} of {len(class_names)} class folders in {root!r} hold no pictures of their own: "
-            f"{_listed(empty)}; expected files that end in {', '.join(SUFFIXES)}. Remove or fill these folders. A link to a folder that "
-            "another class has already counts for that class alone."
+            f"{_listed(empty)}; expected files that end in {', '.join(SUFFIXES)}. Remove or fill these "
+            "folders. A link to a folder that another class has already counts for that class alone."
         )
 
 

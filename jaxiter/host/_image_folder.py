@@ -34,8 +34,8 @@ def image_folder(
 
     Every folder directly in `path` is a class, named after it and numbered in sorted order; the pictures anywhere below
     it are its examples, sorted by their path. Files count that end in jpg, jpeg, png, bmp, tif, tiff, webp or gif, in
-    any case; of pictures with other endings a warning tells. Hidden files and folders are left out. Links to folders are followed;
-    a folder met twice counts once.
+    any case; other endings of pictures are left out with a warning, hidden files and folders without. Links to folders
+    are followed; a folder met twice counts once.
 
     Args:
         path: The folder.

@@ -145,8 +145,13 @@ def test_what_is_no_packed_file_is_named(tmp_path, contents, words):
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=f"nothing.jx' does not exist .the working folder is '{os.getcwd()}'"):
         open_packed(tmp_path / "nothing.jx")
+    (tmp_path / "begun.jx.part").write_bytes(b"")
+    with pytest.raises(
+        FileNotFoundError, match=r"begun.jx' is not finished: .*begun.jx.part' .*pack again with the same"
+    ):
+        open_packed(tmp_path / "begun.jx")
 
 
 def test_pictures_of_one_size_open_too(sized, tmp_path):
