@@ -1,7 +1,7 @@
 """Packed pictures of one size: a plain .npy file, and beside it a .json file of labels, class names and sources.
 
-The .json file tells which .npy file it belongs to: by its length, shape and dtype, a checksum of all pictures, and those
-of some, which are read whenever it opens.
+The .json file tells which .npy file it belongs to: by its length, shape and dtype, a checksum of all pictures, and
+those of some, which are read whenever it opens.
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def test_a_file_that_is_gone_and_one_that_is_a_folder(tmp_path):
 def test_a_link_to_itself_is_one_that_leads_nowhere(tmp_path):
     (tmp_path / "1.png").symlink_to(tmp_path / "1.png")
     Image.fromarray(photo(8, 8)).save(tmp_path / "2.png")
-    with pytest.raises(OSError, match="it is not there.*a link that leads nowhere"):
+    with pytest.raises(OSError, match=r"it is not there.*a link that leads nowhere"):
         image_files([tmp_path / "2.png", tmp_path / "1.png"])[1]
 
 
@@ -159,6 +159,47 @@ def test_folders_that_are_no_classes(tmp_path):
     with pytest.warns(UserWarning, match="1 of the pictures lie directly in .*; left out") as warned:
         assert len(image_folder(tmp_path / "loose")) == 1
     assert warned[0].filename == __file__
+
+
+def test_parts_of_the_data_that_are_taken_for_classes(tmp_path):
+    touch(tmp_path, "split/train/cat/1.png", "split/train/dog/1.png", "split/test/cat/1.png", "split/test/dog/1.png")
+    with pytest.warns(UserWarning, match="None of them holds a picture itself") as warned:
+        assert image_folder(tmp_path / "split").class_names == ["test", "train"]
+    (message,) = (str(warning.message) for warning in warned)
+    assert "are its folders 'test', 'train'. None" in message
+    assert "in 'train' 'cat', 'dog'. If those are the classes, use" in message
+    assert f"image_folder({str(tmp_path / 'split' / 'train')!r})" in message
+    assert len(image_folder(tmp_path / "split" / "train")) == 2
+    touch(tmp_path, "split/train/1.png")  # one class that holds a picture itself is one that is meant
+    assert image_folder(tmp_path / "split").class_names == ["test", "train"]
+
+
+def test_pictures_of_other_endings_are_counted(tmp_path):
+    touch(tmp_path, "a/1.png", "a/2.JFIF", "a/3.jfif", "a/deep/4.ppm", "b/1.jpg", "b/2.heic", "3.avif", "a/.5.ppm")
+    touch(tmp_path, "a/notes.txt", "a/README", "b/labels.csv", "b/2.json", "b/3.npy", "b/4.h5", "b/5.pdf", "b/6.mpg")
+    with pytest.warns(UserWarning, match="5 files below ") as warned:
+        assert len(image_folder(tmp_path)) == 2
+    (message,) = (str(warning.message) for warning in warned)
+    assert "and left out: 1 .avif, 1 .heic, 2 .jfif, 1 .ppm. Those that end in .jpg, " in message
+    for name in ("a/2.JFIF", "a/3.jfif", "a/deep/4.ppm", "b/2.heic", "3.avif"):
+        os.remove(tmp_path / name)
+    assert len(image_folder(tmp_path)) == 2  # what is left is no picture, and no warning
+
+
+@pytest.mark.extras
+def test_columns_of_pandas_in_another_order_are_no_pair(tmp_path):
+    import pandas as pd
+
+    touch(tmp_path, "1.png", "2.png", "3.png")
+    paths = [str(tmp_path / f"{number}.png") for number in (1, 2, 3)]
+    table = pd.DataFrame({"path": paths, "name": ["a", "b", "c"]})
+    other = table.iloc[[2, 0, 1]]
+    with pytest.raises(ValueError, match=r"indexes that differ, .* paired by position; .* labels.to_numpy\(\)"):
+        image_files(other["path"], labels=table["name"])
+    assert image_files(other["path"], labels=other["name"]).labels.tolist() == [2, 0, 1]
+    assert image_files(other["path"], labels=table["name"].to_numpy()).labels.tolist() == [0, 1, 2]
+    assert image_files(other["path"].tolist(), labels=table["name"]).labels.tolist() == [0, 1, 2]
+    assert image_files(other["path"], labels=["a", "b", "c"]).labels.tolist() == [0, 1, 2]
 
 
 def test_a_class_that_is_only_a_link_to_another(tmp_path):
@@ -196,7 +237,7 @@ def test_settings_are_checked_when_a_source_is_made(tmp_path, settings, error, m
         (7, TypeError, "files is 7; expected a list of paths"),
         ({"a": "1.png"}, TypeError, "files is a dict; expected a list of paths"),
         ([1.5], TypeError, r"files\[0\] is 1.5; expected a path"),
-        (["{}/1.png", None], TypeError, r"files\[1\] is None; expected a path"),
+        (["{}/1.png", None], TypeError, r"files\[1\] is None; expected a path, .*entry\['bytes'\] or entry\['path'\]"),
         (["nowhere/1.png"], FileNotFoundError, r"files\[0\] is '.*nowhere/1.png', which is not there.*working folder"),
         (np.array([["1.png", "2.png"]]), TypeError, "expected a list of paths, or one column"),
     ],
@@ -212,7 +253,7 @@ def test_files_that_are_none(tmp_path, files, error, message):
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        ([1], ValueError, "labels is a list of 1, .* and there are 2 files; expected one for each"),
+        ([1], ValueError, "labels has length 1, and there are 2 files; expected one label for each file"),
         (3, ValueError, "there are 2 files"),
         (["a", None], TypeError, "labels holds None at row 1; expected an integer for each file, or text"),
         ([1, np.nan], TypeError, "labels holds nan at row 1"),

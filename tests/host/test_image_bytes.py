@@ -148,7 +148,7 @@ def test_what_is_no_list_of_bytes(files, contents, tmp_path):
         "files is a bytes of length .*, one picture; expected a list of files": contents[0],
         r"files\[0\] is of a NumPy array of bytes, which drops zeros": np.array(contents[:1]),
         r"files\[1\] is .*BytesIO; expected a path, .*file\.read\(\)": [contents[0], io.BytesIO(contents[0])],
-        r"files\[0\] is a dict; expected a path, .*file\['bytes'\]": [{"bytes": contents[0]}],
+        r"files\[0\] is a dict; expected a path, .*entry\['bytes'\] or entry\['path'\]": [{"bytes": contents[0]}],
     }
     for words, given in refused.items():
         with pytest.raises(TypeError, match=words):

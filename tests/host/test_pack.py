@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxiter import ImageFiles, PackReport, image_files, image_folder, open_packed, pack
+from jaxiter import ImageFiles, PackReport, Ragged, from_records, image_files, image_folder, open_packed, pack
 from jaxiter.host._unfinished import Unfinished
 
 from .noise_folder import CLASSES, SIZES, write_folder
@@ -294,12 +294,37 @@ def test_a_killed_run_leaves_no_part_of_a_file_that_opens(folder, tmp_path, deco
     assert len(decoded) == (2 if when == "while it decodes" else 0)
 
 
-def test_unfinished_work_of_other_settings_is_dropped_with_a_warning(folder, tmp_path, monkeypatch):
+def test_unfinished_work_of_other_settings_or_sources_is_left_alone(folder, tmp_path, monkeypatch, decoded):
     source, file = image_folder(folder), tmp_path / "photos.jx"
     pack_stopped(monkeypatch, 4, source, file, shorter_side=20)
-    with pytest.warns(UserWarning, match=r"photos.jx.part' is unfinished work .* shorter_side=20 where .* has 30"):
+    part, journal = f"{file}.part", f"{file}.part.journal"
+    before = contents(part), contents(journal)
+    words = r"photos.jx.part' is unfinished work of a call with {}.* start anew, remove .*\.part' and .*\.part.journal'"
+    with pytest.raises(ValueError, match=words.format("shorter_side=20 where this call has 30")):
         packed(source, file, shorter_side=30)
-    assert contents(file) == contents(packed(source, tmp_path / "whole", shorter_side=30).file)
+    with pytest.raises(ValueError, match=words.format("other labels or class names")):
+        packed(image_files(source.files), file, shorter_side=20)
+    with pytest.raises(ValueError, match=words.format(r".*size=None where this call has \[8, 8\]")):
+        packed(image_folder(folder, size=8), file)
+    assert (contents(part), contents(journal)) == before
+    decoded.clear()
+    packed(source, file, shorter_side=20)  # as before, which goes on
+    assert sorted(decoded) == [4, 5, 6]
+
+
+def test_where_nothing_is_lost_other_settings_start_anew(folder, tmp_path, monkeypatch):
+    source, file = image_folder(folder), tmp_path / "photos.jx"
+    expected = contents(packed(source, tmp_path / "whole", shorter_side=30).file)
+    for name, count in [("no pictures yet", 0), ("a journal alone", 3)]:
+        pack_stopped(monkeypatch, count, source, file, shorter_side=20)
+        if count:
+            os.remove(f"{file}.part")
+        assert contents(packed(source, file, shorter_side=30).file) == expected, name
+        os.remove(file)
+    pack_stopped(monkeypatch, 4, source, file, shorter_side=20)
+    os.remove(f"{file}.part")
+    os.remove(f"{file}.part.journal")  # as the error says
+    assert contents(packed(source, file, shorter_side=30).file) == expected
 
 
 def test_a_file_in_the_way_that_is_not_of_pack_is_left_alone(folder, tmp_path):
@@ -484,12 +509,14 @@ def refusing(*files):
 
 
 def test_mended_files_start_anew(broken, tmp_path):
-    with pytest.raises(OSError, match="2 of 7"):
+    with pytest.raises(OSError, match="2 of 7") as caught:
         packed(image_folder(broken), tmp_path / "photos.jx")
     write_folder(broken)
-    with pytest.warns(UserWarning, match="a call with files that were written anew since"):
-        report = packed(image_folder(broken), tmp_path / "photos.jx")
-    assert report.num_examples == 7
+    with pytest.raises(ValueError, match="a call with files that were written anew since"):
+        packed(image_folder(broken), tmp_path / "photos.jx")
+    for name in re.search(r"mend or remove them, and remove '(.*)' and '(.*)'\.", str(caught.value)).groups():
+        os.remove(name)
+    assert packed(image_folder(broken), tmp_path / "photos.jx").num_examples == 7
 
 
 def test_files_none_of_which_can_be_read_make_no_file(tmp_path):
@@ -518,6 +545,10 @@ def test_files_that_change_meanwhile_make_no_file(folder, tmp_path, monkeypatch)
     with pytest.raises(OSError, match=r"1 of 7 files changed while they were packed, first .*05.png"):
         packed(source, tmp_path / "photos.jx")
     assert not (tmp_path / "photos.jx").exists()
+    with pytest.raises(
+        OSError, match=r"Once they stay as they are, remove '.*\.part' and '.*\.part.journal', and call"
+    ):
+        packed(source, tmp_path / "other.jx")
 
 
 def test_names_that_are_no_text_are_packed(tmp_path):
@@ -624,6 +655,17 @@ def test_wrong_sources_and_places_are_refused(folder, tmp_path):
         pack(str(folder), tmp_path / "x")
     with pytest.raises(TypeError, match="file is 5; expected the path of the file to make"):
         pack(source, 5)
+    records = from_records([{"image": np.zeros((4, 5 + row, 3), np.uint8)} for row in range(2)], ragged="image")
+    sources = {
+        r"a Ragged; .*np.savez\(file, pixels=source.pixels": Ragged(np.zeros((6, 3), np.uint8), [0], [(2, 3)]),
+        r"an array uint8\[2, 4, 4, 3\]; .*np.save\(file, source\)": np.zeros((2, 4, 4, 3), np.uint8),
+        r"a RaggedColumn; .*to_device\(\).*image_files\(list_of_them": records["image"],
+        r"a dict; .*to_device\(\)": records,
+        r"Of the path of a folder make image_folder\(path\)": folder,
+    }
+    for words, given in sources.items():
+        with pytest.raises(TypeError, match=words):
+            pack(given, tmp_path / "x")
     with pytest.raises(ValueError, match=r"shorter_side is 20, and the source has size=\(4, 4\)"):
         pack(image_folder(folder, size=4), tmp_path / "x", shorter_side=20)
     with pytest.raises(IsADirectoryError, match="is a folder"):

@@ -36,6 +36,8 @@ def written(path):
             {"shorter_side": None},
         ),
         (["--size", "6", "8", "--resize", "crop"], {"size": (6, 8), "resize": "crop"}, {}),
+        (["--size", "7"], {"size": 7}, {}),
+        (["--size=7", "--mode", "L"], {"size": 7, "mode": "L"}, {}),
     ],
 )
 def test_it_writes_what_the_function_writes(folder, tmp_path, capsys, options, source, settings):
@@ -54,6 +56,7 @@ def test_bad_files_are_named_and_left_out_where_asked(folder, tmp_path, capsys):
     assert out == ""
     assert "1 of 7 files cannot be read" in err
     assert "03.png" in err
+    assert "Leave them out by --on-error report; or mend or remove them" in err
     assert main([*command, "--on-error", "report"]) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith(f"left out: row 3, {str(folder / 'dog' / '03.png')!r}: it is no picture")
@@ -62,14 +65,47 @@ def test_bad_files_are_named_and_left_out_where_asked(folder, tmp_path, capsys):
 
 
 def test_what_is_refused_is_said_without_a_traceback(folder, tmp_path, capsys):
-    assert main(["pack", str(folder), str(tmp_path / "x"), "--size", "4", "4", "--shorter-side", "9"]) == 1
-    assert main(["pack", str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 1
-    refused, missing = capsys.readouterr().err.splitlines()
-    assert refused.startswith("python -m jaxiter pack: shorter_side is 9, and the source has size=(4, 4)")
-    assert "nowhere" in missing
+    file, sized = str(tmp_path / "x size=3"), str(tmp_path / "begun")  # a name is no option
+    assert main(["pack", str(folder), file, "--shorter-side", "full"]) == 0
+    (folder / "cat" / "00.png").rename(tmp_path / "away.png")
+    (folder / "cat" / "00.png").write_text("no picture")
+    assert main(["pack", str(folder), sized]) == 1
+    (tmp_path / "away.png").rename(folder / "cat" / "00.png")
+    refused = {
+        "x size=3' was packed with --shorter-side full where this command has --shorter-side 256.": [str(folder), file],
+        "--mode RGB where this command has --mode L; ": [str(folder), file, "--mode", "L"],
+        "no --size where this command has --size 4 5; ": [str(folder), sized, "--size", "4", "5"],
+        "; expected --mode L or ": [str(folder), file, "--dtype", "uint16"],
+        "pack in Python what is made by jaxiter.image_files(": [str(folder / "cat"), file],
+        "nowhere' does not exist": [str(tmp_path / "nowhere"), file],
+    }
+    capsys.readouterr()
+    for words, arguments in refused.items():
+        assert main(["pack", *arguments]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("python -m jaxiter pack: ")
+        assert words in line
 
 
-@pytest.mark.parametrize("options", [["--threads", "0"], ["--shorter-side", "-5"], ["--size", "3"], ["--mode", "CMYK"]])
+def test_one_number_is_a_square_wherever_it_stands(folder, tmp_path):
+    pack(image_folder(folder, size=7), tmp_path / "function", progress=False)
+    for name, place in (("first", 0), ("between", 1), ("last", 2)):
+        arguments = [str(folder), str(tmp_path / name)]
+        arguments[place:place] = ["--size", "7"]
+        assert main(["pack", *arguments]) == 0
+        assert written(tmp_path / name) == written(tmp_path / "function")
+
+
+def test_a_size_beside_a_shorter_side_is_refused(folder, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["pack", str(folder), str(tmp_path / "x"), "--size", "4", "--shorter-side", "9"])
+    assert "--shorter-side: not allowed with argument --size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--threads", "0"], ["--shorter-side", "-5"], ["--size", "0"], ["--size", "x"], ["--mode", "CMYK"]],
+)
 def test_wrong_options_are_refused(folder, tmp_path, capsys, options):
     with pytest.raises(SystemExit) as ended:
         main(["pack", str(folder), str(tmp_path / "x"), *options])
@@ -87,16 +123,21 @@ def test_an_interrupt_says_how_to_go_on(folder, tmp_path, capsys, monkeypatch):
     assert "the same command goes on" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["pack"], ["train"]])
-def test_help_is_shown(capsys, command):
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([], ["train", "pack"]),
+        (["pack"], ["--shorter-side", "FOLDER", "of one number a square"]),
+        (["train"], ["--epochs"]),
+    ],
+)
+def test_help_is_shown(capsys, command, words):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
     assert ended.value.code == 0
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
     assert out.startswith(" ".join(["usage: python -m jaxiter", *command]))
-    for word in {(): ["train", "pack"], ("pack",): ["--shorter-side", "FOLDER"], ("train",): ["--epochs"]}[
-        tuple(command)
-    ]:
+    for word in words:
         assert word in out
 
 

@@ -145,8 +145,13 @@ def test_what_is_no_packed_file_is_named(tmp_path, contents, words):
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_system(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=f"nothing.jx' does not exist .the working folder is '{os.getcwd()}'"):
         open_packed(tmp_path / "nothing.jx")
+    (tmp_path / "begun.jx.part").write_bytes(b"")
+    with pytest.raises(
+        FileNotFoundError, match=r"begun.jx' is not finished: .*begun.jx.part' .*pack again with the same"
+    ):
+        open_packed(tmp_path / "begun.jx")
 
 
 def test_pictures_of_one_size_open_too(sized, tmp_path):
@@ -232,7 +237,7 @@ def test_pixels_and_labels_of_two_packs_with_the_same_count_do_not_open_together
     os.replace(files[1], files[0])
     with pytest.raises(ValueError, match="expected both files of one call"):
         open_packed(files[0])
-    with pytest.raises(ValueError, match="expected both files of one call.*Nothing is overwritten"):
+    with pytest.raises(ValueError, match=r"expected both files of one call.*Nothing is overwritten"):
         pack(image_folder(tmp_path / "0", size=(6, 8)), files[0], progress=False)
 
 
@@ -243,7 +248,7 @@ def test_of_many_pictures_pack_compares_all(tmp_path):
     images = np.load(file)
     for row in range(40):
         np.save(file, np.where(np.arange(40)[:, None, None, None] == row, images ^ 1, images))
-        with pytest.raises(ValueError, match="holds some pictures and .* tells of others"):
+        with pytest.raises(ValueError, match=r"holds some pictures and .* tells of others"):
             pack(source, file, progress=False)
     for row in (0, 39):
         np.save(file, np.where(np.arange(40)[:, None, None, None] == row, images ^ 1, images))
