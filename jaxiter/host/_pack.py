@@ -18,6 +18,7 @@ from .._describe import described, shown
 from .._progress import Progress
 from .._ragged import Ragged
 from .._warn import warn
+from ._claim import Claim, give_name
 from ._file_errors import ImageFileError, error_of_reason, file_name
 from ._image_files import ImageFiles
 from ._in_threads import in_threads
@@ -105,14 +106,23 @@ def pack(
     check_flag("progress", progress)
     fingerprint = Fingerprint(source, shorter_side)
     target = _Target(source, path)
-    if (found := target.finished(fingerprint)) is not None:
-        report = PackReport(path, found[0], _left_out(source, dict(found[1])))
-        _check_errors(report, len(source), on_error, "was packed without them", f"remove {path!r}")
-        return report
-    with Unfinished(path, fingerprint.made_of, target.begin, target.pixel_bytes) as unfinished:
-        _cut_where_readable(source, unfinished, shorter_side)
-        target.check_room(range(len(unfinished), len(source)), shorter_side)
-        _decode_rest(source, unfinished, shorter_side, num_threads, progress)
+    if (found := target.finished(fingerprint)) is None:
+        with Claim(path) as claim:
+            found = target.finished(fingerprint)  # which another process may have made since
+            if found is None:
+                decode = _Decoding(source, shorter_side, num_threads, progress)
+                return _packed(decode, target, fingerprint, claim, on_error)
+    report = PackReport(path, found[0], _left_out(source, dict(found[1])))
+    _check_errors(report, len(source), on_error, "was packed without them", f"remove {path!r}")
+    return report
+
+
+def _packed(decode: _Decoding, target: _Target, fingerprint: Fingerprint, claim: Claim, on_error: str) -> PackReport:
+    source, path = decode.source, claim.path
+    with Unfinished(claim, fingerprint.made_of, target.begin, target.pixel_bytes) as unfinished:
+        decode.cut_where_readable(unfinished)
+        target.check_room(range(len(unfinished), len(source)), decode.shorter_side)
+        decode.rest(unfinished)
         reasons = unfinished.reasons
         report = PackReport(path, len(source) - len(reasons), _left_out(source, reasons))
         _check_errors(report, len(source), on_error, "was not made", removal(path))
@@ -224,9 +234,10 @@ class _Target:
             unfinished.finish(partial(write_tables, channels=self._channels, dtype=self._dtype, pictures=pictures))
             return
         beside = side_path(self._path)
-        _write_whole(
-            beside, side_text(self._source.shape[1:], self._dtype, checksums, labels, metadata)
-        )  # first: once there is a .npy, both are there
+        if os.path.exists(beside) and not os.path.exists(self._path):  # of a call that was killed between the two
+            os.remove(beside)
+        # First: once there is a .npy, both are there.
+        _write_whole(beside, side_text(self._source.shape[1:], self._dtype, checksums, labels, metadata))
         try:
             unfinished.finish(lambda stream: _write_begin(stream, self._npy_header(len(numbers))))
         except OSError:
@@ -249,20 +260,34 @@ class _Target:
         return npy_header(count, self._source.shape[1:], self._dtype)
 
 
-def _decode_rest(
-    source: ImageFiles, unfinished: Unfinished, shorter_side: int | None, num_threads: int | None, progress: bool
-) -> None:
-    """Decodes in threads what no entry tells of, and writes it in order."""
-    rows = range(len(unfinished), len(source))
-    decode = partial(_decoded, source, shorter_side)
-    title = f"packing {os.path.basename(unfinished.path)}" + (f" from picture {rows.start:,} on" if rows.start else "")
-    with (
-        Progress(title, len(rows), shown=progress and len(rows) > 0) as bar,
-        closing(in_threads(decode, rows, num_threads)) as pictures,
-    ):
-        for entry, pixels in pictures:
-            unfinished.append(entry, pixels)
-            bar.update(1)
+class _Decoding(NamedTuple):
+    """How the pictures of a source are decoded."""
+
+    source: ImageFiles
+    shorter_side: int | None
+    num_threads: int | None
+    progress: bool
+
+    def rest(self, unfinished: Unfinished) -> None:
+        """Decodes in threads what no entry tells of, and writes it in order."""
+        rows = range(len(unfinished), len(self.source))
+        decode = partial(_decoded, self.source, self.shorter_side)
+        title = f"packing {os.path.basename(unfinished.path)}"
+        title += f" from picture {rows.start:,} on" if rows.start else ""
+        with (
+            Progress(title, len(rows), shown=self.progress and len(rows) > 0) as bar,
+            closing(in_threads(decode, rows, self.num_threads)) as pictures,
+        ):
+            for entry, pixels in pictures:
+                unfinished.append(entry, pixels)
+                bar.update(1)
+
+    def cut_where_readable(self, unfinished: Unfinished) -> None:
+        """Goes back to the first picture that could not be read then and can now, after a chmod say."""
+        for row in unfinished.reasons:
+            if _decoded(self.source, self.shorter_side, row).pixels is not None:
+                unfinished.cut(row)
+                return
 
 
 def _decoded(source: ImageFiles, shorter_side: int | None, row: int) -> _Decoded:
@@ -273,14 +298,6 @@ def _decoded(source: ImageFiles, shorter_side: int | None, row: int) -> _Decoded
     pixels = np.ascontiguousarray(image, image.dtype.newbyteorder("<"))
     height, width, _ = pixels.shape
     return _Decoded(Written(height, width, *source_size, zlib.crc32(pixels.data)), pixels)
-
-
-def _cut_where_readable(source: ImageFiles, unfinished: Unfinished, shorter_side: int | None) -> None:
-    """Goes back to the first picture that could not be read then and can now, after a chmod say."""
-    for row in unfinished.reasons:
-        if _decoded(source, shorter_side, row).pixels is not None:
-            unfinished.cut(row)
-            return
 
 
 def _left_out(source: ImageFiles, reasons: dict[int, str]) -> list[tuple[int, str, ImageFileError]]:
@@ -316,7 +333,7 @@ def _write_whole(path: str, contents: bytes) -> None:
             stream.write(contents)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(unfinished, path)
+        give_name(unfinished, path)
     except OSError:
         if os.path.exists(unfinished):
             os.remove(unfinished)

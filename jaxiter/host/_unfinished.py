@@ -7,7 +7,6 @@ reads the pictures back, as after a power cut there may be lines without their p
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import zlib
@@ -18,6 +17,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from ._claim import Claim, give_name, opened
 from ._made_of import MadeOf, difference
 from ._save import DISK_FAILED
 
@@ -39,11 +39,10 @@ _NUMBERS = len(Written._fields)
 class Unfinished:
     """Appends pictures to the unfinished file; where one of the same sources and settings is there, goes on with it.
 
-    One process at a time writes. Left by an error, it keeps what was written for the next call; if the disk failed, it
-    removes it.
+    Left by an error, it keeps what was written for the next call; if the disk failed, it removes it.
 
     Args:
-        path: Of the finished file.
+        claim: To the finished file.
         begin: What stands before the pixels.
         pixel_bytes: Of one pixel.
 
@@ -51,24 +50,18 @@ class Unfinished:
         reasons: Of the pictures so far that cannot be read, by row, why.
 
     Raises:
-        ValueError: If another process writes the file, a file of that name is not of `pack`, or unfinished work is of
-            other sources or settings.
+        ValueError: If unfinished work is of other sources or settings.
     """
 
     reasons: dict[int, str]
 
-    def __init__(self, path: str, made_of: MadeOf, begin: bytes, pixel_bytes: int):
-        self.path, self._part, self._journal_path = path, f"{path}.part", f"{path}.part.journal"
+    def __init__(self, claim: Claim, made_of: MadeOf, begin: bytes, pixel_bytes: int):
+        self.path, self._part, self._claim, self._journal = claim.path, claim.part, claim, claim.journal
         self._made_of, self._begin, self._pixel_bytes = made_of, begin, pixel_bytes
         self._numbers, self.reasons = array("q"), {}  # of each row those of Written; zeros where there is a reason
-        self._check_known()
-        self._journal = _opened(self._journal_path)
-        try:
-            _lock(self._journal, path)
-            self._pixels = _opened(self._part)
-        except BaseException:
-            self._journal.close()
-            raise
+        if _has_other_name(self._part):
+            os.remove(self._part)
+        self._pixels = opened(self._part)
         try:
             self._go_on()
         except BaseException as error:
@@ -113,25 +106,16 @@ class Unfinished:
         self._pixels.flush()
         os.fsync(self._pixels.fileno())
         self._pixels.close()  # Windows renames no open file
-        os.replace(self._part, self.path)
+        give_name(self._part, self.path)
         sync_folder(self.path)
-        self._journal.close()
-        self._remove()
+        self._claim.remove()
 
     def _leave(self, error: BaseException | None) -> None:
-        for stream in (self._pixels, self._journal):
-            with suppress(OSError):  # it would write once more what the disk had no room for
-                stream.close()
+        with suppress(OSError):  # it would write once more what the disk had no room for
+            self._pixels.close()
         if isinstance(error, OSError) and error.errno in DISK_FAILED:
-            self._remove()
+            self._claim.remove(with_part=True)
             error.add_note(f"jaxiter: {self.path!r} was not written, and what there was of it is removed.")
-
-    def _check_known(self) -> None:
-        if os.path.exists(self._part) and not os.path.exists(self._journal_path):
-            raise ValueError(
-                f"{self._part!r} is not of jaxiter.pack, as no {self._journal_path!r} is beside it; expected that name "
-                "to be free. Remove that file, or pack to another one."
-            )
 
     def _go_on(self) -> None:
         self._journal.seek(0)
@@ -180,11 +164,6 @@ class Unfinished:
         self._journal.write(_line(value))
         self._journal.flush()
 
-    def _remove(self) -> None:
-        for path in (self._part, self._journal_path):  # a journal alone is of a call that was killed here
-            with suppress(FileNotFoundError):
-                os.remove(path)
-
 
 def removal(path: str) -> str:
     """What a user does so that the next call starts anew."""
@@ -201,22 +180,9 @@ def sync_folder(path: str) -> None:
             os.close(folder)
 
 
-def _opened(path: str) -> IO[bytes]:
-    """For reading and writing, from its start; made if it is not there."""
-    return open(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
-
-
-def _lock(stream: IO[bytes], path: str) -> None:
-    """Until it is closed, or the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # on Windows
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise ValueError(f"another process packs to {path!r} now; expected one at a time.") from None
+def _has_other_name(part: str) -> bool:
+    """Whether it is a finished file under its first name too, of a call that was killed before it removed that."""
+    return os.path.exists(part) and os.stat(part).st_nlink > 1
 
 
 def _truncate(stream: IO[bytes], length: int) -> None:

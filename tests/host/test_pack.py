@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from jaxiter import ImageFiles, PackReport, Ragged, from_records, image_files, image_folder, open_packed, pack
+from jaxiter.host._pack import _Target
 from jaxiter.host._unfinished import Unfinished
 
 from .noise_folder import CLASSES, SIZES, write_folder
@@ -258,20 +259,20 @@ def test_what_is_done_is_not_decoded_again(folder, tmp_path, monkeypatch, decode
 PROGRAM = """
     import os, signal, sys
     from jaxiter import image_folder, pack
-    from jaxiter.host import _unfinished
+    from jaxiter.host import _claim, _unfinished
     folder, file, when, size = sys.argv[1:]
 
     def killed(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    replace = os.replace
+    link, remove = os.link, os.remove
     if when == "while it decodes":
         append = _unfinished.Unfinished.append
         _unfinished.Unfinished.append = lambda self, *new: killed() if len(self) == 5 else append(self, *new)
     elif when == "before it has its name":
-        _unfinished.os.replace = lambda part, path: killed() if path == file else replace(part, path)
+        _claim.os.link = lambda part, path: killed() if path == file else link(part, path)
     else:
-        _unfinished.os.remove = killed
+        _claim.os.remove = lambda path: killed() if path == file + ".part" else remove(path)
     pack(image_folder(folder, size=int(size) or None), file, progress=False)
 """
 
@@ -292,6 +293,108 @@ def test_a_killed_run_leaves_no_part_of_a_file_that_opens(folder, tmp_path, deco
     packed(source, file)
     assert contents(file) == expected
     assert len(decoded) == (2 if when == "while it decodes" else 0)
+
+
+@pytest.mark.slow
+def test_a_finished_file_that_was_moved_is_not_written_to(folder, tmp_path):
+    """A call that is killed before it removes the first name leaves two names of one file."""
+    source, file = image_folder(folder), tmp_path / "photos.jx"
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), folder, file, "once it has its name", "0"]
+    assert subprocess.run(command, timeout=100, check=False).returncode == -9
+    os.rename(file, tmp_path / "moved")
+    expected = contents(tmp_path / "moved")
+    pack_stopped(pytest.MonkeyPatch(), 3, source, file)
+    assert contents(tmp_path / "moved") == expected
+    packed(source, file)
+    assert contents(file) == contents(tmp_path / "moved") == expected
+
+
+# Others who write at the same place.
+
+
+def appearing(monkeypatch, file, said=b"of someone else"):
+    """Another file of that name is there as soon as the third picture was written."""
+    append = Unfinished.append
+
+    def meanwhile(self, entry, pixels=None):
+        append(self, entry, pixels)
+        if len(self) == 3:
+            file.write_bytes(said)
+
+    monkeypatch.setattr(Unfinished, "append", meanwhile)
+
+
+def without_links(*_):
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("size", [None, (6, 8)])
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_overwritten(folder, tmp_path, monkeypatch, decoded, size, links):
+    source, file = image_folder(folder, size=size), tmp_path / "photos.jx"
+    expected = contents(packed(source, tmp_path / "whole").file)
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+    with monkeypatch.context() as patch:
+        appearing(patch, file)
+        with pytest.raises(FileExistsError, match=r"photos.jx' appeared while .* Nothing is overwritten: remove it"):
+            packed(source, file)
+    assert contents(file) == b"of someone else"
+    assert not os.path.exists(f"{file}.json")
+    os.remove(file)
+    decoded.clear()
+    packed(source, file)
+    assert decoded == []
+    assert contents(file) == expected
+    assert not [name for name in os.listdir(tmp_path) if ".part" in name]
+
+
+def test_a_file_that_another_process_finished_meanwhile_is_taken(folder, tmp_path, monkeypatch, decoded):
+    """Between the first look for it and the lock."""
+    source, file = image_folder(folder), tmp_path / "photos.jx"
+    looked, finished = [], _Target.finished
+
+    def look(self, fingerprint):
+        found = finished(self, fingerprint)
+        if not looked:
+            looked.append(found)
+            packed(source, file)
+            decoded.clear()
+        return found
+
+    monkeypatch.setattr(_Target, "finished", look)
+    assert packed(source, file) == PackReport(str(file), len(SIZES), [])
+    assert (looked, decoded) == ([None], [])
+    assert sorted(os.listdir(tmp_path)) == ["photos", "photos.jx"]
+
+
+PACKERS = """
+    import os, sys
+    from jaxiter import image_folder, pack
+    source = image_folder(sys.argv[1], size=int(sys.argv[3]) or None)
+    for number in range(40):
+        while True:
+            try:
+                pack(source, f"{sys.argv[2]}{number}", progress=False, num_threads=1)
+            except ValueError as error:
+                assert "another process packs to" in str(error), error
+            else:
+                break
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [0, 8])
+def test_two_packers_at_once_make_whole_files_and_leave_nothing(folder, tmp_path, size):
+    (tmp_path / "out").mkdir()
+    expected = contents(packed(image_folder(folder, size=size or None), tmp_path / "whole").file)
+    command = [sys.executable, "-c", textwrap.dedent(PACKERS), folder, tmp_path / "out" / "x", str(size)]
+    packers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for packer in packers:
+        _, said = packer.communicate(timeout=200)
+        assert (packer.returncode, said) == (0, "")
+    assert all(contents(tmp_path / "out" / f"x{number}") == expected for number in range(40))
+    assert not [name for name in os.listdir(tmp_path / "out") if ".part" in name]
 
 
 def test_unfinished_work_of_other_settings_or_sources_is_left_alone(folder, tmp_path, monkeypatch, decoded):
