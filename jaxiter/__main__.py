@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
 from . import image_folder, pack
 
 _COMMANDS = ("train", "pack")
+# Behind a space, as paths may hold such text.
+_OPTION = re.compile(r"(?<= )(on_error|shorter_side|size|resize|mode|dtype)=('\w+'|\[\d+, \d+\]|\w+)")
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +23,7 @@ def main(arguments: list[str]) -> int:
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
     _add_train(commands)
     _add_pack(commands)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(_with_both_sides(arguments))
     return options.run(options)
 
 
@@ -43,15 +46,20 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("pack", help=text, description=text)
     parser.add_argument("folder", metavar="FOLDER", help="as for jaxiter.image_folder")
     parser.add_argument("file", metavar="FILE", help="where to write")
-    parser.add_argument(
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument(
         "--shorter-side",
         type=_side,
         default=256,
         metavar="PIXELS",
         help="what the shorter side of larger pictures is reduced to, or 'full' (default: 256)",
     )
-    parser.add_argument(
-        "--size", type=_positive, nargs=2, metavar=("HEIGHT", "WIDTH"), help="one size for all; FILE is then a .npy"
+    sizes.add_argument(
+        "--size",
+        type=_positive,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="one size for all, of one number a square; FILE is then a .npy, whatever it is called",
     )
     parser.add_argument("--resize", choices=["squash", "crop", "pad"], default="squash", help="how, with --size")
     parser.add_argument("--mode", choices=["L", "RGB", "RGBA", "mask"], default="RGB", help="mask for labels of pixels")
@@ -87,7 +95,8 @@ def _pack(options: argparse.Namespace) -> int:
             on_error=options.on_error,
         )
     except (OSError, TypeError, ValueError) as refused:
-        print("\n".join([f"python -m jaxiter pack: {refused}", *getattr(refused, "__notes__", [])]), file=sys.stderr)
+        lines = [f"python -m jaxiter pack: {_in_flags(str(refused))}", *getattr(refused, "__notes__", [])]
+        print("\n".join(lines), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
@@ -96,6 +105,32 @@ def _pack(options: argparse.Namespace) -> int:
         print(f"left out: row {row}, {path!r}: {error.reason}")
     print(f"{report.num_examples:,} pictures in {report.file!r}, {os.path.getsize(report.file):,} bytes")
     return 0
+
+
+def _with_both_sides(arguments: list[str]) -> list[str]:
+    """With `--size 32 32` for `--size 32`: an option of "one or two" of argparse would take FOLDER for the second."""
+    found: list[str] = []
+    for argument in arguments:
+        found += argument.split("=", 1) if argument.startswith("--size=") else [argument]
+    if "--size" in found:
+        place = found.index("--size") + 1
+        numbers = [text.isdecimal() for text in found[place : place + 2]]
+        if numbers in ([True], [True, False]):
+            found.insert(place, found[place])
+    return found
+
+
+def _in_flags(text: str) -> str:
+    """An error in the words of the command line: options of functions as flags."""
+    text = text.replace("use image_files(", "pack in Python what is made by jaxiter.image_files(")
+    return _OPTION.sub(lambda found: _flag(*found.groups()), text)
+
+
+def _flag(name: str, value: str) -> str:
+    flag, words = "--" + name.replace("_", "-"), value.strip("'[]").replace(",", "")
+    if value == "None":
+        return f"{flag} full" if name == "shorter_side" else f"no {flag}"
+    return f"{flag} {words}"
 
 
 def _positive(text: str) -> int:

@@ -11,6 +11,8 @@ import numpy as np
 from .._describe import described, shown
 from ._decode import File
 
+_OF_ENTRIES = " Of an encoded column of Hugging Face: [entry['bytes'] or entry['path'] for entry in column]."
+
 
 def as_files(files: Any) -> list[File]:
     """Full paths, and bytes of pictures, of a list, an array or a column of a table.
@@ -49,7 +51,8 @@ def as_labels(labels: Any, num_files: int) -> tuple[np.ndarray, list[str] | None
     # Of a list that holds text NumPy would make text of the rest: "nan" of a missing label.
     values = np.asarray(labels, object if isinstance(labels, (list, tuple)) else None)
     if values.shape[:1] != (num_files,):
-        raise ValueError(f"labels is {described(labels)} and there are {num_files} files; expected one for each file.")
+        found = f"has {len(values):,} entries" if values.ndim else f"is {described(labels)}"
+        raise ValueError(f"labels {found}, and there are {num_files:,} files; expected one label for each file.")
     entries = values.tolist() if values.ndim == 1 else []
     if entries and all(isinstance(entry, str) for entry in entries):
         names, numbers = np.unique(np.array(entries), return_inverse=True)
@@ -63,6 +66,17 @@ def as_labels(labels: Any, num_files: int) -> tuple[np.ndarray, list[str] | None
     if least < bounds.min or most > bounds.max:
         raise ValueError(f"labels runs from {least} to {most}; expected integers of 32 bits.")
     return np.array(entries, np.int32), None
+
+
+def check_same_index(files: object, labels: object) -> None:
+    """Raises for two columns of pandas whose rows stand in another order: they are paired by position."""
+    equals = getattr(getattr(files, "index", None), "equals", None)  # `index` of a list is a method, without this one
+    other = getattr(labels, "index", None)
+    if callable(equals) and hasattr(other, "equals") and not equals(other):
+        raise ValueError(
+            "files and labels have indexes that differ, and they are paired by position; expected two columns of one "
+            "table: files=table['path'], labels=table['name']. If position is meant, give labels.to_numpy()."
+        )
 
 
 def _what_is_wrong(labels: object, entries: list[Any]) -> str:
@@ -92,7 +106,7 @@ def _as_file(row: int, file: Any) -> File:
         return bytes(file)
     if not isinstance(file, (str, os.PathLike)):
         remedy = " Of an open file give its bytes, file.read()." if hasattr(file, "read") else ""
-        remedy = " Give one entry of each: [file['bytes'] for file in files]." if isinstance(file, dict) else remedy
+        remedy = _OF_ENTRIES if file is None or isinstance(file, dict) else remedy
         raise TypeError(f"files[{row}] is {described(file)}; expected a path, or the bytes of a picture.{remedy}")
     return os.path.abspath(os.fsdecode(file))
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from typing import NamedTuple
+
+from PIL import Image
 
 from .._warn import warn
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 _NAMED = 5  # names that stand for all in an error
+# Endings that stand for pictures, which Pillow lacks, or knows with another package.
+_KNOWN = {".heic", ".heif", ".avif", ".jp2", ".jfif", ".jxl", ".raw", ".dng", ".cr2", ".nef", ".arw"}
+_NO_PICTURES = {
+    "BUFR",
+    "GRIB",
+    "HDF5",
+    "IPTC",
+    "MPEG",
+    "PDF",
+}  # formats that Pillow registers and cannot read as pictures
 
 _Parts = tuple[str, ...]  # of a path below a folder
 
@@ -33,7 +45,8 @@ def list_folder(path: str | bytes | os.PathLike) -> Listing:
         found = "is no folder" if exists else f"does not exist (the working folder is {os.getcwd()!r})"
         error = NotADirectoryError if exists else FileNotFoundError
         raise error(f"{root!r} {found}; expected a folder with a folder of pictures for each class.")
-    pictures, folders = _walk(root)
+    pictures, folders, others = _walk(root)
+    _warn_of_others(root, others)
     class_names = sorted(parts[0] for parts in folders if len(parts) == 1)
     loose = sum(len(parts) == 1 for parts in pictures)
     if not class_names:
@@ -45,6 +58,7 @@ def list_folder(path: str | bytes | os.PathLike) -> Listing:
     _check_classes(root, class_names, {parts[0] for parts in inside})
     if loose:
         warn(f"{loose} of the pictures lie directly in {root!r} and in the folder of no class; left out.")
+    _warn_of_deep(os.fsdecode(path), class_names, inside)
     number = {name: place for place, name in enumerate(class_names)}
     return Listing(
         [os.path.join(root, *parts) for parts in inside], [number[parts[0]] for parts in inside], class_names
@@ -55,17 +69,50 @@ def _check_classes(root: str, class_names: list[str], filled: set[str]) -> None:
     """Raises for classes without pictures: left out, they would change the numbers of the classes behind them."""
     empty = [name for name in class_names if name not in filled]
     if empty:
-        named = ", ".join(map(repr, empty[:_NAMED])) + (", ..." if len(empty) > _NAMED else "")
         raise ValueError(
-            f"{len(empty)} of {len(class_names)} class folders in {root!r} hold no pictures of their own: {named}; "
-            f"expected files that end in {', '.join(SUFFIXES)}. Remove or fill these folders. A link to a folder that "
+            f"{len(empty)} of {len(class_names)} class folders in {root!r} hold no pictures of their own: "
+            f"{_listed(empty)}; expected files that end in {', '.join(SUFFIXES)}. Remove or fill these folders. A link to a folder that "
             "another class has already counts for that class alone."
         )
 
 
-def _walk(root: str) -> tuple[list[_Parts], list[_Parts]]:
-    """Pictures and folders below `root`; links are followed last, and no folder is read twice."""
+def _warn_of_others(root: str, others: Counter[str]) -> None:
+    """Warns of pictures whose endings do not count."""
+    registered = {ending for ending, kind in Image.registered_extensions().items() if kind not in _NO_PICTURES}
+    found = {ending: count for ending, count in sorted(others.items()) if ending in registered | _KNOWN}
+    if found:
+        named = ", ".join(f"{count:,} {ending}" for ending, count in found.items())
+        warn(
+            f"{sum(found.values()):,} files below {root!r} are pictures by their endings, and left out: {named}. Those "
+            f"that end in {', '.join(SUFFIXES)} count. Rename or convert the others; or give a list of all files to "
+            "image_files(files, labels=...), which takes whatever Pillow reads."
+        )
+
+
+def _warn_of_deep(root: str, class_names: list[str], pictures: list[_Parts]) -> None:
+    """Warns where the folders look like parts of the data, as train and val, that have the classes in them."""
+    if any(len(parts) == 2 for parts in pictures):
+        return
+    part = "train" if "train" in class_names else class_names[0]
+    below = sorted({parts[1] for parts in pictures if parts[0] == part})
+    warn(
+        f"the classes of {root!r} are its folders {_listed(class_names)}. None of them holds a picture itself, but "
+        f"folders in them do: in {part!r} {_listed(below)}. If those are the classes, use "
+        f"image_folder({os.path.join(root, part)!r})."
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
+
+
+def _walk(root: str) -> tuple[list[_Parts], list[_Parts], Counter[str]]:
+    """Pictures and folders below `root`, and how many other files have each ending.
+
+    Links are followed last, and no folder is read twice.
+    """
     pictures: list[_Parts] = []
+    others: Counter[str] = Counter()
     folders: list[_Parts] = []
     seen: set[str] = set()
     waiting: deque[_Parts] = deque([()])
@@ -88,4 +135,6 @@ def _walk(root: str) -> tuple[list[_Parts], list[_Parts]]:
                 (links if entry.is_symlink() else waiting).append(below)
             elif entry.name.lower().endswith(SUFFIXES):  # a link that leads nowhere too: reading it says so
                 pictures.append(below)
-    return pictures, folders
+            else:
+                others[os.path.splitext(entry.name)[1].lower()] += 1
+    return pictures, folders, others

@@ -14,7 +14,7 @@ from .._describe import described, shown
 from .._progress import Progress
 from ._decode import MODES, RESIZES, DecodeSettings, Size
 from ._file_errors import ImageFileError
-from ._file_labels import as_files, as_labels
+from ._file_labels import as_files, as_labels, check_same_index
 from ._file_listing import list_folder
 from ._image_files import ImageFiles
 from ._in_threads import in_threads
@@ -34,7 +34,8 @@ def image_folder(
 
     Every folder directly in `path` is a class, named after it and numbered in sorted order; the pictures anywhere below
     it are its examples, sorted by their path. Files count that end in jpg, jpeg, png, bmp, tif, tiff, webp or gif, in
-    any case. Hidden files and folders are left out. Links to folders are followed; a folder met twice counts once.
+    any case; of pictures with other endings a warning tells. Hidden files and folders are left out. Links to folders are followed;
+    a folder met twice counts once.
 
     Args:
         path: The folder.
@@ -92,12 +93,14 @@ def image_files(
             of a path what stands in such a file, as bytes, as tars, tables and data sets hold pictures; these stay
             in memory as they are.
         labels: One for each file: integers, which stay, or text, whose sorted values are the classes. Other targets
-            stand beside the pictures in the data: `Loader((photos, targets), ...)`.
+            stand beside the pictures in the data: `Loader((photos, targets), ...)`. They are paired by position; two
+            columns of pandas need one index.
         size, resize, mode, dtype: As for `image_folder`.
 
     Raises:
         TypeError: If files are neither paths nor bytes, or labels neither integers nor text.
-        ValueError: If there are no files, another number of labels, or missing ones; or as for `image_folder`.
+        ValueError: If there are no files, another number of labels, missing ones, or ones of another index; or as for
+            `image_folder`.
         FileNotFoundError: If the first file is not there. The others are not looked at, `check_files` does that.
 
     Example:
@@ -116,6 +119,7 @@ def image_files(
     settings = _settings(size, resize, mode, dtype)
     paths = as_files(files)
     numbers, class_names = (None, None) if labels is None else as_labels(labels, len(paths))
+    check_same_index(files, labels)
     return ImageFiles(paths, numbers, class_names, settings)
 
 

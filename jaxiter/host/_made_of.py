@@ -51,13 +51,18 @@ class Fingerprint:
             "shorter_side": shorter_side,
         }
 
-    def check_unchanged(self) -> None:
-        """Raises OSError if files were changed since: some pictures may be of before, and some of after."""
+    def check_unchanged(self, anew: str) -> None:
+        """Raises OSError if files were changed since: some pictures may be of before, and some of after.
+
+        Args:
+            anew: What a user does so that the next call starts anew, for the error.
+        """
         changed = np.flatnonzero((_stats_of(self._files) != self._stats).any(axis=1))
         if len(changed):
             raise OSError(
                 f"{len(changed)} of {len(self._files)} files changed while they were packed, first "
-                f"{self._files[changed[0]]!r}; nothing was packed. Call pack again once they stay as they are."
+                f"{self._files[changed[0]]!r}; no file was made. Once they stay as they are, {anew}, "
+                "and call pack again."
             )
 
 

@@ -9,11 +9,13 @@ from contextlib import closing
 from functools import partial
 from typing import IO, Any, NamedTuple
 
+import jax
 import numpy as np
 
 from .._checks import check_flag, check_int
 from .._describe import described, shown
 from .._progress import Progress
+from .._ragged import Ragged
 from .._warn import warn
 from ._file_errors import ImageFileError, error_of_reason, file_name
 from ._image_files import ImageFiles
@@ -21,7 +23,7 @@ from ._in_threads import in_threads
 from ._made_of import Fingerprint, difference
 from ._packed_file import PIXELS_AT, Pictures, read_metadata, write_tables
 from ._sized_file import is_side, npy_header, read_sized, side_path, side_text
-from ._unfinished import Entry, Unfinished, Written, sync_folder
+from ._unfinished import Entry, Unfinished, Written, removal, sync_folder
 
 _DEFAULT_SIDE = 256
 _MANY = 1000  # pictures, from which on it pays to estimate how much room they take
@@ -59,8 +61,8 @@ def pack(
 
     An unfinished file is `file + ".part"`, with a journal beside it. A call that was interrupted or killed leaves both,
     and the next one with the same sources and settings goes on from there; the result is the same to the byte.
-    Unfinished work of other sources or settings is dropped, with a warning. `file` itself appears at the end, whole. If
-    it is there already, of the same sources and settings, nothing is decoded.
+    Unfinished work of other sources or settings is refused: it may be hours of decoding. `file` itself appears at the
+    end, whole. If it is there already, of the same sources and settings, nothing is decoded.
 
     Args:
         source: `image_folder(...)` or `image_files(...)`. With `size=` the file is a plain .npy as of `np.save`, and
@@ -75,7 +77,9 @@ def pack(
         progress: Whether to show how far it is, on stderr.
 
     Raises:
-        ValueError: If `file` holds other sources or settings, or another process writes it. It is never overwritten.
+        TypeError: For another source, with what is done with that instead.
+        ValueError: If `file`, or what a call left unfinished, is of other sources or settings; or if another process
+            writes it. Nothing is overwritten.
         OSError: If files cannot be read; if they change meanwhile; if the disk is full, after which nothing is left.
 
     Example:
@@ -100,7 +104,7 @@ def pack(
     target = _Target(source, path)
     if (found := target.finished(fingerprint)) is not None:
         report = PackReport(path, found[0], _left_out(source, dict(found[1])))
-        _check_errors(report, len(source), on_error, "was packed without them")
+        _check_errors(report, len(source), on_error, "was packed without them", f"remove {path!r}")
         return report
     with Unfinished(path, fingerprint.made_of, target.begin, target.pixel_bytes) as unfinished:
         _cut_where_readable(source, unfinished, shorter_side)
@@ -108,8 +112,8 @@ def pack(
         _decode_rest(source, unfinished, shorter_side, num_threads, progress)
         reasons = unfinished.reasons
         report = PackReport(path, len(source) - len(reasons), _left_out(source, reasons))
-        _check_errors(report, len(source), on_error, "was not made")
-        fingerprint.check_unchanged()
+        _check_errors(report, len(source), on_error, "was not made", removal(path))
+        fingerprint.check_unchanged(removal(path))
         target.finish(unfinished, {"left_out": list(reasons.items()), "made_of": fingerprint.made_of})
     return report
 
@@ -119,7 +123,9 @@ def _check_arguments(
 ) -> int | None:
     """The shorter side that holds: None where the source has a size."""
     if not isinstance(source, ImageFiles):
-        raise TypeError(f"source is {described(source)}; expected jaxiter.image_folder(...) or image_files(...).")
+        raise TypeError(
+            f"source is {described(source)}; expected jaxiter.image_folder(...) or image_files(...). {_instead(source)}"
+        )
     if shorter_side is not None:
         shorter_side = check_int("shorter_side", shorter_side, 1, expected="a number of pixels, or None")
     if num_threads is not None:
@@ -135,6 +141,23 @@ def _check_arguments(
     if not os.path.isdir(os.path.dirname(path) or "."):
         raise FileNotFoundError(f"{path!r} is in a folder that does not exist; make it first.")
     return None if source.size is not None else shorter_side
+
+
+def _instead(source: object) -> str:
+    """What is done with data that are no files."""
+    if isinstance(source, Ragged):
+        return (
+            "A Ragged is one array already: np.savez(file, pixels=source.pixels, starts=source.starts, "
+            "shapes=source.shapes), and Ragged(pixels, starts, shapes) of these."
+        )
+    if isinstance(source, (np.ndarray, jax.Array)):
+        return "An array is decoded already: np.save(file, source), and np.load(file, mmap_mode='r')."
+    if isinstance(source, (str, os.PathLike)):
+        return "Of the path of a folder make image_folder(path)."
+    return (
+        "What from_records made is decoded once, into memory, by Loader(...).to_device(). For a packed file write its "
+        "pictures to files, or encode them to bytes, and give image_files(list_of_them, labels=...)."
+    )
 
 
 class _Target:
@@ -263,12 +286,12 @@ def _error(source: ImageFiles, row: int, reason: str) -> ImageFileError:
     return error_of_reason(source.files[row], row, None if label is None else class_name, reason)
 
 
-def _check_errors(report: PackReport, size: int, on_error: str, what: str) -> None:
+def _check_errors(report: PackReport, size: int, on_error: str, what: str, anew: str) -> None:
     """Raises one error for all files that cannot be read, unless they are to be left out."""
     if not report.left_out or (on_error == "report" and report.num_examples):
         return
     lines = "\n".join(f"    row {row}, {path!r}: {error.reason}" for row, path, error in report.left_out)
-    remedy = "" if on_error == "report" else "Mend or remove them, or leave them out by on_error='report'."
+    remedy = "" if on_error == "report" else f"Leave them out by on_error='report'; or mend or remove them, and {anew}."
     count = f"{len(report.left_out):,} of {size:,} files"
     raise OSError(f"{count} cannot be read, and {report.file!r} {what}:\n{lines}\n{remedy}".rstrip())
 

@@ -81,6 +81,7 @@ def open_packed(file: str | os.PathLike) -> Packed:
         None where the source had none. Of pictures of one size the images are a memmap (n, height, width, channels).
 
     Raises:
+        FileNotFoundError: If it is not there, or `pack` has not finished it.
         ValueError: If the file is no packed file, not finished, of another version, cut short or damaged.
 
     Example:
@@ -97,6 +98,7 @@ def open_packed(file: str | os.PathLike) -> Packed:
         Ragged(1 pictures of up to 20 by 30, uint8, 3 channels, 600 pixels) [3] [7 7 7]
     """
     path = os.fsdecode(file)
+    _check_is_there(path)
     with open(path, "rb") as stream:
         if stream.read(len(NPY_MAGIC)) == NPY_MAGIC:
             return Packed(*read_sized(path)[:3])
@@ -107,6 +109,17 @@ def open_packed(file: str | os.PathLike) -> Packed:
     ragged = Ragged(pixels, np.cumsum(counts) - counts, pictures.shapes, pictures.source_shapes)
     ragged.mode = pictures.metadata["settings"]["mode"]
     return Packed(ragged, pictures.labels, pictures.metadata["class_names"])
+
+
+def _check_is_there(path: str) -> None:
+    if os.path.lexists(path):
+        return
+    if os.path.exists(f"{path}.part"):
+        raise FileNotFoundError(
+            f"{path!r} is not finished: {path + '.part'!r} is what there is of it. Call jaxiter.pack again with the "
+            "same sources and settings: it goes on from there."
+        )
+    raise FileNotFoundError(f"{path!r} does not exist (the working folder is {os.getcwd()!r}); jaxiter.pack makes one.")
 
 
 def read_metadata(path: str) -> tuple[int, dict[str, Any]]:

@@ -18,7 +18,6 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from .._warn import warn
 from ._made_of import MadeOf, difference
 from ._save import DISK_FAILED
 
@@ -52,7 +51,8 @@ class Unfinished:
         reasons: Of the pictures so far that cannot be read, by row, why.
 
     Raises:
-        ValueError: If another process writes the file, or a file of that name is not of `pack`.
+        ValueError: If another process writes the file, a file of that name is not of `pack`, or unfinished work is of
+            other sources or settings.
     """
 
     reasons: dict[int, str]
@@ -140,13 +140,22 @@ class Unfinished:
             self._read_entries()
         else:
             if before is not None:
-                words = difference(before, self._made_of) if isinstance(before, dict) else "another journal"
-                warn(f"{self._part!r} is unfinished work of a call with {words}. It is dropped; packing starts anew.")
+                self._check_nothing_lost(before)
             _truncate(self._journal, 0)
             self._write_line(self._made_of)
         self._pixels.seek(0)
         self._pixels.write(self._begin)  # without a header, if a run ended after it had written one
         self.cut(len(self))
+
+    def _check_nothing_lost(self, before: Any) -> None:
+        """Raises if another call left work that this one would drop: it may be hours of decoding."""
+        if os.path.getsize(self._part) == 0 or not self._journal.readline():  # the file may be new
+            return
+        words = difference(before, self._made_of) if isinstance(before, dict) else "another journal"
+        raise ValueError(
+            f"{self._part!r} is unfinished work of a call with {words}. Nothing was changed. To go on with it, call "
+            f"with the same sources and settings as then. To start anew, {removal(self.path)}."
+        )
 
     def _read_entries(self) -> None:
         """As many as are whole in the journal and have their pixels."""
@@ -175,6 +184,11 @@ class Unfinished:
         for path in (self._part, self._journal_path):  # a journal alone is of a call that was killed here
             with suppress(FileNotFoundError):
                 os.remove(path)
+
+
+def removal(path: str) -> str:
+    """What a user does so that the next call starts anew."""
+    return f"remove {path + '.part'!r} and {path + '.part.journal'!r}"
 
 
 def sync_folder(path: str) -> None:
