@@ -84,6 +84,7 @@ class Ragged:
     source_shapes: Any  # int32 (n, 2)
     places: Any  # int32 (n, 2): of the first pixel of each picture its block and its place in it
     extent: Extent
+    mode: str | None = None  # how files were read, where they were packed; not a part of the pytree
 
     def __init__(
         self, pixels: Source, starts: ArrayLike, shapes: ArrayLike, source_shapes: ArrayLike | None = None
@@ -94,7 +95,8 @@ class Ragged:
         begins = _integers("starts", starts, (None,))
         sizes = _integers("shapes", shapes, (len(begins), 2))
         before = sizes if source_shapes is None else _integers("source_shapes", source_shapes, (len(begins), 2))
-        _check_sides(sizes)
+        _check_sides("shapes", sizes, MOST_SIDE)
+        _check_sides("source_shapes", before, COUNTED - 1)
         _check_inside(begins, sizes, pixels.shape[0])
         if isinstance(pixels, np.ndarray):
             check_length("pixels", pixels)
@@ -168,6 +170,12 @@ class Ragged:
         blocks, rest = np.asarray(self.places[rows], np.int64).T
         return blocks * BLOCK + rest
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise TypeError(
+            "Ragged holds pictures of different sizes, which are no array; its pixels are ragged.pixels, and one "
+            "picture is ragged[row]."
+        )
+
     def taken(self, rows: jax.Array) -> Ragged:
         """Some of the pictures, of the same pixels; `rows` are known to exist, and may be traced."""
         places, shapes, source_shapes = (
@@ -228,11 +236,11 @@ def _integers(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> np
     return found.astype(np.int64)
 
 
-def _check_sides(shapes: np.ndarray) -> None:
-    wrong = np.flatnonzero(((shapes < 1) | (shapes > MOST_SIDE)).any(axis=1))
+def _check_sides(name: str, shapes: np.ndarray, most: int) -> None:
+    wrong = np.flatnonzero(((shapes < 1) | (shapes > most)).any(axis=1))
     if len(wrong):
         height, width = shapes[wrong[0]]
-        raise ValueError(f"shapes[{wrong[0]}] is {height} by {width}; expected sides of 1 to {MOST_SIDE:,} pixels.")
+        raise ValueError(f"{name}[{wrong[0]}] is {height} by {width}; expected sides of 1 to {most:,} pixels.")
 
 
 def _check_inside(starts: np.ndarray, shapes: np.ndarray, total: int) -> None:

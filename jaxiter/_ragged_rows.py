@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from ._ragged import BLOCK, COUNTED, MOST_SIDE, Extent, Ragged, Sides, places_of
 
 _LEVELS = 768, 2048  # sides of pictures that are read one by one, whose usual sizes are not known
 _BITS = 3  # of a side, counted from the highest, that are kept where pictures are staged
+# Of each source that is read one by one the largest sides and buffer so far: a program for these does for all that are
+# smaller, where one for each batch would go on compiling for epochs. No number depends on it.
+_found: WeakKeyDictionary[Any, tuple[Sides, int]] = WeakKeyDictionary()
 _SPREAD = 1.1  # times the pixels that a batch has on average: few have more
 _GROWTH = 1.25  # of the memory for pictures whose number of pixels is not known before
 
@@ -121,8 +125,9 @@ def _extent_for(source: Any, pictures: Sequence[np.ndarray]) -> Extent:
     """Of pictures that are staged: of the whole source if it is known, so that one program does for all batches."""
     if isinstance(source, Ragged):
         return source.extent._replace(has_room_behind=True)
-    heights, widths = (max(picture.shape[axis] for picture in pictures) for axis in range(2))
-    most = Sides(_step_above(heights), _step_above(widths))
+    sides = (max(picture.shape[axis] for picture in pictures) for axis in range(2))
+    before = _found.get(source, (Sides(1, 1), 1))[0]
+    most = Sides(*(max(_step_above(side), known) for side, known in zip(sides, before, strict=True)))
     levels = tuple(Sides(side, side) for side in _LEVELS if side < max(most))
     return Extent(most, has_room_behind=True, levels=levels)
 
@@ -138,7 +143,10 @@ def _room_for(source: Any, extent: Extent, counts: Sequence[int], batch_size: in
     if isinstance(source, Ragged):
         mean = np.asarray(source.shapes, np.int64).prod(axis=1).mean()
         needed = max(needed, math.ceil(_SPREAD * batch_size * mean))
-    return 1 << (needed - 1).bit_length()
+        return 1 << (needed - 1).bit_length()
+    room = max(1 << (needed - 1).bit_length(), _found.get(source, (extent.most, 1))[1])
+    _found[source] = extent.most, room
+    return room
 
 
 def _staged(pictures: Sequence[np.ndarray], source_shapes: np.ndarray | None, extent: Extent, room: int) -> Ragged:

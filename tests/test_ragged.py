@@ -82,6 +82,8 @@ def test_it_is_a_pytree_of_its_arrays():
         ((PIXELS, [0, 5], [(1, 1), (2, 3)]), ValueError, "picture 1 takes pixels 5 to 11; expected them within the 10"),
         ((PIXELS, [-1], [(1, 1)]), ValueError, "picture 0 takes pixels -1 to 0"),
         ((PIXELS, [0], [(1, 1)], [(1, 1, 1)]), ValueError, "source_shapes has shape"),
+        ((PIXELS, [0], [(1, 1)], [(0, -5)]), ValueError, r"source_shapes\[0\] is 0 by -5; expected sides of 1 to"),
+        ((PIXELS, [0], [(1, 1)], [(2**40, 4)]), ValueError, r"source_shapes\[0\] is 1099511627776 by 4"),
         ((PIXELS.astype(object), [0], [(1, 1)]), TypeError, "pixels has dtype object"),
     ],
 )

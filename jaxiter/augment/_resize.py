@@ -108,7 +108,8 @@ class Resize(_Resized):
             order than 1.
 
     Source:
-        Pillow's `resize` with BILINEAR, `ImageOps.fit` for "crop" and `ImageOps.pad` for "pad", without their rounding.
+        Pillow's `resize` with BILINEAR, and the windows of `ImageOps.fit` for "crop" and of `ImageOps.pad` for "pad",
+        without their rounding. Of "crop" Pillow reads pixels beyond the window too, which shows along its edges.
 
     Example:
         >>> import jax.numpy as jnp

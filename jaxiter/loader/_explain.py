@@ -17,7 +17,7 @@ from ._data import PyTree
 from ._examples import ExampleKeys, steps_of, trace_each
 from ._loader import Loader, spec_of
 from ._program import Chains
-from ._read import read_examples
+from ._read import check_masks, read_examples
 from ._sharding import following, on_mesh
 from ._spec import BatchSpec
 
@@ -83,6 +83,7 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
     with on_mesh(spec.program.mesh):
         rows = np.array([row])
         read = [read_examples(name, leaf, rows) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        check_masks(spec, read, rows)
         explained = _explain(spec.chains, key, epoch, *place, read)
         before = list(map(_first_of, read))
     params, matrices, after = zip(*explained, strict=True)

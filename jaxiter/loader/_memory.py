@@ -15,14 +15,16 @@ from .._array_checks import check_memory
 from .._describe import shown
 from .._host_rows import dtype_of
 from .._ragged import Extent, Ragged, Sides, is_ragged
-from ._data import Source, array_of, is_resident
+from ._data import Source, is_resident
 from ._program import augment_rows
 from ._sharding import check_divides
 from ._spec import BatchSpec
 
+_LOOKED_AT = 16  # pictures of which sizes are found, where they are read one by one
+
 
 class MemoryEstimate(NamedTuple):
-    """Bytes that a loader takes of one device.
+    """Bytes that a loader takes of one device; of pictures in files without a size as 16 of them say.
 
     upload: All arrays on the host, as `loader.to_device()` puts them on a device.
     batch: One finished batch, or this device's part of it.
@@ -61,28 +63,28 @@ def check_upload(spec: BatchSpec, sharding: Sharding | None) -> None:
         )
     if sharding is not None:
         check_memory("sharding", sharding, "sharding.with_memory_kind('device')")
-    needed: dict[jax.Device, int] = {}
-    for place in spec.distinct:
-        name, leaf = spec.names[place], spec.leaves[place]
-        shape, devices = tuple(leaf.shape), [default_device()]
-        if sharding is not None:
-            check_divides(name, leaf, sharding)
-        if is_ragged(leaf):
-            shape = array_of(leaf).shape if isinstance(leaf, Ragged) else (0,)  # of files, unknown before they are read
-            devices = devices if sharding is None else list(sharding.addressable_devices)
-        elif sharding is not None:
-            shape, devices = sharding.shard_shape(shape), list(sharding.addressable_devices)
-        for device in devices if not is_resident(leaf) else ():
-            needed[device] = needed.get(device, 0) + _bytes(shape, leaf)
-    for device, count in needed.items():
-        free = free_bytes(device)
-        if free is not None and count > free:
+        for place in spec.distinct:
+            check_divides(spec.names[place], spec.leaves[place], sharding)
+    devices = [default_device()] if sharding is None else list(sharding.addressable_devices)
+    free_of = {device: free for device in devices if (free := free_bytes(device)) is not None}
+    if not free_of:  # and then sizes of pictures in files are not looked for
+        return
+    count = sum(_bytes_of_part(leaf, sharding) for leaf in spec.arrays if not is_resident(leaf))
+    for device, free in free_of.items():
+        if count > free:
             remedy = "lay them out over several devices with to_device(sharding), or " if sharding is None else ""
             raise ValueError(
                 f"to_device() needs {_format(count)} on {device}, which has {_format(free)} free. Leave the arrays "
                 f"where they are and use stream(loader, key), which holds a few batches there; {remedy}use fewer "
                 "rows. loader.memory() gives the figures."
             )
+
+
+def _bytes_of_part(leaf: Any, sharding: Sharding | None) -> int:
+    """That one device gets."""
+    if is_ragged(leaf) or sharding is None:
+        return _bytes_of_all(leaf)
+    return _bytes(sharding.shard_shape(tuple(leaf.shape)), leaf)
 
 
 def check_streaming(spec: BatchSpec, prefetch: int, donate: bool, num_batches: int | None) -> None:
@@ -131,12 +133,12 @@ def _rows_like(leaf: Any, length: int) -> Any:
         return jax.ShapeDtypeStruct((length, *leaf.shape[1:]), dtype)
     pairs = jax.ShapeDtypeStruct((length, 2), np.int32)
     extent = leaf.extent if isinstance(leaf, Ragged) else Extent(Sides(1, 1), has_room_behind=True)
-    pixels = jax.ShapeDtypeStruct((length, leaf.shape[-1]), dtype)
+    pixels = jax.ShapeDtypeStruct(leaf.pixels.shape if isinstance(leaf, Ragged) else (length, leaf.shape[-1]), dtype)
     return Ragged.tree_unflatten(extent, (pixels, pairs, pairs, pairs))
 
 
 def _bytes_of_rows(leaf: Any, length: int) -> int:
-    """Of pictures of different sizes on average; 0 of files, which are not known before they are read."""
+    """Of pictures of different sizes on average."""
     if is_ragged(leaf):
         return _bytes_of_all(leaf) * length // leaf.shape[0]
     return _bytes((length, *leaf.shape[1:]), leaf)
@@ -144,8 +146,14 @@ def _bytes_of_rows(leaf: Any, length: int) -> int:
 
 def _bytes_of_all(leaf: Any) -> int:
     if is_ragged(leaf):
-        return _bytes(leaf.pixels.shape, leaf.pixels) if isinstance(leaf, Ragged) else 0
+        return _bytes(leaf.pixels.shape, leaf.pixels) if isinstance(leaf, Ragged) else _bytes_by_some(leaf)
     return _bytes(leaf.shape, leaf)
+
+
+def _bytes_by_some(source: Any) -> int:
+    """Of pictures that are read one by one: as many as some of them take, spread over all."""
+    rows = np.unique(np.linspace(0, source.shape[0] - 1, _LOOKED_AT).round().astype(np.int64))
+    return sum(picture.nbytes for picture in source[rows]) * source.shape[0] // len(rows)
 
 
 def _bytes(shape: Iterable[int], leaf: Source | jax.ShapeDtypeStruct) -> int:

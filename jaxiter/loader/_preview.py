@@ -20,7 +20,7 @@ from ..augment.internal import Companion, Places
 from ._augment_tree import IMAGE_RANK
 from ._marks import MarkedLeaf, Marks, marked_leaf, marks_of
 from ._program import Chains, augment_rows
-from ._read import read_examples
+from ._read import check_masks, read_examples
 from ._sharding import following, is_traced, on_mesh
 from ._spec import BatchSpec
 
@@ -61,6 +61,7 @@ def draw_preview(spec: BatchSpec, key: Key, rows: Any, epochs: Any) -> Image.Ima
     key = following(key, spec.devices, spec.program.mesh)
     with on_mesh(spec.program.mesh):
         before = [read_examples(name, leaf, index) for name, leaf in zip(spec.names, spec.leaves, strict=True)]
+        check_masks(spec, before, index)
         after = [_augmented(spec.chains, key, epoch, index.astype(np.int32), showings, before) for epoch in numbers]
     return Image.fromarray(_drawn(_shown_leaves(spec, before, after)))
 

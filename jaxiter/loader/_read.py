@@ -57,7 +57,7 @@ def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> Host
         _add_note(error, f"jaxiter: reading batch {step} of epoch {epoch}", index)
         raise
     if spec.has_ragged_masks:
-        _check_sizes_of_masks(spec, leaves, index)
+        check_masks(spec, [leaves[source] for source in spec.program.sources], index)
     if spec.share is None:
         # Of no device: a stream finds its rows on the CPU, wherever its batches go.
         return HostRows(index, showings, leaves)
@@ -108,11 +108,16 @@ def _read_ragged(spec: BatchSpec, name: str, leaf: Any, rows: np.ndarray) -> Rag
     return spec.share.make_global_ragged(stage(name, leaf, rows, len(spec.share.starts)))
 
 
-def _check_sizes_of_masks(spec: BatchSpec, leaves: Sequence[Source], rows: np.ndarray) -> None:
-    """Raises for a mask that was read with another size than its picture."""
+def check_masks(spec: BatchSpec, leaves: Sequence[Any], rows: np.ndarray | None = None) -> None:
+    """Raises for a mask that was read with another size than its picture.
+
+    Args:
+        leaves: One for each leaf of the data.
+        rows: Those of the data that were read; None for all of them.
+    """
     for place, chain in enumerate(spec.chains):
         if isinstance(chain, Companion) and chain.target is not None:
-            own, other = (leaves[spec.program.sources[one]] for one in (place, chain.target))
+            own, other = leaves[place], leaves[chain.target]
             if isinstance(own, Ragged) and isinstance(other, Ragged):
                 check_same_sizes(spec.names[place], own, spec.names[chain.target], other, rows)
 

@@ -12,7 +12,7 @@ from .._transfers import on_host
 from ._data import PyTree, array_of
 from ._examples import LeafSteps
 from ._memory import check_upload
-from ._read import upload_arrays
+from ._read import check_masks, upload_arrays
 from ._sharding import devices_of, following, is_traced
 from ._spec import BatchSpec
 from ._visited import VisitedRows
@@ -32,6 +32,7 @@ def uploaded(
     visited = jax.tree.map(lambda part: part if is_traced(part) else jax.device_put(on_host(part)), visited)
     arrays = upload_arrays(spec, sharding)
     leaves = [arrays[source] for source in spec.program.sources]
+    check_masks(spec, leaves)
     devices = devices_of(map(array_of, leaves), sharding)
     chains = jax.tree.map(partial(following, devices=devices), chains)
     if devices is None or len(devices) == 1:  # on several each program lays them out

@@ -241,6 +241,17 @@ def test_behind_the_last_picture_of_a_batch_is_room_for_a_line(key):
     assert staged.pixels.shape[0] >= 4 * 16 * 16 + 16
 
 
+def test_few_programs_for_pictures_that_are_read_one_by_one(key):
+    """Whose sizes are not known before: the largest so far stand for the smaller ones that follow."""
+    sizes = np.random.default_rng(0).integers(10, 60, (160, 2)).tolist()
+    data = Loader(Decoded([noise(size, 1) for size in sizes]), batch_size=8, augment=RandomResizedCrop(4))
+    list(data.epoch(key, 0))
+    with compilations() as names:
+        for epoch in (1, 2):
+            list(data.epoch(key, epoch))
+    assert len(names) <= 2
+
+
 def test_only_the_pictures_of_the_batch_travel(key):
     spec = spec_of(Loader(ragged([noise((50, 60))] * 64), batch_size=4, augment=Resize(8)))
     staged = read_batch(spec, key, 0, 0).leaves[0]
@@ -287,8 +298,14 @@ def test_masks_of_another_size_are_refused(key):
     with pytest.raises(ValueError, match=said):
         Loader({"image": ragged(PICTURES), "mask": ragged(wrong)}, batch_size=12, augment=augment)
     later = Loader({"image": Decoded(PICTURES), "mask": Decoded(wrong)}, batch_size=12, augment=augment)
-    with pytest.raises(ValueError, match=said):
-        later.batch(key, 0, 0)
+    for call in (
+        lambda: later.batch(key, 0, 0),
+        lambda: later.to_device(),
+        lambda: explain(later, key, 0, 5),
+        lambda: later.preview(key, rows=[3, 5]),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
     with pytest.raises(ValueError, match="are not both pictures of different sizes"):
         Loader({"image": ragged(PICTURES), "mask": np.zeros((12, 8, 8))}, batch_size=12, augment=augment)
 
@@ -317,6 +334,12 @@ def test_memory_is_estimated(put):
     estimate = Loader(jax.tree.map(put, data), batch_size=6, augment=Resize(4)).memory()
     assert estimate.batch == 6 * 4 * 4 * 3 * 4
     assert (estimate.upload, estimate.rows) == ((pixels, pixels // 2) if put is np.asarray else (0, 0))
+    assert Loader(data, batch_size=6, augment=RandomResizedCrop(4)).to_device().memory().upload == 0
+
+
+def test_memory_of_pictures_that_are_read_one_by_one_is_estimated_by_some():
+    same = Loader(Decoded([noise((10, 20))] * 50), batch_size=5, augment=Resize(4)).memory()
+    assert (same.upload, same.rows) == (50 * 600, 5 * 600)
 
 
 def test_it_is_not_divided():

@@ -13,12 +13,14 @@ from jaxiter import (
     Frames,
     Loader,
     OneOf,
+    Ragged,
     RandomCrop,
     RandomResizedCrop,
     Resize,
     Sometimes,
     explain,
 )
+from jaxiter.loader.internal import read_batch, spec_of
 
 from ..data import photo
 from ..ragged_data import SIZES, pictures_of, ragged
@@ -154,8 +156,8 @@ def test_choices_of_one_size_are_taken(key):
 @pytest.mark.parametrize(
     ("transform", "said"),
     [
-        (None, "data.* holds pictures of different sizes; expected one that fixes the size"),
-        (Affine(rotation=10), "and Affine keeps their sizes; expected one that fixes the size"),
+        (None, "data.* holds pictures of different sizes; expected a transform that fixes the size"),
+        (Affine(rotation=10), "and Affine keeps their sizes; expected a transform that fixes the size"),
         (Chain(Affine(), Resize(4)), None),
         (Chain(Affine(rotation=10), Affine(size=(4, 4))), None),
         (RandomCrop(4), r'RandomCrop takes no picture .* expected Resize\(\(4, 4\), mode="crop"\) in its place'),
@@ -175,3 +177,31 @@ def test_what_fixes_no_size_is_refused(transform, said):
         return
     with pytest.raises(ValueError, match=said):
         Loader((data,), batch_size=4, augment=(transform,))
+
+
+def test_what_lies_beside_a_picture_shows_nowhere(key):
+    """Not a number in its neighbours, and in memory that nobody wrote."""
+    plain = [np.full(size, 0.5, np.float32) for size in ((40, 300, 1), (3, 3, 1), (2, 7, 1), (30, 1, 1))]
+    broken = [np.full_like(plain[0], np.nan), *plain[1:], np.full((3, 3, 1), np.inf, np.float32)]
+    augment = {"squash": Resize(8), "crop": RandomResizedCrop(8), "affine": Affine(size=(8, 8), rotation=20)}
+    data = dict.fromkeys(augment, ragged(broken))
+    loader = Loader(data, batch_size=3, augment=augment, rows=[1, 2, 3], shuffle=False)
+    for one in (loader, loader.to_device()):
+        found = jax.device_get(one.batch(key, 0, 0))
+        for images in found.values():
+            np.testing.assert_allclose(images, 0.5, rtol=1e-6)
+    # The end of a buffer of a batch.
+    staged = read_batch(spec_of(loader), key, 0, 0).leaves[0]
+    used = sum(picture.size for picture in plain[1:])
+    poisoned = Ragged.tree_unflatten(staged.extent, (staged.pixels.copy(), *staged.tree_flatten()[0][1:]))
+    poisoned.pixels[used:] = np.nan
+    again = Loader(dict.fromkeys(augment, jax.device_put(poisoned)), batch_size=3, augment=augment, shuffle=False)
+    for images in again.batch(key, 0, 0).values():
+        np.testing.assert_allclose(images, 0.5, rtol=1e-6)
+
+
+def test_what_lies_beyond_a_window_shows_nowhere():
+    image = np.full((20, 20, 1), 0.5, np.float32)
+    image[:, :5] = image[:, 15:] = np.nan
+    params = RandomResizedCrop(4).sample(jax.random.key(0), image.shape)._replace(top=2, left=5, height=15, width=10)
+    np.testing.assert_allclose(RandomResizedCrop(4).apply(params, image), 0.5, rtol=1e-6)

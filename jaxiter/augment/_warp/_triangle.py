@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial, reduce
-from operator import add
+from operator import add, mul
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -56,7 +56,7 @@ class _Mixing(NamedTuple):
     dtype: np.dtype  # of the sums
     between: Callable[[jax.Array], jax.Array]  # what is kept of the sums of rows
     last: Callable[[jax.Array], jax.Array]  # what becomes of those of columns
-    product: Callable[[jax.Array], jax.Array]
+    product: Callable[[jax.Array, jax.Array], jax.Array]  # of a value and its weight
 
 
 # Compiled once for each config, as what depends on the platform is made of closures.
@@ -182,7 +182,7 @@ def _summed(at: Callable[..., jax.Array], weights: Shaped[Array, "taps ..."], mi
     """The sum of `at(k) * weights[k]`; many are a loop, which is compiled once."""
 
     def product(k: int | jax.Array) -> jax.Array:
-        return mixing.product(at(k).astype(mixing.dtype) * weights[k])
+        return mixing.product(at(k).astype(mixing.dtype), weights[k])
 
     if len(weights) <= _UNROLLED:
         return reduce(add, map(product, range(len(weights))))
@@ -200,10 +200,15 @@ def _mixing(dtype: DTypeLike) -> _Mixing:
             dtype=np.dtype(np.int32),
             between=lambda sums: ((sums + np.int32(2**7)) >> np.int32(8)).astype(np.uint16),
             last=lambda sums: sums.astype(np.float32) * np.float32(2.0**-23),
-            product=lambda product: product,
+            product=mul,
         )
     kept = arithmetic_dtype(dtype)
-    return _Mixing((1, 1), kept, between=lambda sums: sums, last=lambda sums: sums, product=rounded)
+    return _Mixing((1, 1), kept, between=lambda sums: sums, last=lambda sums: sums, product=_product)
+
+
+def _product(value: jax.Array, weight: jax.Array) -> jax.Array:
+    """0 where the weight is: beyond a window, or a picture among others, NaN may stand."""
+    return rounded(jnp.where(weight == 0, np.zeros((), value.dtype), value) * weight)
 
 
 def _axis(
