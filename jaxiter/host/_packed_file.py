@@ -107,7 +107,7 @@ def open_packed(file: str | os.PathLike) -> Packed:
     pixels = np.memmap(path, f"<u{header.item_size}", "r", PIXELS_AT, (header.num_pixels, header.channels))
     counts = pictures.shapes.astype(np.int64).prod(axis=1)
     ragged = Ragged(pixels, np.cumsum(counts) - counts, pictures.shapes, pictures.source_shapes)
-    ragged.mode = pictures.metadata["settings"]["mode"]
+    ragged.mode = pictures.metadata["made_of"]["mode"]
     return Packed(ragged, pictures.labels, pictures.metadata["class_names"])
 
 

@@ -94,6 +94,7 @@ def test_modes_and_dtypes_are_kept(tmp_path, mode, dtype, channels):
     source = image_files([tmp_path / "one.png"], labels=[7], mode=mode, dtype=dtype)
     images, labels, _ = open_packed(packed(source, tmp_path / "one.jx").file)
     assert (images.dtype, images.shape, labels.tolist()) == (np.dtype(dtype), (1, None, None, channels), [7])
+    assert images.mode == mode
     np.testing.assert_array_equal(images[0][..., 0], picture)
     np.testing.assert_array_equal(images[0], source[0])
 
