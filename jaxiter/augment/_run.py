@@ -17,7 +17,7 @@ from .._keys import Key, as_key, fold_in
 from .._transfers import transfers
 from ._duck_typed import user_object
 from ._frozen_draws import array_of_apply, checked_sample
-from ._geometric import Geometric, geometry_of, joined_sampling, shapes_through
+from ._geometric import Geometric, geometry_of, shapes_through
 from ._groups import Group, apply_group, groups_of, is_geometry
 from ._matrix import check_matrix, compose
 from ._transform import Params, Transform, declared_shape
@@ -132,31 +132,6 @@ class Steps:
             on_bytes = current.dtype == np.uint8 or (on_bytes and self._keeps_scale(group))
             stored = None
         return current
-
-    def check_fixes_size(self, leaf: str) -> None:
-        """Raises for steps that pictures of different sizes cannot go through: the first resampling fixes the size."""
-        size: tuple[Any, Any] = (_Unknown(), _Unknown())
-        first = [part.transform for part in self.parts[self.groups[0]]] if self.groups else []
-        for step in first:
-            if not is_geometry(step):
-                name = self.steps[self.parts[0].owner].name_in_errors
-                raise ValueError(f"{_of_different_sizes(leaf)}, and the first step is {name}; {_FIXES}.")
-            if not is_static(size):
-                try:
-                    step.check_takes_any_size()
-                except ValueError as error:
-                    raise ValueError(f"{_of_different_sizes(leaf)}: {error}") from None
-            size = step.out_size(size)
-        if not is_static(size):
-            names = " and ".join(step.name_in_errors for step in first)
-            keep = f", and {names} keeps their sizes" if first else ""
-            raise ValueError(f"{_of_different_sizes(leaf)}{keep}; {_FIXES}.")
-        order = joined_sampling([step for step in first if is_geometry(step)]).order or 0
-        if order > 1:
-            raise ValueError(
-                f"{_of_different_sizes(leaf)}, and order is {order}, which filters a whole picture first; expected "
-                "order 0 or 1, or Resize before it with a Cast between the two."
-            )
 
     def sample(self, key: Key, shape: Shape) -> tuple[Params, ...]:
         """What each step draws."""
@@ -304,7 +279,7 @@ class Steps:
             owners = sorted({part.owner for part in self.parts[group]})
             names = ", ".join(self.steps[owner].name_in_errors for owner in owners)
             places = f"step {owners[0]}" if len(owners) == 1 else f"steps {owners[0]} to {owners[-1]}"
-            sides = [side if is_static((side,)) else _Unknown() for side in shape]
+            sides = [side if is_static((side,)) else UnknownSide() for side in shape]
             given = f"shape {tuple(sides)}" if dtype is None else f"{np.dtype(dtype).name}{sides}"
             whose = "a Chain" if self.leaf is None else f"the transforms of {self.leaf}"
             error.add_note(f"Raised by {places} of {whose}, counted from 0: {names}, given an image of {given}.")
@@ -319,21 +294,11 @@ def _unknown_geometry(part: Transform) -> ValueError:
     )
 
 
-class _Unknown:
+class UnknownSide:
     """Takes the place of a side that differs from picture to picture."""
 
     def __repr__(self) -> str:
         return "?"
-
-
-_FIXES = (
-    "expected a transform that fixes the size, first or next to others that move pixels: RandomResizedCrop(size), "
-    "Resize(size), or Affine(size=...)"
-)
-
-
-def _of_different_sizes(leaf: str) -> str:
-    return f"{leaf} holds pictures of different sizes"
 
 
 class _Drawn:

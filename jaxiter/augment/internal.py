@@ -1,5 +1,6 @@
 """What the other subpackages use of this one beside its public names."""
 
+from ._any_size import check_fixes_size as check_fixes_size
 from ._boxes import Places as Places
 from ._cast import round_to as round_to
 from ._companions import Companion as Companion

@@ -20,6 +20,7 @@ from ..augment.internal import (
     Companion,
     TransformLike,
     as_transform,
+    check_fixes_size,
     is_transform,
     is_transform_or_none,
     outermost,
@@ -65,7 +66,7 @@ def chains_of(data: PyTree, augment: PyTree) -> tuple[tuple[LeafSteps | None, ..
 def _own_steps(name: str, leaf: Source, transform: Transform | None) -> Chain | None:
     if transform is None:
         if is_ragged(leaf):
-            Chain().steps.check_fixes_size(name)
+            check_fixes_size(Chain().steps, name)
         return None
     views, frames = _looks_of(transform)
     if frames and len(leaf.shape) < 2:
@@ -73,7 +74,7 @@ def _own_steps(name: str, leaf: Source, transform: Transform | None) -> Chain | 
     inner = _inner(transform)
     chain = Chain() if inner is None else Chain(inner)
     if is_ragged(leaf):
-        chain.steps.check_fixes_size(name)
+        check_fixes_size(chain.steps, name)
     return chain.of_leaf(name, dtype_of(leaf), num_views=None if views is None else views.n, has_frames=frames)
 
 

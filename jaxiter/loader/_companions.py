@@ -13,13 +13,12 @@ from jax.tree_util import KeyPath
 from .._host_rows import dtype_of
 from .._ragged import Ragged
 from .._transfers import on_host
-from .._warn import warn
-from ..augment import Chain, Mask, Transform
+from ..augment import Chain, Transform
 from ..augment.internal import Companion, Geometric
+from ._companion_warnings import warn_of_companion
 from ._data import Source, leaf_name, name_of
 
 Paths = Sequence[tuple[KeyPath, Source]]
-_LOOKED_AT = 1000  # examples
 _READS = ("order", "fill_mode", "cval", "antialias", "draws")  # fields that move no pixel
 
 
@@ -59,8 +58,7 @@ def bound_companion(
         parts = [part for part, _ in steps.parts]
         is_known = all(part.is_of_this_library for part in parts)
         bound.check_follows(parts, steps.movers(shape) if is_known else None, dtype_of(leaf))
-    _warn_of_shares(name, bound, leaf, size)
-    _warn_of_mixed_labels(name, bound, leaf)
+    warn_of_companion(name, bound, leaf, leaf_name(paths[target][0]), images)
     if isinstance(leaf, Ragged) and isinstance(images, Ragged):
         check_same_sizes(name, leaf, leaf_name(paths[target][0]), images)
     return bound
@@ -86,30 +84,6 @@ def check_same_sizes(
         raise ValueError(
             f"{name} is {height} by {width} in row {row}, and {images_name}, which it follows, {rows_of_image} by "
             f"{cols_of_image}; expected masks of the size of their pictures."
-        )
-
-
-def _warn_of_mixed_labels(name: str, companion: Companion, leaf: Source) -> None:
-    """Of files that are read as pictures: colours of a palette in grey, and a mean of labels where they get smaller."""
-    mode = getattr(leaf, "mode", None)
-    if isinstance(companion, Mask) and isinstance(mode, str) and mode != "mask":
-        warn(
-            f"{name} follows images as a mask, and its files are read in mode {mode!r}, as pictures, whose labels are "
-            'mixed where they change size. Read them with mode="mask", which keeps the numbers of the files.'
-        )
-
-
-def _warn_of_shares(name: str, companion: Companion, leaf: Source, size: Sequence[int]) -> None:
-    """Of coordinates that are shares of the sides, as some formats have them."""
-    if not companion.holds_places or not isinstance(leaf, np.ndarray) or min(size) < 3 or leaf.dtype.kind != "f":
-        return
-    values = np.asarray(leaf[:_LOOKED_AT])
-    values = values[np.isfinite(values) & (values != -1)]
-    if values.size and values.min() >= 0 and values.max() <= 1 and (values % 1).any():
-        kind, sides = type(companion).__qualname__, "width, height" + ", width, height" * (leaf.shape[-1] == 4)
-        warn(
-            f"{name} holds numbers from {values.min():g} to {values.max():g}, as if they were shares of the sides; "
-            f"{kind} takes pixels. Multiply them by ({sides})."
         )
 
 

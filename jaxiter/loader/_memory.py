@@ -63,28 +63,28 @@ def check_upload(spec: BatchSpec, sharding: Sharding | None) -> None:
         )
     if sharding is not None:
         check_memory("sharding", sharding, "sharding.with_memory_kind('device')")
-    needed: dict[jax.Device, int] = {}
-    for place in spec.distinct:
-        name, leaf = spec.names[place], spec.leaves[place]
-        shape, devices = tuple(leaf.shape), [default_device()]
-        if sharding is not None:
-            check_divides(name, leaf, sharding)
-        if is_ragged(leaf):
-            shape = (_bytes_of_all(leaf) // np.dtype(dtype_of(leaf)).itemsize,)
-            devices = devices if sharding is None else list(sharding.addressable_devices)
-        elif sharding is not None:
-            shape, devices = sharding.shard_shape(shape), list(sharding.addressable_devices)
-        for device in devices if not is_resident(leaf) else ():
-            needed[device] = needed.get(device, 0) + _bytes(shape, leaf)
-    for device, count in needed.items():
-        free = free_bytes(device)
-        if free is not None and count > free:
+        for place in spec.distinct:
+            check_divides(spec.names[place], spec.leaves[place], sharding)
+    devices = [default_device()] if sharding is None else list(sharding.addressable_devices)
+    free_of = {device: free for device in devices if (free := free_bytes(device)) is not None}
+    if not free_of:  # and then sizes of pictures in files are not looked for
+        return
+    count = sum(_bytes_of_part(leaf, sharding) for leaf in spec.arrays if not is_resident(leaf))
+    for device, free in free_of.items():
+        if count > free:
             remedy = "lay them out over several devices with to_device(sharding), or " if sharding is None else ""
             raise ValueError(
                 f"to_device() needs {_format(count)} on {device}, which has {_format(free)} free. Leave the arrays "
                 f"where they are and use stream(loader, key), which holds a few batches there; {remedy}use fewer "
                 "rows. loader.memory() gives the figures."
             )
+
+
+def _bytes_of_part(leaf: Any, sharding: Sharding | None) -> int:
+    """That one device gets."""
+    if is_ragged(leaf) or sharding is None:
+        return _bytes_of_all(leaf)
+    return _bytes(sharding.shard_shape(tuple(leaf.shape)), leaf)
 
 
 def check_streaming(spec: BatchSpec, prefetch: int, donate: bool, num_batches: int | None) -> None:

@@ -12,10 +12,13 @@ from .._array_checks import check_array, is_sparse, is_table, without_table
 from .._describe import a_type, described, shown
 from .._key_checks import named_keys
 from .._list_checks import list_error
+from .._warn import warn
 from ..augment.internal import is_transform
 from ._columns import Column, RaggedColumn, Records
 from ._data import PyTree, leaf_name, name_of
 from ._example_values import as_array
+
+_WIDE = 16  # pixels: more channels has no picture
 
 
 def from_records(source: Records, *, ragged: Hashable | Sequence[Hashable] | None = None) -> PyTree:
@@ -118,6 +121,11 @@ def _check_picture(name: str, value: np.ndarray) -> None:
     check_array(name, value)
     if value.dtype.itemsize > 4:
         raise TypeError(f"{name} has dtype {value.dtype}; expected uint8, or another one of up to 32 bits.")
+    if value.ndim == 3 and value.shape[0] in (1, 3, 4) and min(value.shape[1:]) >= _WIDE:
+        warn(
+            f"{name} has shape {value.shape}, which looks like (channels, height, width); expected (height, width, "
+            "channels). If the channels come first, transpose each picture: picture.transpose(1, 2, 0)."
+        )
 
 
 def with_columns(data: PyTree, others: tuple[type, ...] = ()) -> PyTree:

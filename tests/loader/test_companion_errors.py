@@ -125,6 +125,7 @@ def test_leaves_that_would_share_a_part_of_their_geometry_are_refused(image, mas
 
 def test_shares_of_the_sides_are_warned_of_where_pixels_are_meant():
     shares = np.random.default_rng(0).uniform(0, 1, (4, 3, 4)).astype(np.float32)
+    shares = np.concatenate([shares[..., :2] / 2, 0.5 + shares[..., 2:] / 2], axis=-1)
     data = {"image": np.zeros((4, 8, 8, 3), np.uint8), "boxes": shares}
     with pytest.warns(UserWarning, match=r"data\['boxes'\] holds numbers .*Boxes takes pixels.*\(width, height, width"):
         Loader(data, batch_size=2, augment={"image": Affine(rotation=10), "boxes": Boxes("image")})
