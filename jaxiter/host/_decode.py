@@ -200,7 +200,8 @@ def _check_depth(image: Image.Image) -> None:
 
 def _check_range(image: Image.Image) -> None:
     """Raises for numbers that 16 bits do not hold, before they are averaged with others to ones that fit."""
-    least, most = (int(number) for number in image.getextrema())
+    numbers = np.asarray(image)
+    least, most = int(numbers.min()), int(numbers.max())
     if least < 0 or most > np.iinfo(np.uint16).max:
         raise ValueError(f"it holds numbers from {least} to {most}; expected those of 16 bits, 0 to 65,535")
 

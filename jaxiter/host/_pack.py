@@ -22,10 +22,11 @@ from ._claim import Claim, give_name
 from ._file_errors import ImageFileError, error_of_reason, file_name
 from ._image_files import ImageFiles
 from ._in_threads import in_threads
+from ._journal import Entry, Written
 from ._made_of import Fingerprint, difference
 from ._packed_file import PIXELS_AT, Pictures, read_metadata, write_tables
 from ._sized_file import is_side, npy_header, read_sized, side_path, side_text
-from ._unfinished import Entry, Unfinished, Written, removal, sync_folder
+from ._unfinished import Unfinished, removal, sync_folder
 
 _DEFAULT_SIDE = 256
 _MANY = 1000  # pictures, from which on it pays to estimate how much room they take
@@ -63,7 +64,8 @@ def pack(
 
     An unfinished file is `file + ".part"`, with a journal beside it. A call that was interrupted or killed leaves both,
     and the next one with the same sources and settings goes on from there; the result is the same to the byte.
-    Unfinished work of other sources or settings is refused: it may be hours of decoding. `file` itself appears at the
+    Of files that were mended or changed meanwhile it decodes these alone. Unfinished work of other sources or settings
+    is refused: it may be hours of decoding. `file` itself appears at the
     end, whole. If it is there already, of the same sources and settings, nothing is decoded.
 
     Args:
@@ -113,20 +115,21 @@ def pack(
                 decode = _Decoding(source, shorter_side, num_threads, progress)
                 return _packed(decode, target, fingerprint, claim, on_error)
     report = PackReport(path, found[0], _left_out(source, dict(found[1])))
-    _check_errors(report, len(source), on_error, "was packed without them", f"remove {path!r}")
+    remedy = f"mend or remove them, and remove {path!r}"
+    _check_errors(report, len(source), on_error, "was packed without them", remedy)
     return report
 
 
 def _packed(decode: _Decoding, target: _Target, fingerprint: Fingerprint, claim: Claim, on_error: str) -> PackReport:
     source, path = decode.source, claim.path
-    with Unfinished(claim, fingerprint.made_of, target.begin, target.pixel_bytes) as unfinished:
-        decode.cut_where_readable(unfinished)
-        target.check_room(range(len(unfinished), len(source)), decode.shorter_side)
+    with Unfinished(claim, fingerprint, target.begin, target.pixel_bytes) as unfinished:
+        target.check_room(list(unfinished.rows_left), decode.shorter_side)
         decode.rest(unfinished)
-        reasons = unfinished.reasons
+        reasons = dict(sorted(unfinished.reasons.items()))
         report = PackReport(path, len(source) - len(reasons), _left_out(source, reasons))
-        _check_errors(report, len(source), on_error, "was not made", removal(path))
-        fingerprint.check_unchanged(removal(path))
+        remedy = f"mend them and call pack again, which decodes these alone; or remove them, and {removal(path)}"
+        _check_errors(report, len(source), on_error, "was not made", remedy)
+        fingerprint.check_unchanged()
         target.finish(unfinished, {"left_out": list(reasons.items()), "made_of": fingerprint.made_of})
     return report
 
@@ -204,7 +207,7 @@ class _Target:
             )
         return count, metadata["left_out"]
 
-    def check_room(self, rest: range, shorter_side: int | None) -> None:
+    def check_room(self, rest: list[int], shorter_side: int | None) -> None:
         """Raises if the disk has no room for the rows that are left; warns where only an estimate says so."""
         free = shutil.disk_usage(os.path.dirname(self._path) or ".").free
         if self._source.size is not None:
@@ -269,11 +272,11 @@ class _Decoding(NamedTuple):
     progress: bool
 
     def rest(self, unfinished: Unfinished) -> None:
-        """Decodes in threads what no entry tells of, and writes it in order."""
-        rows = range(len(unfinished), len(self.source))
+        """Decodes in threads what is left, and writes it in this order."""
+        rows = list(unfinished.rows_left)
         decode = partial(_decoded, self.source, self.shorter_side)
         title = f"packing {os.path.basename(unfinished.path)}"
-        title += f" from picture {rows.start:,} on" if rows.start else ""
+        title += f", {len(unfinished):,} are done" if len(unfinished) else ""
         with (
             Progress(title, len(rows), shown=self.progress and len(rows) > 0) as bar,
             closing(in_threads(decode, rows, self.num_threads)) as pictures,
@@ -281,13 +284,6 @@ class _Decoding(NamedTuple):
             for entry, pixels in pictures:
                 unfinished.append(entry, pixels)
                 bar.update(1)
-
-    def cut_where_readable(self, unfinished: Unfinished) -> None:
-        """Goes back to the first picture that could not be read then and can now, after a chmod say."""
-        for row in unfinished.reasons:
-            if _decoded(self.source, self.shorter_side, row).pixels is not None:
-                unfinished.cut(row)
-                return
 
 
 def _decoded(source: ImageFiles, shorter_side: int | None, row: int) -> _Decoded:
@@ -310,12 +306,12 @@ def _error(source: ImageFiles, row: int, reason: str) -> ImageFileError:
     return error_of_reason(source.files[row], row, None if label is None else class_name, reason)
 
 
-def _check_errors(report: PackReport, size: int, on_error: str, what: str, anew: str) -> None:
+def _check_errors(report: PackReport, size: int, on_error: str, what: str, remedy: str) -> None:
     """Raises one error for all files that cannot be read, unless they are to be left out."""
     if not report.left_out or (on_error == "report" and report.num_examples):
         return
     lines = "\n".join(f"    row {row}, {path!r}: {error.reason}" for row, path, error in report.left_out)
-    remedy = "" if on_error == "report" else f"Leave them out by on_error='report'; or mend or remove them, and {anew}."
+    remedy = "" if on_error == "report" else f"Leave them out by on_error='report'; or {remedy}."
     count = f"{len(report.left_out):,} of {size:,} files"
     raise OSError(f"{count} cannot be read, and {report.file!r} {what}:\n{lines}\n{remedy}".rstrip())
 
