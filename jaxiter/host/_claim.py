@@ -22,8 +22,9 @@ class Claim:
 
     def __init__(self, path: str):
         self.path, self.part, self.journal_path = path, f"{path}.part", f"{path}.part.journal"
-        self.journal, self._is_new = self._locked()
-        if self._is_new and os.path.exists(self.part):  # whoever makes a part has a journal before and after it
+        self._is_removed = False
+        self.journal, is_new = self._locked()
+        if is_new and os.path.exists(self.part):  # whoever makes a part has a journal before and after it
             self.remove()
             self.journal.close()
             raise ValueError(
@@ -35,13 +36,19 @@ class Claim:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        if self._is_new and not os.path.exists(self.part):  # nothing was begun
+        if not os.path.exists(self.part):  # nothing was begun
             self.remove()
         with suppress(OSError):  # it would write once more what the disk had no room for
             self.journal.close()
 
     def remove(self, *, with_part: bool = False) -> None:
-        """Removes the journal, last and before the lock is gone: no other process takes hold of it meanwhile."""
+        """Removes the journal, last and before the lock is gone: no other process takes hold of it meanwhile.
+
+        Once: the next journal of that name is of another process.
+        """
+        if self._is_removed:
+            return
+        self._is_removed = True
         for path in [self.part] * with_part + [self.journal_path]:
             with suppress(FileNotFoundError):
                 try:
@@ -93,10 +100,15 @@ def opened(path: str) -> IO[bytes]:
 
 
 def _opened_or_new(path: str) -> tuple[IO[bytes], bool]:
-    try:
-        return _opened(path, os.O_CREAT | os.O_EXCL), True
-    except FileExistsError:
-        return opened(path), False
+    while True:
+        try:
+            return _opened(path, os.O_CREAT | os.O_EXCL), True
+        except FileExistsError:
+            try:
+                return _opened(path, 0), False
+            except FileNotFoundError:  # it was removed meanwhile
+                if os.path.islink(path):
+                    raise
 
 
 def _opened(path: str, flags: int) -> IO[bytes]:
