@@ -64,9 +64,9 @@ def pack(
 
     An unfinished file is `file + ".part"`, with a journal beside it. A call that was interrupted or killed leaves both,
     and the next one with the same sources and settings goes on from there; the result is the same to the byte.
-    Of files that were mended or changed meanwhile it decodes these alone. Unfinished work of other sources or settings
-    is refused: it may be hours of decoding. `file` itself appears at the
-    end, whole. If it is there already, of the same sources and settings, nothing is decoded.
+    Where some files were mended or changed meanwhile, it decodes these alone. Unfinished work of other sources or
+    settings is refused: it may be hours of decoding. `file` itself appears at the end, whole. If it is there already,
+    of the same sources and settings, nothing is decoded.
 
     Args:
         source: `image_folder(...)` or `image_files(...)`. With `size=` the file is a plain .npy as of `np.save`, and

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxiter import Loader, check_files, image_files, image_folder, stream
+from jaxiter import Loader, check_files, image_files, image_folder, scan_epoch, stream
 
 from .pictures import photo, write_folder
 from .test_image_files import touch
@@ -143,6 +143,13 @@ def test_a_link_to_itself_is_one_that_leads_nowhere(tmp_path):
     Image.fromarray(photo(8, 8)).save(tmp_path / "2.png")
     with pytest.raises(OSError, match=r"it is not there.*a link that leads nowhere"):
         image_files([tmp_path / "2.png", tmp_path / "1.png"])[1]
+
+
+def test_a_scan_over_files_says_what_reads_them(tmp_path):
+    Image.fromarray(photo(8, 8)).save(tmp_path / "1.png")
+    loader = Loader(image_files([tmp_path / "1.png"], size=4), batch_size=1)
+    with pytest.raises(TypeError, match=r"data is an ImageFiles, which .* loader.to_device\(\), which reads it once"):
+        scan_epoch(lambda carry, batch: (carry, None), 0, loader, jax.random.key(0), 0)
 
 
 def test_folders_that_are_no_classes(tmp_path):
