@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.Image import Transpose
 
 from .._ragged import MOST_SIDE
+from ._mask_labels import labels_image, scale_of_labels
 
 MODES = {"L": 1, "RGB": 3, "RGBA": 4, "mask": 1}  # channels of each
 RESIZES = ("squash", "crop", "pad")
@@ -87,12 +88,13 @@ def decode_file(file: File, settings: DecodeSettings, shorter_side: int | None =
     Image.init()
     with opened_file(file) as opened:
         image = Image.open(opened)
+        scale = 1
         if settings.is_mask:
-            _check_mask(image)
+            scale = scale_of_labels(image)
         elif settings.dtype == np.uint16:
             _check_depth(image)
         found = _upright(image, settings, shorter_side)
-        converted = _converted(found.image, settings)
+        converted = _converted(found.image, settings, scale)
     if settings.size is not None:
         converted = _resized(converted, found, settings.size, settings)
     elif (size := _reduced_size(found.source, shorter_side)) != found.source:
@@ -168,38 +170,22 @@ def _reduced_size(source: Size, shorter_side: int | None) -> Size:
     return height, width
 
 
-def _converted(image: Image.Image, settings: DecodeSettings) -> Image.Image:
-    """The picture in its mode; of 16 bits as 32-bit integers, which every release of Pillow resizes."""
-    mode = image.mode
+def _converted(image: Image.Image, settings: DecodeSettings, scale: int) -> Image.Image:
+    """The picture in its mode, or its labels; of 16 bits as 32-bit integers, which every release of Pillow resizes."""
     if settings.is_mask:
-        return _labels(image, settings.dtype)
+        return labels_image(image, settings.dtype, scale)
+    mode = image.mode
     if mode == "F":
         raise ValueError("it holds floating-point numbers; expected whole ones of 8 or 16 bits")
     if mode.startswith("I"):
         if settings.dtype != np.uint16:
             raise ValueError("it holds more than 8 bits for a pixel; pass mode='L', dtype='uint16' to keep them")
-        return image.convert("I")
+        deep = image.convert("I")
+        _check_range(deep)
+        return deep
     if settings.mode != "RGBA":
         image.info.pop("transparency", None)  # alpha is dropped; Pillow would warn of some palettes
     return image if mode == settings.mode else image.convert(settings.mode)
-
-
-def _check_mask(image: Image.Image) -> None:
-    """Raises for files that do not hold one exact number for each pixel."""
-    if image.format in ("JPEG", "MPO"):
-        raise ValueError("it is a JPEG, which changes the labels of a mask as it is compressed; expected a PNG, say")
-    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-        raise ValueError(f"it holds {image.mode!r} and is read as a mask; expected one whole number for each pixel")
-
-
-def _labels(image: Image.Image, dtype: np.dtype) -> Image.Image:
-    """The numbers of a mask as they stand in the file, of a palette the indices; in 8 bits or in 32."""
-    labels = np.asarray(image)
-    least, most = int(labels.min()), int(labels.max())
-    if least < 0 or most > np.iinfo(dtype).max:
-        remedy = "; pass dtype='uint16'" if least >= 0 and most <= np.iinfo(np.uint16).max else ""
-        raise ValueError(f"it holds labels from {least} to {most}; expected those of {dtype}{remedy}")
-    return Image.fromarray(labels.astype(np.uint8 if dtype == np.uint8 else np.int32))
 
 
 def _check_depth(image: Image.Image) -> None:
@@ -212,14 +198,18 @@ def _check_depth(image: Image.Image) -> None:
         )
 
 
+def _check_range(image: Image.Image) -> None:
+    """Raises for numbers that 16 bits do not hold, before they are averaged with others to ones that fit."""
+    numbers = np.asarray(image)
+    least, most = int(numbers.min()), int(numbers.max())
+    if least < 0 or most > np.iinfo(np.uint16).max:
+        raise ValueError(f"it holds numbers from {least} to {most}; expected those of 16 bits, 0 to 65,535")
+
+
 def _as_uint16(array: np.ndarray) -> np.ndarray:
     """16 bits as they are; of 8 bits on the scale of 16."""
     if array.dtype == np.uint8:
         return array.astype(np.uint16) * np.uint16(_SCALE_OF_BYTES)
-    if array.min() < 0 or array.max() > np.iinfo(np.uint16).max:
-        raise ValueError(
-            f"it holds numbers from {array.min()} to {array.max()}; expected those of 16 bits, 0 to 65,535"
-        )
     return array.astype(np.uint16)
 
 

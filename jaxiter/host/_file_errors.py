@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
@@ -27,7 +28,7 @@ class ImageFileError(OSError):
 
 
 def image_file_error(file: File, row: int, class_name: str | None, error: Exception) -> ImageFileError:
-    return error_of_reason(file, row, class_name, _reason(file, error))
+    return error_of_reason(file, row, class_name, reason_of(file, error))
 
 
 def error_of_reason(file: File, row: int, class_name: str | None, reason: str) -> ImageFileError:
@@ -46,13 +47,14 @@ def file_name(file: File) -> str:
     return f"<{len(file):,} bytes>" if isinstance(file, bytes) else file
 
 
-def _reason(file: File, error: Exception) -> str:
+def reason_of(file: File, error: Exception) -> str:
+    """What is wrong with a file, without the full stop."""
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return (
             f"it has more pixels than Pillow takes for safe, PIL.Image.MAX_IMAGE_PIXELS = {_limit()} ({error}) "
             "Set a larger limit if you know where it comes from"
         )
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) or (isinstance(error, OSError) and error.errno == errno.ELOOP):
         return "it is not there; it has gone since the files were listed, or is a link that leads nowhere"
     if isinstance(error, PermissionError):
         return f"this process may not read it ({error.strerror})"

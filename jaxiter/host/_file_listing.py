@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter, deque
 from typing import NamedTuple
@@ -124,10 +125,19 @@ def _walk(root: str) -> tuple[list[_Parts], list[_Parts], Counter[str]]:
             below = (*parts, entry.name)
             if entry.name.startswith("."):  # .ipynb_checkpoints too
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 (links if entry.is_symlink() else waiting).append(below)
             elif entry.name.lower().endswith(SUFFIXES):  # a link that leads nowhere too: reading it says so
                 pictures.append(below)
             else:
                 others[os.path.splitext(entry.name)[1].lower()] += 1
     return pictures, folders, others
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself leads nowhere
+            return False
+        raise

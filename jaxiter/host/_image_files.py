@@ -95,9 +95,7 @@ class ImageFiles:
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
-            if not -len(self) <= index < len(self):
-                raise IndexError(f"row {index} of {len(self)} pictures; expected one in [0, {len(self)}).")
-            return self.decode(int(index) % len(self))[0]
+            return self.decode(self._row(int(index)))[0]
         rows = self._rows(index)
         if self.size is None:
             return [self.decode(row)[0] for row in rows]
@@ -113,8 +111,13 @@ class ImageFiles:
                 raise TypeError(
                     f"the index of pictures is {described(index)}; expected an integer, a slice, or one axis of them."
                 )
-            index = index.astype(np.int64)
-        return np.arange(len(self))[index].tolist()
+            return [self._row(int(row)) for row in index]
+        return list(range(len(self))[index])
+
+    def _row(self, index: int) -> int:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"row {index} of {len(self)} pictures; expected one in [0, {len(self)}).")
+        return index % len(self)
 
     def decode(self, row: int, *, shorter_side: int | None = None) -> tuple[np.ndarray, Size]:
         """One picture, and the size that its file has.

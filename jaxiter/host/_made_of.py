@@ -26,13 +26,14 @@ _SOURCES = {
 class Fingerprint:
     """The files of a source as they are now.
 
+    stats: Of each file its size and time of change, int64 (n, 2).
     made_of: Checksums of their names (below the folder that holds them all, which may be moved), of their sizes and
         times of change, and of the labels; and the settings. Bytes have no name; they are known by a checksum.
     """
 
     def __init__(self, source: ImageFiles, shorter_side: int | None):
         self._files = list(source.files)
-        self._stats = _stats_of(self._files)
+        self.stats = _stats_of(self._files)
         paths = [None if isinstance(file, bytes) else os.path.abspath(file) for file in self._files]
         folders = [os.path.dirname(path) for path in paths if path is not None]
         above = len(os.path.commonpath(folders)) if folders else 0
@@ -43,7 +44,7 @@ class Fingerprint:
             "num_files": len(names),
             "names": _checksum(json.dumps(names).encode()),
             "labels": _checksum(json.dumps(labels).encode()),
-            "contents": _checksum(self._stats.astype("<i8").tobytes()),
+            "contents": _checksum(self.stats.astype("<i8").tobytes()),
             "mode": source.mode,
             "dtype": str(np.dtype(source.dtype)),
             "size": None if source.size is None else list(source.size),
@@ -51,18 +52,14 @@ class Fingerprint:
             "shorter_side": shorter_side,
         }
 
-    def check_unchanged(self, anew: str) -> None:
-        """Raises OSError if files were changed since: some pictures may be of before, and some of after.
-
-        Args:
-            anew: What a user does so that the next call starts anew, for the error.
-        """
-        changed = np.flatnonzero((_stats_of(self._files) != self._stats).any(axis=1))
+    def check_unchanged(self) -> None:
+        """Raises OSError if files were changed since: some pictures may be of before, and some of after."""
+        changed = np.flatnonzero((_stats_of(self._files) != self.stats).any(axis=1))
         if len(changed):
             raise OSError(
                 f"{len(changed)} of {len(self._files)} files changed while they were packed, first "
-                f"{self._files[changed[0]]!r}; no file was made. Once they stay as they are, {anew}, "
-                "and call pack again."
+                f"{self._files[changed[0]]!r}; no file was made. Call pack again once they stay as they "
+                "are: it decodes these anew."
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import zlib
@@ -17,13 +18,15 @@ from .._describe import described, shown
 from .._progress import Progress
 from .._ragged import Ragged
 from .._warn import warn
+from ._claim import Claim, give_name
 from ._file_errors import ImageFileError, error_of_reason, file_name
 from ._image_files import ImageFiles
 from ._in_threads import in_threads
+from ._journal import Entry, Written
 from ._made_of import Fingerprint, difference
 from ._packed_file import PIXELS_AT, Pictures, read_metadata, write_tables
 from ._sized_file import is_side, npy_header, read_sized, side_path, side_text
-from ._unfinished import Entry, Unfinished, Written, removal, sync_folder
+from ._unfinished import Unfinished, removal, sync_folder
 
 _DEFAULT_SIDE = 256
 _MANY = 1000  # pictures, from which on it pays to estimate how much room they take
@@ -61,7 +64,8 @@ def pack(
 
     An unfinished file is `file + ".part"`, with a journal beside it. A call that was interrupted or killed leaves both,
     and the next one with the same sources and settings goes on from there; the result is the same to the byte.
-    Unfinished work of other sources or settings is refused: it may be hours of decoding. `file` itself appears at the
+    Of files that were mended or changed meanwhile it decodes these alone. Unfinished work of other sources or settings
+    is refused: it may be hours of decoding. `file` itself appears at the
     end, whole. If it is there already, of the same sources and settings, nothing is decoded.
 
     Args:
@@ -97,23 +101,35 @@ def pack(
         ...     print(images.shapes.tolist(), images.source_shapes.tolist(), labels, class_names)
         [[150, 200], [300, 150]] [[300, 400], [600, 300]] [0 1] ['cat', 'dog']
     """
+    if not isinstance(file, (str, bytes, os.PathLike)):
+        raise TypeError(f"file is {described(file)}; expected the path of the file to make.")
     path = os.fsdecode(file)
     shorter_side = _check_arguments(source, path, shorter_side, num_threads, on_error)
     check_flag("progress", progress)
     fingerprint = Fingerprint(source, shorter_side)
     target = _Target(source, path)
-    if (found := target.finished(fingerprint)) is not None:
-        report = PackReport(path, found[0], _left_out(source, dict(found[1])))
-        _check_errors(report, len(source), on_error, "was packed without them", f"remove {path!r}")
-        return report
-    with Unfinished(path, fingerprint.made_of, target.begin, target.pixel_bytes) as unfinished:
-        _cut_where_readable(source, unfinished, shorter_side)
-        target.check_room(range(len(unfinished), len(source)), shorter_side)
-        _decode_rest(source, unfinished, shorter_side, num_threads, progress)
-        reasons = unfinished.reasons
+    if (found := target.finished(fingerprint)) is None:
+        with Claim(path) as claim:
+            found = target.finished(fingerprint)  # which another process may have made since
+            if found is None:
+                decode = _Decoding(source, shorter_side, num_threads, progress)
+                return _packed(decode, target, fingerprint, claim, on_error)
+    report = PackReport(path, found[0], _left_out(source, dict(found[1])))
+    remedy = f"mend or remove them, and remove {path!r}"
+    _check_errors(report, len(source), on_error, "was packed without them", remedy)
+    return report
+
+
+def _packed(decode: _Decoding, target: _Target, fingerprint: Fingerprint, claim: Claim, on_error: str) -> PackReport:
+    source, path = decode.source, claim.path
+    with Unfinished(claim, fingerprint, target.begin, target.pixel_bytes) as unfinished:
+        target.check_room(list(unfinished.rows_left), decode.shorter_side)
+        decode.rest(unfinished)
+        reasons = dict(sorted(unfinished.reasons.items()))
         report = PackReport(path, len(source) - len(reasons), _left_out(source, reasons))
-        _check_errors(report, len(source), on_error, "was not made", removal(path))
-        fingerprint.check_unchanged(removal(path))
+        remedy = f"mend them and call pack again, which decodes these alone; or remove them, and {removal(path)}"
+        _check_errors(report, len(source), on_error, "was not made", remedy)
+        fingerprint.check_unchanged()
         target.finish(unfinished, {"left_out": list(reasons.items()), "made_of": fingerprint.made_of})
     return report
 
@@ -191,14 +207,15 @@ class _Target:
             )
         return count, metadata["left_out"]
 
-    def check_room(self, rest: range, shorter_side: int | None) -> None:
+    def check_room(self, rest: list[int], shorter_side: int | None) -> None:
         """Raises if the disk has no room for the rows that are left; warns where only an estimate says so."""
         free = shutil.disk_usage(os.path.dirname(self._path) or ".").free
         if self._source.size is not None:
             needed = len(rest) * int(np.prod(self._source.size)) * self.pixel_bytes
             if needed > free:
                 raise OSError(
-                    f"{self._path!r} needs {needed:,} more bytes, and its disk has {free:,} free; nothing was decoded."
+                    errno.ENOSPC,
+                    f"{self._path!r} needs {needed:,} more bytes, and its disk has {free:,} free; nothing was decoded.",
                 )
         elif len(rest) >= _MANY:
             some = [_decoded(self._source, shorter_side, row).pixels for row in rest[:: len(rest) // _JUDGED]]
@@ -211,7 +228,8 @@ class _Target:
                 )
 
     def finish(self, unfinished: Unfinished, metadata: dict[str, Any]) -> None:
-        numbers = unfinished.numbers()[:, :4].astype(np.int32)
+        written = unfinished.numbers()
+        numbers, checksums = written[:, :4].astype(np.int32), written[:, 4]
         labels = None if self._source.labels is None else np.delete(self._source.labels, list(unfinished.reasons))
         metadata = {"class_names": self._source.class_names, **metadata}
         if self._source.size is None:
@@ -219,7 +237,10 @@ class _Target:
             unfinished.finish(partial(write_tables, channels=self._channels, dtype=self._dtype, pictures=pictures))
             return
         beside = side_path(self._path)
-        _write_whole(beside, side_text(len(numbers), labels, metadata))  # first: once there is a .npy, both are there
+        if os.path.exists(beside) and not os.path.exists(self._path):  # of a call that was killed between the two
+            os.remove(beside)
+        # First: once there is a .npy, both are there.
+        _write_whole(beside, side_text(self._source.shape[1:], self._dtype, checksums, labels, metadata))
         try:
             unfinished.finish(lambda stream: _write_begin(stream, self._npy_header(len(numbers))))
         except OSError:
@@ -235,27 +256,34 @@ class _Target:
     def _read(self) -> tuple[int, dict[str, Any]]:
         if self._source.size is None:
             return read_metadata(self._path)
-        images, _, _, metadata = read_sized(self._path)
+        images, _, _, metadata = read_sized(self._path, check_all=True)
         return len(images), metadata
 
     def _npy_header(self, count: int) -> bytes:
         return npy_header(count, self._source.shape[1:], self._dtype)
 
 
-def _decode_rest(
-    source: ImageFiles, unfinished: Unfinished, shorter_side: int | None, num_threads: int | None, progress: bool
-) -> None:
-    """Decodes in threads what no entry tells of, and writes it in order."""
-    rows = range(len(unfinished), len(source))
-    decode = partial(_decoded, source, shorter_side)
-    title = f"packing {os.path.basename(unfinished.path)}" + (f" from picture {rows.start:,} on" if rows.start else "")
-    with (
-        Progress(title, len(rows), shown=progress and len(rows) > 0) as bar,
-        closing(in_threads(decode, rows, num_threads)) as pictures,
-    ):
-        for entry, pixels in pictures:
-            unfinished.append(entry, pixels)
-            bar.update(1)
+class _Decoding(NamedTuple):
+    """How the pictures of a source are decoded."""
+
+    source: ImageFiles
+    shorter_side: int | None
+    num_threads: int | None
+    progress: bool
+
+    def rest(self, unfinished: Unfinished) -> None:
+        """Decodes in threads what is left, and writes it in this order."""
+        rows = list(unfinished.rows_left)
+        decode = partial(_decoded, self.source, self.shorter_side)
+        title = f"packing {os.path.basename(unfinished.path)}"
+        title += f", {len(unfinished):,} are done" if len(unfinished) else ""
+        with (
+            Progress(title, len(rows), shown=self.progress and len(rows) > 0) as bar,
+            closing(in_threads(decode, rows, self.num_threads)) as pictures,
+        ):
+            for entry, pixels in pictures:
+                unfinished.append(entry, pixels)
+                bar.update(1)
 
 
 def _decoded(source: ImageFiles, shorter_side: int | None, row: int) -> _Decoded:
@@ -268,14 +296,6 @@ def _decoded(source: ImageFiles, shorter_side: int | None, row: int) -> _Decoded
     return _Decoded(Written(height, width, *source_size, zlib.crc32(pixels.data)), pixels)
 
 
-def _cut_where_readable(source: ImageFiles, unfinished: Unfinished, shorter_side: int | None) -> None:
-    """Goes back to the first picture that could not be read then and can now, after a chmod say."""
-    for row in unfinished.reasons:
-        if _decoded(source, shorter_side, row).pixels is not None:
-            unfinished.cut(row)
-            return
-
-
 def _left_out(source: ImageFiles, reasons: dict[int, str]) -> list[tuple[int, str, ImageFileError]]:
     return [(row, file_name(source.files[row]), _error(source, row, reason)) for row, reason in reasons.items()]
 
@@ -286,12 +306,12 @@ def _error(source: ImageFiles, row: int, reason: str) -> ImageFileError:
     return error_of_reason(source.files[row], row, None if label is None else class_name, reason)
 
 
-def _check_errors(report: PackReport, size: int, on_error: str, what: str, anew: str) -> None:
+def _check_errors(report: PackReport, size: int, on_error: str, what: str, remedy: str) -> None:
     """Raises one error for all files that cannot be read, unless they are to be left out."""
     if not report.left_out or (on_error == "report" and report.num_examples):
         return
     lines = "\n".join(f"    row {row}, {path!r}: {error.reason}" for row, path, error in report.left_out)
-    remedy = "" if on_error == "report" else f"Leave them out by on_error='report'; or mend or remove them, and {anew}."
+    remedy = "" if on_error == "report" else f"Leave them out by on_error='report'; or {remedy}."
     count = f"{len(report.left_out):,} of {size:,} files"
     raise OSError(f"{count} cannot be read, and {report.file!r} {what}:\n{lines}\n{remedy}".rstrip())
 
@@ -309,7 +329,7 @@ def _write_whole(path: str, contents: bytes) -> None:
             stream.write(contents)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(unfinished, path)
+        give_name(unfinished, path)
     except OSError:
         if os.path.exists(unfinished):
             os.remove(unfinished)

@@ -1,17 +1,23 @@
-"""Packed pictures of one size: a plain .npy file, and beside it a .json file of labels, class names and sources."""
+"""Packed pictures of one size: a plain .npy file, and beside it a .json file of labels, class names and sources.
+
+The .json file tells which .npy file it belongs to: by its length, shape and dtype, a checksum of all pictures, and
+those of some, which are read whenever it opens.
+"""
 
 from __future__ import annotations
 
 import io
 import json
 import os
+import zlib
 from typing import Any
 
 import numpy as np
 
 NPY_MAGIC = b"\x93NUMPY"
-VERSION = 1
+VERSION = 2
 _WHAT = "pictures of one size"
+_SAMPLED = 16  # pictures that are compared at opening
 
 
 def npy_header(num_examples: int, shape: tuple[int, ...], dtype: np.dtype) -> bytes:
@@ -22,17 +28,44 @@ def npy_header(num_examples: int, shape: tuple[int, ...], dtype: np.dtype) -> by
     return header.getvalue()
 
 
-def side_text(num_examples: int, labels: np.ndarray | None, metadata: dict[str, Any]) -> bytes:
-    """The contents of the .json file."""
-    fields = {"jaxiter": _WHAT, "version": VERSION, "num_examples": num_examples}
-    return json.dumps({**fields, "labels": None if labels is None else labels.tolist(), **metadata}).encode()
+def side_text(
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    checksums: np.ndarray,
+    labels: np.ndarray | None,
+    metadata: dict[str, Any],
+) -> bytes:
+    """The contents of the .json file.
+
+    Args:
+        shape, dtype: Of one picture.
+        checksums: CRC-32 of each picture, (n,).
+    """
+    count = len(checksums)
+    pixels_at, picture_bytes = len(npy_header(count, shape, dtype)), int(np.prod(shape)) * dtype.itemsize
+    fields = {
+        "jaxiter": _WHAT,
+        "version": VERSION,
+        "shape": [count, *shape],
+        "dtype": np.lib.format.dtype_to_descr(dtype),
+        "length": pixels_at + count * picture_bytes,
+        "checksum": _checksum_of_all(checksums),
+        "checksums_of_some": checksums[_some(count)].tolist(),
+        "labels": None if labels is None else labels.tolist(),
+    }
+    return json.dumps({**fields, **metadata}).encode()
 
 
-def read_sized(path: str) -> tuple[np.ndarray, np.ndarray | None, list[str] | None, dict[str, Any]]:
+def read_sized(
+    path: str, *, check_all: bool = False
+) -> tuple[np.ndarray, np.ndarray | None, list[str] | None, dict[str, Any]]:
     """The pictures as a memmap, labels, class names, and all that the .json file says.
 
+    Args:
+        check_all: Read and compare all pictures, not a few of them.
+
     Raises:
-        ValueError: If the .npy file was cut short, or the two are not of one call of `pack`.
+        ValueError: If the .npy file was cut short or has grown, or the two are not of one call of `pack`.
     """
     beside = side_path(path)
     if not os.path.exists(beside):
@@ -47,13 +80,44 @@ def read_sized(path: str) -> tuple[np.ndarray, np.ndarray | None, list[str] | No
         images = np.load(path, mmap_mode="r")
     except ValueError as error:
         raise ValueError(f"{path!r} was cut short, or is damaged: {error}. Copy it again, or pack anew.") from None
-    if len(images) != said["num_examples"]:
+    if differs := _difference(images, os.path.getsize(path), said, check_all):
         raise ValueError(
-            f"{path!r} holds {len(images)} pictures and {beside!r} tells of {said['num_examples']}; expected both "
-            "files of one call of jaxiter.pack."
+            f"{path!r} {differs[0]} and {beside!r} tells of {differs[1]}; expected both files of one call of "
+            "jaxiter.pack, as they were then. Copy both again, or pack anew."
         )
     labels = None if said["labels"] is None else np.array(said["labels"], np.int32)
     return images, labels, said["class_names"], said
+
+
+def _difference(images: np.ndarray, length: int, said: dict[str, Any], check_all: bool) -> tuple[str, str] | None:
+    """What is in the .npy file, and what the .json file says instead; None if they agree."""
+    count, *shape = said["shape"]
+    if len(images) != count:
+        return f"holds {len(images)} pictures", f"{count}"
+    if list(images.shape[1:]) != shape:
+        return f"holds pictures of shape {images.shape[1:]}", f"{tuple(shape)}"
+    if (descr := np.lib.format.dtype_to_descr(images.dtype)) != said["dtype"]:
+        return f"holds numbers of type {descr!r}", f"{said['dtype']!r}"
+    if length != said["length"]:
+        return f"has {length:,} bytes", f"{said['length']:,}"
+    if _checksums(images, _some(count)).tolist() != said["checksums_of_some"]:
+        return "holds some pictures", "others, by their checksums"
+    if check_all and _checksum_of_all(_checksums(images, np.arange(count))) != said["checksum"]:
+        return "holds some pictures", "others, by their checksums"
+    return None
+
+
+def _checksums(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return np.array([zlib.crc32(np.ascontiguousarray(images[row]).data) for row in rows], np.int64)
+
+
+def _checksum_of_all(checksums: np.ndarray) -> int:
+    return zlib.crc32(checksums.astype("<u4").tobytes())
+
+
+def _some(count: int) -> np.ndarray:
+    """Rows of pictures that stand for all: the first, the last and some between."""
+    return np.unique(np.linspace(0, count - 1, min(count, _SAMPLED)).round().astype(np.int64))
 
 
 def is_side(path: str) -> bool:

@@ -1,74 +1,68 @@
 """A file in the making: pixels in `file + ".part"`, and a journal of them in `file + ".part.journal"`.
 
-The journal is lines of JSON. The first says what the file is made of; each further one tells of the next picture: its
-sizes and a checksum of its pixels, or why it cannot be read. A picture is written before its line. Whoever goes on
-reads the pictures back, as after a power cut there may be lines without their pixels.
+The journal first says what the file is made of. Each further line tells of the picture that comes next in the file:
+its row, its sizes and a checksum of its pixels, or why it cannot be read; and size and time of change of its own file.
+A picture is written before its line. Whoever goes on reads the pictures back, as after a power cut there may be lines
+without their pixels. Rows whose files have changed since, or could not be read, come once more, behind the others: the
+last line of a row counts.
 """
 
 from __future__ import annotations
 
-import errno
-import json
 import os
 import zlib
-from array import array
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
-from ._made_of import MadeOf, difference
+from ._claim import Claim, give_name, opened
+from ._journal import NUMBERS, Entry, Line, Written, line_of, parsed, parsed_line
+from ._made_of import Fingerprint, MadeOf, difference
 from ._save import DISK_FAILED
-
-
-class Written(NamedTuple):
-    """A picture that lies in the file."""
-
-    height: int
-    width: int
-    source_height: int
-    source_width: int
-    checksum: int  # CRC-32 of its pixels
-
-
-Entry = Written | str  # or why it cannot be read
-_NUMBERS = len(Written._fields)
 
 
 class Unfinished:
     """Appends pictures to the unfinished file; where one of the same sources and settings is there, goes on with it.
 
-    One process at a time writes. Left by an error, it keeps what was written for the next call; if the disk failed, it
-    removes it.
+    Left by an error, it keeps what was written for the next call; if the disk failed, it removes it.
 
     Args:
-        path: Of the finished file.
+        claim: To the finished file.
+        fingerprint: Of what it is made of.
         begin: What stands before the pixels.
         pixel_bytes: Of one pixel.
 
     Attributes:
+        rows_left: Of the pictures that are to be appended, in this order.
         reasons: Of the pictures so far that cannot be read, by row, why.
 
     Raises:
-        ValueError: If another process writes the file, a file of that name is not of `pack`, or unfinished work is of
-            other sources or settings.
+        ValueError: If unfinished work is of other sources or settings.
     """
 
+    rows_left: deque[int]
     reasons: dict[int, str]
 
-    def __init__(self, path: str, made_of: MadeOf, begin: bytes, pixel_bytes: int):
-        self.path, self._part, self._journal_path = path, f"{path}.part", f"{path}.part.journal"
-        self._made_of, self._begin, self._pixel_bytes = made_of, begin, pixel_bytes
-        self._numbers, self.reasons = array("q"), {}  # of each row those of Written; zeros where there is a reason
-        self._check_known()
-        self._journal = _opened(self._journal_path)
-        try:
-            _lock(self._journal, path)
-            self._pixels = _opened(self._part)
-        except BaseException:
-            self._journal.close()
-            raise
+    def __init__(self, claim: Claim, fingerprint: Fingerprint, begin: bytes, pixel_bytes: int):
+        self.path, self._part, self._claim, self._journal = claim.path, claim.part, claim, claim.journal
+        self._ordered = f"{claim.part}.ordered"
+        self._begin, self._pixel_bytes, self._stats = begin, pixel_bytes, fingerprint.stats
+        self._made_of: MadeOf = {
+            name: value
+            for name, value in fingerprint.made_of.items()
+            if name != "contents"  # compared row by row
+        }
+        self._numbers = np.zeros((len(self._stats), NUMBERS), np.int64)  # those of Written; zeros where there is none
+        self._places = np.zeros(len(self._stats), np.int64)  # of the pixels in the file
+        self._end = len(begin)
+        self.reasons = {}
+        if _has_other_name(self._part):
+            os.remove(self._part)
+        _remove(self._ordered)
+        self._pixels = opened(self._part)
         try:
             self._go_on()
         except BaseException as error:
@@ -76,8 +70,8 @@ class Unfinished:
             raise
 
     def __len__(self) -> int:
-        """How many pictures of the source are done: the first ones."""
-        return len(self._numbers) // _NUMBERS
+        """How many pictures of the source are done."""
+        return len(self._stats) - len(self.rows_left)
 
     def __enter__(self) -> Unfinished:
         return self
@@ -87,65 +81,53 @@ class Unfinished:
 
     def numbers(self) -> np.ndarray:
         """Of each picture that lies in the file what `Written` says, int64 (n, 5)."""
-        rows = np.array(self._numbers, np.int64).reshape(-1, _NUMBERS)
-        return np.delete(rows, list(self.reasons), axis=0)
+        return self._numbers[self._rows()]
 
     def append(self, entry: Entry, pixels: np.ndarray | None = None) -> None:
-        """The next picture, or why there is none."""
+        """The next picture of those that are left, or why there is none."""
+        row = self.rows_left[0]
         if pixels is not None:
             self._pixels.write(pixels.data)
             self._pixels.flush()
-        self._write_line(entry)
-        self._note(entry)
-
-    def cut(self, count: int) -> None:
-        """Forgets all but the first pictures."""
-        del self._numbers[count * _NUMBERS :]
-        self.reasons = {row: reason for row, reason in self.reasons.items() if row < count}
-        sizes = np.array(self._numbers, np.int64).reshape(-1, _NUMBERS)
-        _truncate(self._pixels, len(self._begin) + int(sizes[:, :2].prod(axis=1).sum()) * self._pixel_bytes)
-        entries = (self.reasons.get(row, numbers) for row, numbers in enumerate(sizes.tolist()))
-        _truncate(self._journal, sum(len(_line(value)) for value in (self._made_of, *entries)))
+        self._write_lines([self._line(row, entry)])
+        self._note(row, entry)
+        self.rows_left.popleft()
 
     def finish(self, write: Callable[[IO[bytes]], None]) -> None:
         """Calls `write` with the file, and then gives it its name."""
+        self._put_in_order()
         write(self._pixels)
         self._pixels.flush()
         os.fsync(self._pixels.fileno())
         self._pixels.close()  # Windows renames no open file
-        os.replace(self._part, self.path)
+        give_name(self._part, self.path)
         sync_folder(self.path)
-        self._journal.close()
-        self._remove()
+        self._claim.remove()
 
     def _leave(self, error: BaseException | None) -> None:
-        for stream in (self._pixels, self._journal):
-            with suppress(OSError):  # it would write once more what the disk had no room for
-                stream.close()
+        with suppress(OSError):  # it would write once more what the disk had no room for
+            self._pixels.close()
+        _remove(self._ordered)
         if isinstance(error, OSError) and error.errno in DISK_FAILED:
-            self._remove()
+            self._claim.remove(with_part=True)
             error.add_note(f"jaxiter: {self.path!r} was not written, and what there was of it is removed.")
-
-    def _check_known(self) -> None:
-        if os.path.exists(self._part) and not os.path.exists(self._journal_path):
-            raise ValueError(
-                f"{self._part!r} is not of jaxiter.pack, as no {self._journal_path!r} is beside it; expected that name "
-                "to be free. Remove that file, or pack to another one."
-            )
 
     def _go_on(self) -> None:
         self._journal.seek(0)
-        before = _parsed(self._journal.readline())
+        first = self._journal.readline()
+        before = parsed(first)
         if before == self._made_of:
-            self._read_entries()
+            _truncate(self._journal, len(first) + self._read_lines())
         else:
             if before is not None:
                 self._check_nothing_lost(before)
             _truncate(self._journal, 0)
-            self._write_line(self._made_of)
+            self._write_lines([self._made_of])
         self._pixels.seek(0)
         self._pixels.write(self._begin)  # without a header, if a run ended after it had written one
-        self.cut(len(self))
+        _truncate(self._pixels, self._end)
+        done = self._numbers[:, 0] > 0
+        self.rows_left = deque(np.flatnonzero(~done).tolist())
 
     def _check_nothing_lost(self, before: Any) -> None:
         """Raises if another call left work that this one would drop: it may be hours of decoding."""
@@ -157,33 +139,69 @@ class Unfinished:
             f"with the same sources and settings as then. To start anew, {removal(self.path)}."
         )
 
-    def _read_entries(self) -> None:
-        """As many as are whole in the journal and have their pixels."""
-        self._pixels.seek(len(self._begin))
-        for line in self._journal:
-            entry = _entry(_parsed(line))
-            if entry is None:
-                return
-            if isinstance(entry, Written):
-                length = entry.height * entry.width * self._pixel_bytes
-                pixels = self._pixels.read(length)
-                if len(pixels) != length or zlib.crc32(pixels) != entry.checksum:
-                    return
-            self._note(entry)
+    def _read_lines(self) -> int:
+        """Notes the pictures that have their pixels, and returns the length of their lines."""
+        length = 0
+        self._pixels.seek(self._end)
+        for text in self._journal:
+            line = parsed_line(text, len(self._stats))
+            if line is None:
+                break
+            if isinstance(line.entry, Written):
+                pixels = self._pixels.read(self._length(line.entry))
+                if len(pixels) != self._length(line.entry) or zlib.crc32(pixels) != line.entry.checksum:
+                    break
+            self._note(line.row, line.entry)
+            if (line.size, line.time) != tuple(self._stats[line.row]):
+                self._numbers[line.row] = 0
+            length += len(text)
+        self.reasons = {}  # they may have gone since, after a chmod say
+        return length
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, row: int, entry: Entry) -> None:
+        self._places[row] = self._end
+        self.reasons.pop(row, None)
         if isinstance(entry, str):
-            self.reasons[len(self)] = entry
-        self._numbers.extend(entry if isinstance(entry, Written) else [0] * _NUMBERS)
+            self.reasons[row] = entry
+            self._numbers[row] = 0
+        else:
+            self._numbers[row] = entry
+            self._end += self._length(entry)
 
-    def _write_line(self, value: MadeOf | Entry) -> None:
-        self._journal.write(_line(value))
+    def _put_in_order(self) -> None:
+        """Writes the pictures by row, where some came behind others or count no more."""
+        rows = self._rows()
+        lengths = self._numbers[rows, :2].prod(axis=1) * self._pixel_bytes
+        places = len(self._begin) + np.cumsum(lengths) - lengths
+        if np.array_equal(self._places[rows], places) and self._end == len(self._begin) + lengths.sum():
+            return
+        with open(self._ordered, "wb") as ordered:
+            ordered.write(self._begin)
+            for place, length in zip(self._places[rows].tolist(), lengths.tolist(), strict=True):
+                self._pixels.seek(place)
+                ordered.write(self._pixels.read(length))
+        self._pixels.close()
+        os.replace(self._ordered, self._part)
+        self._pixels = opened(self._part)
+        self._places[rows], self._end = places, int(len(self._begin) + lengths.sum())
+        _truncate(self._journal, 0)
+        entries = [self.reasons.get(row, Written(*numbers)) for row, numbers in enumerate(self._numbers.tolist())]
+        self._write_lines([self._made_of, *(self._line(row, entry) for row, entry in enumerate(entries))])
+
+    def _rows(self) -> np.ndarray:
+        """Of the pictures that lie in the file."""
+        return np.flatnonzero(self._numbers[:, 0])
+
+    def _length(self, entry: Written) -> int:
+        return entry.height * entry.width * self._pixel_bytes
+
+    def _line(self, row: int, entry: Entry) -> Line:
+        size, time = self._stats[row].tolist()
+        return Line(row, size, time, entry)
+
+    def _write_lines(self, lines: Iterable[MadeOf | Line]) -> None:
+        self._journal.write(b"".join(map(line_of, lines)))
         self._journal.flush()
-
-    def _remove(self) -> None:
-        for path in (self._part, self._journal_path):  # a journal alone is of a call that was killed here
-            with suppress(FileNotFoundError):
-                os.remove(path)
 
 
 def removal(path: str) -> str:
@@ -201,47 +219,17 @@ def sync_folder(path: str) -> None:
             os.close(folder)
 
 
-def _opened(path: str) -> IO[bytes]:
-    """For reading and writing, from its start; made if it is not there."""
-    return open(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b")
+def _has_other_name(part: str) -> bool:
+    """Whether it is a finished file under its first name too, of a call that was killed before it removed that."""
+    return os.path.exists(part) and os.stat(part).st_nlink > 1
 
 
-def _lock(stream: IO[bytes], path: str) -> None:
-    """Until it is closed, or the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # on Windows
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            raise ValueError(f"another process packs to {path!r} now; expected one at a time.") from None
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.remove(path)
 
 
 def _truncate(stream: IO[bytes], length: int) -> None:
     stream.flush()
     stream.truncate(length)
     stream.seek(length)
-
-
-def _line(value: object) -> bytes:
-    return json.dumps(value).encode() + b"\n"
-
-
-def _parsed(line: bytes) -> Any:
-    """The value of a line; None if it is not whole."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
-
-
-def _entry(value: Any) -> Entry | None:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and len(value) == _NUMBERS and all(isinstance(one, int) for one in value):
-        return Written(*value)
-    return None

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import struct
 import zlib
 from typing import Any, NoReturn
 
 from PIL import Image
 
+from ..host.internal import reason_of
+
 # What Pillow raises of some broken files, beside OSError.
 _BROKEN = (SyntaxError, EOFError, struct.error, zlib.error)
-_ADDRESS = re.compile(r"<_io\.\w+ object at 0x[0-9a-f]+>")
 
 
 def raise_named(error: Exception, path: Any, described: str) -> NoReturn:
@@ -29,8 +29,7 @@ def raise_named(error: Exception, path: Any, described: str) -> NoReturn:
         error.add_note(f"jaxiter: the picture is {path!r}, {described}.")
         raise error
     kind = OSError if isinstance(error, _BROKEN) else type(error)
-    reason = _ADDRESS.sub("the file", str(error)).rstrip(".")
     raise kind(
-        f"{os.fspath(path)!r}, {described}, cannot be read: {reason}. Repair the file or "
+        f"{os.fspath(path)!r}, {described}, cannot be read: {reason_of(os.fsdecode(path), error)}. Repair the file or "
         "leave it out; the iterator goes on with the next batch."
     ) from error

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import check_flag
-from .._describe import described
+from .._describe import a_type, described
 from .._keys import Counter, Key, as_key, check_counter
 from .._transfers import transfers
 from ._argument import check_loader, for_program
@@ -85,8 +85,8 @@ def scan_epoch(
         array = array_of(leaf)
         if isinstance(array, np.memmap) or not isinstance(array, (np.ndarray, jax.Array)):
             raise TypeError(
-                f"{leaf_name(path)} is a {type(leaf).__name__}, which a compiled program would have to read whole. If "
-                "it fits on the device use loader.to_device(); else loop over stream(loader, key)."
+                f"{leaf_name(path)} is {a_type(leaf)}, which a compiled program would have to read whole. If it "
+                "fits on the device use loader.to_device(), which reads it once; else loop over stream(loader, key)."
             )
     spec_of(loader).check_arrays()
     epoch = check_counter("epoch", epoch)

@@ -245,6 +245,13 @@ def test_depths_that_would_be_cut_off_are_refused(tmp_path, pixels, settings, me
         decoded(saved(tmp_path, Image.fromarray(pixels), "1.tif"), **settings)
 
 
+@pytest.mark.parametrize("settings", [{"size": (1, 1)}, {"size": 2, "resize": "crop"}, {"shorter_side": 1}])
+def test_numbers_that_16_bits_do_not_hold_are_refused_though_their_mean_fits(tmp_path, settings):
+    file = saved(tmp_path, Image.fromarray(np.tile(np.array([[-70000, 100000]], np.int32), (4, 2))), "1.tif")
+    with pytest.raises(OSError, match="from -70000 to 100000; expected those of 16 bits"):
+        decoded(file, mode="L", dtype="uint16", **settings)
+
+
 def png_of_sixteen_bits(pixels):
     """A PNG of (height, width, channels), which Pillow reads and does not write."""
 

@@ -138,6 +138,13 @@ def test_a_file_that_is_gone_and_one_that_is_a_folder(tmp_path):
             source[row]
 
 
+def test_a_link_to_itself_is_one_that_leads_nowhere(tmp_path):
+    (tmp_path / "1.png").symlink_to(tmp_path / "1.png")
+    Image.fromarray(photo(8, 8)).save(tmp_path / "2.png")
+    with pytest.raises(OSError, match=r"it is not there.*a link that leads nowhere"):
+        image_files([tmp_path / "2.png", tmp_path / "1.png"])[1]
+
+
 def test_folders_that_are_no_classes(tmp_path):
     touch(tmp_path, "flat/1.png", "flat/2.png", "holes/a/1.png", "holes/b/notes.txt", "holes/c/.x.png", "file.png")
     with pytest.raises(FileNotFoundError, match="nothing' does not exist"):
@@ -273,5 +280,8 @@ def test_a_shorter_side_beside_a_size_and_rows_that_are_not_there(tmp_path):
         image_files([tmp_path / "1.png"]).decode(0, shorter_side=0)
     with pytest.raises(ValueError, match="row is 1; expected a row of 1 pictures"):
         image_files([tmp_path / "1.png"]).decode(1)
+    for index in (1, -2, [0, 1], np.array([-2])):
+        with pytest.raises(IndexError, match=r"row (1|-2) of 1 pictures; expected one in \[0, 1\)"):
+            image_files([tmp_path / "1.png"])[index]
     with pytest.raises(TypeError, match=r"source is .*; expected what image_folder or image_files returns"):
         check_files([str(tmp_path / "1.png")])

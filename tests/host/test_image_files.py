@@ -67,12 +67,14 @@ def test_links_are_followed_once_and_in_no_circle(tmp_path):
     (root / "a" / "pool").symlink_to(tmp_path / "pool")
     (root / "b" / "pool").symlink_to(tmp_path / "pool" / "deep")  # read for a, which comes first
     (root / "b" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (root / "b" / "itself").symlink_to(root / "b" / "itself")
+    (root / "b" / "itself.png").symlink_to(root / "b" / "itself.png")
     (root / "b" / "same.png").symlink_to(root / "b" / "1.png")  # a link to a file is an example
     (root / "c").symlink_to(tmp_path / "other")
     files = [os.path.relpath(file, root) for file in image_folder(root).files]
     assert files == [
-        *("a/1.png", "a/pool/3.png", "a/pool/deep/4.png", "b/1.png", "b/gone.png", "b/same.png", "c/5.png"),
-        *("z/1.png", "z/in/2.png"),
+        *("a/1.png", "a/pool/3.png", "a/pool/deep/4.png", "b/1.png", "b/gone.png", "b/itself.png", "b/same.png"),
+        *("c/5.png", "z/1.png", "z/in/2.png"),
     ]
 
 

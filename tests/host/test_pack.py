@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from jaxiter import ImageFiles, PackReport, Ragged, from_records, image_files, image_folder, open_packed, pack
+from jaxiter.host._pack import _Target
 from jaxiter.host._unfinished import Unfinished
 
 from .noise_folder import CLASSES, SIZES, write_folder
@@ -259,20 +260,20 @@ def test_what_is_done_is_not_decoded_again(folder, tmp_path, monkeypatch, decode
 PROGRAM = """
     import os, signal, sys
     from jaxiter import image_folder, pack
-    from jaxiter.host import _unfinished
+    from jaxiter.host import _claim, _unfinished
     folder, file, when, size = sys.argv[1:]
 
     def killed(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    replace = os.replace
+    link, remove = os.link, os.remove
     if when == "while it decodes":
         append = _unfinished.Unfinished.append
         _unfinished.Unfinished.append = lambda self, *new: killed() if len(self) == 5 else append(self, *new)
     elif when == "before it has its name":
-        _unfinished.os.replace = lambda part, path: killed() if path == file else replace(part, path)
+        _claim.os.link = lambda part, path: killed() if path == file else link(part, path)
     else:
-        _unfinished.os.remove = killed
+        _claim.os.remove = lambda path: killed() if path == file + ".part" else remove(path)
     pack(image_folder(folder, size=int(size) or None), file, progress=False)
 """
 
@@ -293,6 +294,108 @@ def test_a_killed_run_leaves_no_part_of_a_file_that_opens(folder, tmp_path, deco
     packed(source, file)
     assert contents(file) == expected
     assert len(decoded) == (2 if when == "while it decodes" else 0)
+
+
+@pytest.mark.slow
+def test_a_finished_file_that_was_moved_is_not_written_to(folder, tmp_path):
+    """A call that is killed before it removes the first name leaves two names of one file."""
+    source, file = image_folder(folder), tmp_path / "photos.jx"
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), folder, file, "once it has its name", "0"]
+    assert subprocess.run(command, timeout=100, check=False).returncode == -9
+    os.rename(file, tmp_path / "moved")
+    expected = contents(tmp_path / "moved")
+    pack_stopped(pytest.MonkeyPatch(), 3, source, file)
+    assert contents(tmp_path / "moved") == expected
+    packed(source, file)
+    assert contents(file) == contents(tmp_path / "moved") == expected
+
+
+# Others who write at the same place.
+
+
+def appearing(monkeypatch, file, said=b"of someone else"):
+    """Another file of that name is there as soon as the third picture was written."""
+    append = Unfinished.append
+
+    def meanwhile(self, entry, pixels=None):
+        append(self, entry, pixels)
+        if len(self) == 3:
+            file.write_bytes(said)
+
+    monkeypatch.setattr(Unfinished, "append", meanwhile)
+
+
+def without_links(*_):
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+@pytest.mark.parametrize("size", [None, (6, 8)])
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_overwritten(folder, tmp_path, monkeypatch, decoded, size, links):
+    source, file = image_folder(folder, size=size), tmp_path / "photos.jx"
+    expected = contents(packed(source, tmp_path / "whole").file)
+    if not links:
+        monkeypatch.setattr(os, "link", without_links)
+    with monkeypatch.context() as patch:
+        appearing(patch, file)
+        with pytest.raises(FileExistsError, match=r"photos.jx' appeared while .* Nothing is overwritten: remove it"):
+            packed(source, file)
+    assert contents(file) == b"of someone else"
+    assert not os.path.exists(f"{file}.json")
+    os.remove(file)
+    decoded.clear()
+    packed(source, file)
+    assert decoded == []
+    assert contents(file) == expected
+    assert not [name for name in os.listdir(tmp_path) if ".part" in name]
+
+
+def test_a_file_that_another_process_finished_meanwhile_is_taken(folder, tmp_path, monkeypatch, decoded):
+    """Between the first look for it and the lock."""
+    source, file = image_folder(folder), tmp_path / "photos.jx"
+    looked, finished = [], _Target.finished
+
+    def look(self, fingerprint):
+        found = finished(self, fingerprint)
+        if not looked:
+            looked.append(found)
+            packed(source, file)
+            decoded.clear()
+        return found
+
+    monkeypatch.setattr(_Target, "finished", look)
+    assert packed(source, file) == PackReport(str(file), len(SIZES), [])
+    assert (looked, decoded) == ([None], [])
+    assert sorted(os.listdir(tmp_path)) == ["photos", "photos.jx"]
+
+
+PACKERS = """
+    import os, sys
+    from jaxiter import image_folder, pack
+    source = image_folder(sys.argv[1], size=int(sys.argv[3]) or None)
+    for number in range(40):
+        while True:
+            try:
+                pack(source, f"{sys.argv[2]}{number}", progress=False, num_threads=1)
+            except ValueError as error:
+                assert "another process packs to" in str(error), error
+            else:
+                break
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [0, 8])
+def test_two_packers_at_once_make_whole_files_and_leave_nothing(folder, tmp_path, size):
+    (tmp_path / "out").mkdir()
+    expected = contents(packed(image_folder(folder, size=size or None), tmp_path / "whole").file)
+    command = [sys.executable, "-c", textwrap.dedent(PACKERS), folder, tmp_path / "out" / "x", str(size)]
+    packers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for packer in packers:
+        _, said = packer.communicate(timeout=200)
+        assert (packer.returncode, said) == (0, "")
+    assert all(contents(tmp_path / "out" / f"x{number}") == expected for number in range(40))
+    assert not [name for name in os.listdir(tmp_path / "out") if ".part" in name]
 
 
 def test_unfinished_work_of_other_settings_or_sources_is_left_alone(folder, tmp_path, monkeypatch, decoded):
@@ -509,15 +612,84 @@ def refusing(*files):
     return decode
 
 
-def test_mended_files_start_anew(broken, tmp_path):
-    with pytest.raises(OSError, match="2 of 7") as caught:
-        packed(image_folder(broken), tmp_path / "photos.jx")
-    write_folder(broken)
-    with pytest.raises(ValueError, match="a call with files that were written anew since"):
-        packed(image_folder(broken), tmp_path / "photos.jx")
-    for name in re.search(r"mend or remove them, and remove '(.*)' and '(.*)'\.", str(caught.value)).groups():
-        os.remove(name)
-    assert packed(image_folder(broken), tmp_path / "photos.jx").num_examples == 7
+@pytest.fixture
+def ten(tmp_path):
+    """Paths of ten pictures, and what is in them."""
+    paths = write_folder(tmp_path / "photos", [(40 + n, 70 - 2 * n) for n in range(10)], ["a"] * 4 + ["b"] * 6)
+    return paths, [contents(path) for path in paths]
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+@pytest.mark.parametrize("size", [None, (6, 8)])
+@pytest.mark.parametrize("bad", [[0], [4], [9], [2, 3, 7]])
+def test_mended_files_alone_are_decoded_again(ten, tmp_path, decoded, size, bad):
+    """And the file is that of a run in which all was well."""
+    paths, whole = ten
+    source, file = image_folder(tmp_path / "photos", size=size), tmp_path / "photos.jx"
+    for row in bad:
+        os.truncate(paths[row], 300)
+    with pytest.raises(OSError, match=rf"{len(bad)} of 10 (.|\n)*mend them and call pack again, which decodes these"):
+        packed(source, file)
+    for row in bad:
+        write(paths[row], whole[row])
+    decoded.clear()
+    assert packed(source, file) == PackReport(str(file), 10, [])
+    assert sorted(decoded) == bad
+    assert contents(file) == contents(packed(source, tmp_path / "whole").file)
+    assert not [name for name in os.listdir(tmp_path) if ".part" in name]
+
+
+@pytest.mark.parametrize("size", [None, (6, 8)])
+def test_over_several_runs_only_what_changed_is_decoded(ten, tmp_path, monkeypatch, decoded, size):
+    paths, whole = ten
+    source, file = image_folder(tmp_path / "photos", size=size), tmp_path / "photos.jx"
+    os.truncate(paths[1], 300)
+    pack_stopped(monkeypatch, 7, source, file)
+    write(paths[1], whole[1])
+    write(paths[3], whole[8])  # another picture than before
+    decoded.clear()
+    pack_stopped(monkeypatch, 8, source, file)
+    assert {1, 3, 7} <= set(decoded) <= {1, 3, 7, 8, 9}  # threads are ahead
+    write(paths[3], whole[5])
+    os.truncate(paths[6], 300)
+    decoded.clear()
+    with pytest.raises(OSError, match="1 of 10"):
+        packed(source, file)
+    assert sorted(decoded) == [3, 6, 8, 9]
+    decoded.clear()
+    assert [row for row, *_ in packed(source, file, on_error="report").left_out] == [6]
+    assert decoded == [6]
+    assert contents(file) == contents(packed(source, tmp_path / "whole", on_error="report").file)
+
+
+def test_pictures_that_are_put_in_order_are_kept_where_that_is_interrupted(ten, tmp_path, monkeypatch, decoded):
+    paths, whole = ten
+    source, file = image_folder(tmp_path / "photos"), tmp_path / "photos.jx"
+    os.truncate(paths[2], 300)
+    with pytest.raises(OSError, match="1 of 10"):
+        packed(source, file)
+    write(paths[2], whole[2])
+
+    def stopped(*_):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", stopped)  # of the file in order
+        with pytest.raises(Stopped):
+            packed(source, file)
+    decoded.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxiter.host._unfinished.give_name", stopped)
+        with pytest.raises(Stopped):
+            packed(source, file)
+    packed(source, file)
+    assert decoded == []
+    assert contents(file) == contents(packed(source, tmp_path / "whole").file)
+    assert not [name for name in os.listdir(tmp_path) if ".part" in name]
 
 
 def test_files_none_of_which_can_be_read_make_no_file(tmp_path):
@@ -545,8 +717,8 @@ def test_files_that_change_meanwhile_make_no_file(folder, tmp_path, monkeypatch)
     monkeypatch.setattr(ImageFiles, "decode", touching)
     with pytest.raises(OSError, match=r"1 of 7 files changed while they were packed, first .*05.png") as caught:
         packed(source, tmp_path / "photos.jx")
+    assert "Call pack again once they stay as they are" in str(caught.value)
     assert not (tmp_path / "photos.jx").exists()
-    assert re.search(r"remove '.*photos.jx\.part' and '.*photos.jx\.part.journal', and call pack", str(caught.value))
 
 
 def test_names_that_are_no_text_are_packed(tmp_path):
@@ -606,8 +778,10 @@ def test_room_for_pictures_of_one_size_is_looked_at_first(folder, tmp_path, monk
     usage = shutil.disk_usage(tmp_path)
     needed = len(SIZES) * 100 * 90 * 3
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
-    with pytest.raises(OSError, match=f"needs {needed:,} more bytes, and its disk has {needed - 1:,} free"):
+    with pytest.raises(OSError, match=f"needs {needed:,} more bytes, and its disk has {needed - 1:,} free") as caught:
         packed(image_folder(folder, size=(100, 90)), tmp_path / "photos.npy")
+    assert caught.value.errno == errno.ENOSPC
+    assert os.listdir(tmp_path) == ["photos"]
     assert decoded == []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
     packed(image_folder(folder, size=(100, 90)), tmp_path / "photos.npy")
@@ -649,6 +823,8 @@ def test_wrong_sources_and_places_are_refused(folder, tmp_path):
     source = image_folder(folder)
     with pytest.raises(TypeError, match=r"expected jaxiter.image_folder\(...\)"):
         pack(str(folder), tmp_path / "x")
+    with pytest.raises(TypeError, match="file is 5; expected the path of the file to make"):
+        pack(source, 5)
     records = from_records([{"image": np.zeros((4, 5 + row, 3), np.uint8)} for row in range(2)], ragged="image")
     sources = {
         r"a Ragged; .*np.savez\(file, pixels=source.pixels": Ragged(np.zeros((6, 3), np.uint8), [0], [(2, 3)]),

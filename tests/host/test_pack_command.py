@@ -56,7 +56,7 @@ def test_bad_files_are_named_and_left_out_where_asked(folder, tmp_path, capsys):
     assert out == ""
     assert "1 of 7 files cannot be read" in err
     assert "03.png" in err
-    assert "Leave them out by --on-error report; or mend or remove them" in err
+    assert "Leave them out by --on-error report; or mend them and call pack again" in err
     assert main([*command, "--on-error", "report"]) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith(f"left out: row 3, {str(folder / 'dog' / '03.png')!r}: it is no picture")

@@ -183,6 +183,30 @@ def cut_short(path):
     os.truncate(path, os.path.getsize(path) - 1)
 
 
+def grown(path):
+    with open(path, "ab") as file:
+        file.write(b"more")
+
+
+def with_other_sides(path):
+    np.save(path, np.load(path).swapaxes(1, 2))
+
+
+def with_signs(path):
+    np.save(path, np.load(path).view(np.int8))
+
+
+def of_another_pack(path):
+    np.save(path, np.load(path)[::-1])
+
+
+def of_an_older_version(path):
+    with open(path + ".json", "r+b") as file:
+        said = json.load(file)
+        file.seek(0)
+        file.write(json.dumps(said | {"version": 1}).encode())
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -191,9 +215,42 @@ def cut_short(path):
         (with_part_of_it, "is damaged, or of another version, or not of jaxiter.pack"),
         (with_fewer_pictures, "holds 6 pictures and .* tells of 7"),
         (cut_short, "was cut short"),
+        (grown, r"has 1,140 bytes and .* tells of 1,136"),
+        (with_other_sides, r"shape \(8, 6, 3\) and .* tells of \(6, 8, 3\)"),
+        (with_signs, r"numbers of type '\|i1' and .* tells of '\|u1'"),
+        (of_another_pack, "holds some pictures and .* tells of others"),
+        (of_an_older_version, "of another version"),
     ],
 )
 def test_damaged_pictures_of_one_size_are_refused(sized, damage, words):
     damage(sized)
     with pytest.raises(ValueError, match=words):
         open_packed(sized)
+
+
+def test_pixels_and_labels_of_two_packs_with_the_same_count_do_not_open_together(tmp_path):
+    files = []
+    for seed in range(2):
+        write_folder(tmp_path / f"{seed}", seed=seed)
+        source = image_folder(tmp_path / f"{seed}", size=(6, 8))
+        files.append(pack(source, tmp_path / f"{seed}.npy", progress=False).file)
+    os.replace(files[1], files[0])
+    with pytest.raises(ValueError, match="expected both files of one call"):
+        open_packed(files[0])
+    with pytest.raises(ValueError, match=r"expected both files of one call.*Nothing is overwritten"):
+        pack(image_folder(tmp_path / "0", size=(6, 8)), files[0], progress=False)
+
+
+def test_of_many_pictures_pack_compares_all(tmp_path):
+    write_folder(tmp_path / "photos", [(4, 4)] * 40, ["a"] * 40)
+    source = image_folder(tmp_path / "photos", size=(4, 4))
+    file = pack(source, tmp_path / "photos.npy", progress=False).file
+    images = np.load(file)
+    for row in range(40):
+        np.save(file, np.where(np.arange(40)[:, None, None, None] == row, images ^ 1, images))
+        with pytest.raises(ValueError, match=r"holds some pictures and .* tells of others"):
+            pack(source, file, progress=False)
+    for row in (0, 39):
+        np.save(file, np.where(np.arange(40)[:, None, None, None] == row, images ^ 1, images))
+        with pytest.raises(ValueError, match="holds some pictures"):
+            open_packed(file)

@@ -165,9 +165,21 @@ def test_whatever_pillow_raises_of_a_broken_file_is_an_oserror(folder, monkeypat
 
     it = flow(folder)
     monkeypatch.setattr("jaxiter.keras._picture_reader.load_picture", fail)
-    with pytest.raises(OSError, match=r"row \d+, class '[ab]', cannot be read: broken") as caught:
+    with pytest.raises(OSError, match=r"row \d+, class '[ab]', cannot be read: .*broken") as caught:
         next(it)
     assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [(b"", "it is empty, 0 bytes"), (b"hello", r"it is no picture that Pillow knows.*b'hello'")],
+)
+def test_files_without_a_picture_are_named_in_plain_words(folder, contents, words):
+    for name in os.listdir(folder / "a"):
+        (folder / "a" / name).write_bytes(contents)
+    with pytest.raises(OSError, match=f"row 0, class 'a', cannot be read: {words}.*Repair the file") as caught:
+        next(flow(folder, shuffle=False))
+    assert "cannot identify" not in str(caught.value)
 
 
 def test_grey_of_16_bits_is_told_once_naming_the_first_file(tmp_path):
