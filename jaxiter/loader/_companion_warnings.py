@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._ragged import Ragged
+from .._ragged import Ragged, is_ragged
 from .._transfers import on_host
 from .._warn import warn
 from ..augment import Boxes, Mask
@@ -43,7 +43,7 @@ def _sizes_of(images: Any) -> np.ndarray | None:
 
 def _warn_of_mixed_labels(name: str, leaf: Any) -> None:
     """Of files that are read as pictures: colours of a palette in grey, and a mean of labels where they get smaller."""
-    mode = getattr(leaf, "mode", None)
+    mode = getattr(leaf, "mode", None) if is_ragged(leaf) or hasattr(leaf, "files") else None  # a memmap has one, too
     if isinstance(mode, str) and mode != "mask":
         warn(
             f"{name} follows images as a mask, and its files are read in mode {mode!r}, as pictures, whose labels are "
