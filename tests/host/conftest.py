@@ -10,9 +10,8 @@ from .sources import stream_threads, wait_for
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_running():
-    before = stream_threads()  # of iterators that tests of other folders still hold
     yield
-    assert wait_for(lambda: set(stream_threads()) <= set(before))
+    assert wait_for(lambda: not stream_threads())
 
 
 @pytest.fixture
