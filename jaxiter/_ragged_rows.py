@@ -48,7 +48,7 @@ def stage(name: str, source: Any, rows: np.ndarray, num_groups: int, room_of: np
     Args:
         source: `Ragged`, or what has `shape` (n, None, None, channels), `dtype`, and gives for an array of rows a list
             of pictures.
-        room_of: Rows of one more group on each line, which are to fit too.
+        room_of: The rows of one group on each line, of those that other processes read, whose buffers are as large.
 
     Raises:
         ValueError: If a source returns something else than one picture for each row. OSError: As for `read_rows`.

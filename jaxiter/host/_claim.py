@@ -24,7 +24,7 @@ class Claim:
         self.path, self.part, self.journal_path = path, f"{path}.part", f"{path}.part.journal"
         self._is_removed = False
         self.journal, is_new = self._locked()
-        if is_new and os.path.exists(self.part):  # whoever makes a part has a journal before and after it
+        if is_new and os.path.exists(self.part):  # `pack` writes the journal before the part, and removes it after it
             self.remove()
             self.journal.close()
             raise ValueError(

@@ -2,7 +2,7 @@
 
 The journal first says what the file is made of. Each further line tells of the picture that comes next in the file:
 its row, its sizes and a checksum of its pixels, or why it cannot be read; and size and time of change of its own file.
-A picture is written before its line. Whoever goes on reads the pictures back, as after a power cut there may be lines
+A picture is written before its line. A call that goes on reads them again, as after a power cut there may be lines
 without their pixels. Rows whose files have changed since, or could not be read, come once more, behind the others: the
 last line of a row counts.
 """

@@ -66,7 +66,7 @@ def load_picture(
     exif: bool = False,
     on_cut: Callable[[str], Any] | None = None,
 ) -> Image.Image:
-    """The image of `load_img`. What it would warn of is told to on_cut, in the thread that reads.
+    """The image of `load_img`. Instead of a warning it calls on_cut, in the thread that reads.
 
     Args:
         on_cut: Called with a sentence where grey values outside 0 ... 255 are cut off. None: no value is looked at.

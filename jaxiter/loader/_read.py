@@ -47,7 +47,7 @@ def read_batch(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> Host
             name, leaf, is_read = spec.names[place], spec.leaves[place], spec.reads[place]
             found: Any = next(columns) if isinstance(leaf, Column) else leaf
             if is_ragged(leaf):
-                leaves.append(_read_ragged(spec, name, found, index) if is_read else leaf)
+                leaves.append(_read_ragged(spec, name, found, index, key, epoch, step) if is_read else leaf)
             elif isinstance(leaf, Column):
                 check_fits(name, found)
                 leaves.append(found)
@@ -78,6 +78,11 @@ def find_rows(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> tuple
     else:
         position = step * np.uint32(spec.batch_size) + spec.share.positions
         found = places_of(key, epoch, position, size, spec.shuffle)
+    return _visited(spec, key, epoch, found)
+
+
+def _visited(spec: BatchSpec, key: Key, epoch: Counter, found: jax.Array) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows and showings of places in an epoch."""
     if isinstance(found, jax.core.Tracer):
         raise TypeError(
             "the loader's arrays are on the host, where a program that is being traced (jit, scan, vmap) cannot "
@@ -91,7 +96,9 @@ def find_rows(spec: BatchSpec, key: Key, epoch: Counter, step: Counter) -> tuple
     return spec.visited.on_host(places, key, int(epoch))
 
 
-def _read_ragged(spec: BatchSpec, name: str, leaf: Any, rows: np.ndarray) -> Ragged:
+def _read_ragged(
+    spec: BatchSpec, name: str, leaf: Any, rows: np.ndarray, key: Key, epoch: Counter, step: Counter
+) -> Ragged:
     """Pictures of different sizes, copied one behind the other: with a sharding for each device by itself."""
     if is_resident(leaf):
         raise ValueError(
@@ -105,7 +112,12 @@ def _read_ragged(spec: BatchSpec, name: str, leaf: Any, rows: np.ndarray) -> Rag
             f"{name} reads pictures of different sizes, which several processes cannot lay out together before they "
             "are read; expected pictures of one size (size=...), or those of a packed file, jaxiter.pack(...)."
         )
-    return spec.share.make_global_ragged(stage(name, leaf, rows, len(spec.share.starts)))
+    num_groups, others = len(spec.share.starts), None
+    if len(rows) < spec.batch_size:  # the buffers of other processes have to be as large
+        everything = step * np.uint32(spec.batch_size) + np.arange(spec.batch_size, dtype=np.uint32)
+        found = places_of(key, epoch, everything, np.uint32(spec.size), spec.shuffle)
+        others = _visited(spec, key, epoch, found)[0].reshape(-1, len(rows) // num_groups)
+    return spec.share.make_global_ragged(stage(name, leaf, rows, num_groups, others))
 
 
 def check_masks(spec: BatchSpec, leaves: Sequence[Any], rows: np.ndarray | None = None) -> None:

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxiter import stream
 
-from .process_data import BATCH_SIZE, DEVICES, KEY, SIZE, data, loader
+from .process_data import BATCH_SIZE, DEVICES, KEY, SIZE, data, loader, ragged_loader
 
 TASK, RANK, COUNT, PORT, FOLDER = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], Path(sys.argv[5])
 
@@ -66,6 +66,13 @@ def share():
     np.savez(FOLDER / f"whole-{RANK}.npz", images=whole[0], labels=whole[1])
     each_axis = NamedSharding(jax.make_mesh((DEVICES,), ("data",)), P("data"))
     np.savez(FOLDER / f"explicit-{RANK}.npz", **own_part([loader(images, labels).batch(key, 0, 0, sharding=each_axis)]))
+
+
+def ragged():
+    """Pictures of different sizes, of which each process reads its own."""
+    sharding = NamedSharding(mesh(), P("data"))
+    batches = [ragged_loader().batch(jax.random.key(KEY), 0, step, sharding=sharding) for step in range(7)]
+    np.savez(FOLDER / f"ragged-{RANK}.npz", **own_part(batches))
 
 
 def divided():
@@ -127,4 +134,5 @@ def outlive():
 if __name__ == "__main__":
     if COUNT > 1:
         jax.distributed.initialize(f"localhost:{PORT}", COUNT, RANK, heartbeat_timeout_seconds=10)
-    {"share": share, "disagree": disagree, "divided": divided, "resume": resume, "outlive": outlive}[TASK]()
+    tasks = {"share": share, "ragged": ragged, "disagree": disagree, "divided": divided, "resume": resume}
+    (tasks | {"outlive": outlive})[TASK]()

@@ -107,6 +107,20 @@ def test_any_number_of_processes_has_the_batches_of_one(count, tmp_path, alone):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("count", [2, 4])
+def test_pictures_of_different_sizes_are_read_by_several_processes(count, tmp_path):
+    """Whose buffers have one size, though their pictures have not."""
+    run("ragged", count, tmp_path)
+    loader = shared.ragged_loader()
+    for step in range(7):
+        images, labels = put_together(tmp_path, "ragged", count, step)
+        expected = loader.batch(jax.random.key(shared.KEY), 0, step)
+        np.testing.assert_array_equal(labels, expected[1])
+        np.testing.assert_allclose(images, expected[0], rtol=0, atol=2e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_number_of_processes_may_change_between_runs(tmp_path, alone):
     (tmp_path / "start").write_text("0 5")
