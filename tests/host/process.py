@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxiter import stream
+from jaxiter.loader.internal import read_batch, spec_of
 
 from .process_data import BATCH_SIZE, DEVICES, KEY, SIZE, data, loader, ragged_loader
 
@@ -71,7 +72,10 @@ def share():
 def ragged():
     """Pictures of different sizes, of which each process reads its own."""
     sharding = NamedSharding(mesh(), P("data"))
-    batches = [ragged_loader().batch(jax.random.key(KEY), 0, step, sharding=sharding) for step in range(7)]
+    loader, key = ragged_loader(), jax.random.key(KEY)
+    batches = [loader.batch(key, 0, step, sharding=sharding) for step in range(7)]
+    read = [read_batch(spec_of(loader, sharding), key, np.uint32(0), np.uint32(step)) for step in range(7)]
+    np.save(FOLDER / f"buffers-{RANK}.npy", [rows.leaves[0].pixels.shape for rows in read])
     np.savez(FOLDER / f"ragged-{RANK}.npz", **own_part(batches))
 
 

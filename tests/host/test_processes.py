@@ -112,6 +112,10 @@ def test_any_number_of_processes_has_the_batches_of_one(count, tmp_path, alone):
 def test_pictures_of_different_sizes_are_read_by_several_processes(count, tmp_path):
     """Whose buffers have one size, though their pictures have not."""
     run("ragged", count, tmp_path)
+    buffers = [np.load(tmp_path / f"buffers-{rank}.npy") for rank in range(count)]
+    assert len(np.unique(buffers[0][:, 1])) > 1
+    for other in buffers[1:]:
+        np.testing.assert_array_equal(other, buffers[0])
     loader = shared.ragged_loader()
     for step in range(7):
         images, labels = put_together(tmp_path, "ragged", count, step)
