@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -126,7 +127,7 @@ def _extent_for(source: Any, pictures: Sequence[np.ndarray]) -> Extent:
     if isinstance(source, Ragged):
         return source.extent._replace(has_room_behind=True)
     sides = (max(picture.shape[axis] for picture in pictures) for axis in range(2))
-    before = _found.get(source, (Sides(1, 1), 1))[0]
+    before = _known(source)[0]
     most = Sides(*(max(_step_above(side), known) for side, known in zip(sides, before, strict=True)))
     levels = tuple(Sides(side, side) for side in _LEVELS if side < max(most))
     return Extent(most, has_room_behind=True, levels=levels)
@@ -144,9 +145,18 @@ def _room_for(source: Any, extent: Extent, counts: Sequence[int], batch_size: in
         mean = np.asarray(source.shapes, np.int64).prod(axis=1).mean()
         needed = max(needed, math.ceil(_SPREAD * batch_size * mean))
         return 1 << (needed - 1).bit_length()
-    room = max(1 << (needed - 1).bit_length(), _found.get(source, (extent.most, 1))[1])
-    _found[source] = extent.most, room
+    room = max(1 << (needed - 1).bit_length(), _known(source)[1])
+    with suppress(TypeError):
+        _found[source] = extent.most, room
     return room
+
+
+def _known(source: Any) -> tuple[Sides, int]:
+    """The largest sides and buffer that a source has had; of one that cannot be looked up, as it has no hash, none."""
+    try:
+        return _found.get(source, (Sides(1, 1), 1))
+    except TypeError:
+        return Sides(1, 1), 1
 
 
 def _staged(pictures: Sequence[np.ndarray], source_shapes: np.ndarray | None, extent: Extent, room: int) -> Ragged:

@@ -270,6 +270,15 @@ class TestSource:
             assert_trees_equal(data.batch(key, 0, step), batch)
             assert images.asked[-1] == masks.asked[-1] == sorted(batch["label"].tolist())
 
+    @pytest.mark.parametrize("body", [{"__eq__": lambda self, other: True, "__hash__": None}, {"__slots__": ("only",)}])
+    def test_it_needs_no_hash_and_no_weak_reference(self, key, body):
+        def read(self, rows):
+            return [PICTURES[row] for row in rows]
+
+        fields = {"dtype": np.dtype(np.uint8), "shape": (12, None, None, 3), "__getitem__": read}
+        source = type("Plain", (), fields | body)()
+        assert Loader(source, batch_size=4, augment=Resize(4)).batch(key, 0, 0).shape == (4, 4, 4, 3)
+
     def test_it_may_be_read_whole(self, batches, key):
         assert_trees_equal(loader(data_of() | {"image": Decoded(PICTURES)}).to_device().batch(key, 0, 1), batches[1])
 
