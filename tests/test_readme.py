@@ -23,7 +23,7 @@ def with_blocks(page):
     """The page, marked where its Python needs more than [test]."""
     code = "".join(blocks(page.read_text(), "python"))
     needs_extras = re.search(rf"^ *(from|import) .*(?<![\w.])({EXTRAS})\b", code, re.MULTILINE)
-    is_long = page.name in ("from-keras.md", "scale.md")
+    is_long = page.name in ("from-keras.md", "scale.md", "files.md")
     marks = [pytest.mark.extras] * bool(needs_extras) + [pytest.mark.slow] * is_long
     return pytest.param(page, id=page.name, marks=marks)
 

@@ -11,12 +11,14 @@ from ._prefetch import Position
 class StreamStats(NamedTuple):
     """What a stream has done since it was made, or since `set_state`.
 
-    batches: How many it returned.
-    images_per_second: Examples returned, without those that "pad" filled batches with, for each second from the return
-        of the first batch to the return of the last: the first one, for which programs are compiled, is left out. 0.0
-        before the second batch.
-    waiting: The share of that time that was spent in `next`, from 0 to 1: near 0 where the batches are ready when they
-        are asked for. JAX runs programs asynchronously, so a batch that `next` returned at once may still be under way.
+    Attributes:
+        batches: How many it returned.
+        images_per_second: Examples returned, without those that "pad" filled batches with, for each second from the
+            return of the first batch to the return of the last: the first one, for which programs are compiled, is left
+            out. 0.0 before the second batch.
+        waiting: The share of that time that was spent in `next`, from 0 to 1: near 0 where the batches are ready when
+            they are asked for. JAX runs programs asynchronously, so a batch that `next` returned at once may still be
+            under way.
 
     Example:
         >>> StreamStats(batches=812, images_per_second=12300.1234, waiting=0.0311)

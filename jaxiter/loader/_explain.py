@@ -25,11 +25,13 @@ from ._spec import BatchSpec
 class Explanation(NamedTuple):
     """One example of one epoch.
 
-    params: what was drawn, so that `augment.apply(params, before)` is `after` to the last bits, though not bit for bit:
-        it is another program, and knows less of the params. For a `Chain` a tuple with one entry for each step.
-    matrix: the affine map, 3x3, output to source in (row, col, 1); None where the geometry of a step is not known, a
-        `Map` or a class of your own without `matrix`.
-    before: the example as it is stored, in the structure of the data. after: as it comes in a batch.
+    Attributes:
+        params: What was drawn, so that `augment.apply(params, before)` is `after` to the last bits, though not bit for
+            bit: it is another program, and knows less of the params. For a `Chain` a tuple with one entry for each step.
+        matrix: The affine map, 3x3, output to source in (row, col, 1); None where the geometry of a step is not known, a
+            `Map` or a class of your own without `matrix`.
+        before: The example as it is stored, in the structure of the data.
+        after: The example as it comes in a batch.
 
     Where `augment` is one transform, params and matrix are those of the one picture; where it is a tree, they have the
     structure of the data, with None at leaves that have no transform.

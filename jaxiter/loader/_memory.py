@@ -26,12 +26,13 @@ _LOOKED_AT = 16  # pictures of which sizes are found, where they are read one by
 class MemoryEstimate(NamedTuple):
     """Bytes that a loader takes of one device; of pictures in files without a size as 16 of them say.
 
-    upload: All arrays on the host, as `loader.to_device()` puts them on a device.
-    batch: One finished batch, or this device's part of it.
-    rows: The rows of one batch that are read, from the host or from other devices; 0 where the arrays lie where the
-        batches go.
-    streaming: What `stream` holds at most: batches made ahead, the next, and the one before it, which a loop still
-        refers to.
+    Attributes:
+        upload: All arrays on the host, as `loader.to_device()` puts them on a device.
+        batch: One finished batch, or this device's part of it.
+        rows: The rows of one batch that are read, from the host or from other devices; 0 where the arrays lie where the
+            batches go.
+        streaming: What `stream` holds at most: batches made ahead, the next, and the one before it, which a loop still
+            refers to.
     """
 
     upload: int
