@@ -1,4 +1,4 @@
-"""Docstrings and signatures of the package as Sphinx reads them: no type is evaluated, and Markdown's backticks are code."""
+"""Docstrings and signatures as Sphinx reads them: types are not evaluated, and Markdown's backticks are code."""
 
 from __future__ import annotations
 
@@ -93,19 +93,12 @@ def _process_signature(
 
 
 def _without_quotes(parameter: inspect.Parameter) -> inspect.Parameter:
-    annotation = parameter.annotation
+    annotation, default = parameter.annotation, parameter.default
     if annotation is not inspect.Parameter.empty:
         annotation = _Plain(_text(annotation))
-    return parameter.replace(annotation=annotation, default=_plain_default(parameter.default))
-
-
-def _plain_default(default: object) -> object:
-    """A function or class as default by its name alone, which holds no address."""
-    return (
-        _Plain(default.__name__)
-        if inspect.isroutine(default) or inspect.isclass(default) and default is not inspect.Parameter.empty
-        else default
-    )
+    if inspect.isroutine(default):
+        default = _Plain(default.__name__)  # without its address
+    return parameter.replace(annotation=annotation, default=default)
 
 
 def _text(annotation: object) -> str:

@@ -1,10 +1,9 @@
-"""Names in code: what is public is linked to the reference, what belongs to others is left as it is, the rest is an error."""
+"""Names in code: public ones lead to the reference, those of other packages stay as they are, the rest is an error."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections import Counter
 from typing import Any
 
 from docutils import nodes
@@ -18,12 +17,24 @@ from sphinx.util.nodes import make_refnode
 import jaxiter
 import jaxiter.keras
 
-_OTHERS = set(
-    """
-    Any Bool Float Float64 Int Int32 Integer Num Real Shaped UInt32 Array Literal Self NoReturn None Iterator Sequence Mapping Callable Hashable Iterable
-    ArrayLike DTypeLike Path os.PathLike np.ndarray np.dtype np.integer jax.Array Device Sharding Image.Image type object
-    """.split()
-)
+_OTHERS = {
+    *(
+        "Any",
+        "Callable",
+        "Hashable",
+        "Iterable",
+        "Iterator",
+        "Literal",
+        "Mapping",
+        "None",
+        "NoReturn",
+        "Self",
+        "Sequence",
+    ),
+    *("Array", "Bool", "Float", "Float64", "Int", "Int32", "Integer", "Num", "Real", "Shaped", "UInt32"),
+    *("ArrayLike", "DTypeLike", "np.dtype", "np.integer", "np.ndarray", "jax.Array", "Device", "Sharding"),
+    *("Image.Image", "Path", "os.PathLike", "object", "type"),
+}
 _PACKAGES = ("jax.", "jaxlib.", "numpy.", "PIL.", "collections.", "typing.")
 _CODE = re.compile(r"(?:jx\.|jaxiter\.)?((?:keras\.)?\w+(?:\.\w+)?)(?:\(.*\))?", re.DOTALL)
 
@@ -38,7 +49,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def _name_of_others(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.TextElement | None:
-    """A public name by its private path; the text of a type that is Python's, JAX's, NumPy's or jaxtyping's; else None, an error."""
+    """A public name by its private path; the text of a type of another package; else None, which is an error."""
     target = node.get("reftarget", "")
     found = env.domains["py"].objects.get(f"jaxiter.{target.rpartition('.')[2]}")
     if found is not None and (target.startswith("jaxiter.") or "." not in target):
@@ -66,7 +77,7 @@ def _check_each_name_once(app: Sphinx, env: BuildEnvironment) -> None:
 
 
 class LinkedNames(SphinxPostTransform):
-    """Code that is a public name, or a call of one, leads to the reference: `Loader`, `jx.stream(loader, key)`, `loader.batch(...)`."""
+    """Code that is a public name, or a call of one, leads to the reference: `jx.stream(loader, key)`."""
 
     default_priority = 5
 

@@ -1,4 +1,4 @@
-"""Pages of the site that are files elsewhere in the repository: the changelog, figures, and the code that pages link to."""
+"""Pages that are files elsewhere in the repository: the changelog, figures, and the code that pages link to."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _rewrite_links(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def _with_links(text: str, folder: Path, to_docs: str) -> str:
-    """The text with its links to files of the repository leading to pages of the site; `folder` is where the text lies."""
+    """The text with its links to files of the repository as links to pages; `folder` is where the text lies."""
 
     def linked(found: re.Match[str]) -> str:
         words, target, anchor = found[1], found[2], found[3] or ""

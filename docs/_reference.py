@@ -1,11 +1,13 @@
 """The directive `public`: names of the package, first in a table of one line each, then whole, from their docstrings.
 
-A line of it is a name, or a class with the members to show: `Transform: sample apply`, `Loader: *` for all that have a docstring.
+A line of it is a name, or a class with the members to show: `Transform: sample apply`, or `Loader: *` for all that have
+a docstring.
 """
 
 from __future__ import annotations
 
 import inspect
+from typing import ClassVar
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -23,7 +25,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 class Public(SphinxDirective):
     has_content = True
-    option_spec = {"module": str}
+    option_spec: ClassVar = {"module": str}
 
     def run(self) -> list[nodes.Node]:
         module = self.options.get("module", "jaxiter")

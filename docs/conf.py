@@ -17,12 +17,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "_docstrings",
     "_names",
     "_pages",
     "_reference",
 ]
-exclude_patterns = ["build"]
 nitpicky = True  # a name that leads nowhere is a warning, and -W makes it an error
 
 myst_heading_anchors = 3
@@ -37,6 +37,7 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"jaxiter {version}"
+html_static_path, html_css_files = ["_static"], ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 pygments_style, pygments_dark_style = "friendly", "github-dark"
