@@ -55,7 +55,7 @@ def _section(title: str, block: list[str]) -> Iterator[str]:
         for line in block:
             entry = _ENTRY.fullmatch(line)
             if entry is None:
-                yield f"    {_escaped(line)}"
+                yield _escaped(line[4:] if line.startswith(" " * 8) else line)  # goes on with its entry
             else:
                 mark = "``" if title in ("Raises", "Warns") else "**"
                 names = ", ".join(f"{mark}{_escaped(name)}{mark}" for name in entry[1].split(", "))

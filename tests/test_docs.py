@@ -12,7 +12,7 @@ import jaxiter as jx
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("reference/*.md"))]
 PUBLIC = {name: getattr(jx, name) for name in dir(jx) if not name.startswith("_") and callable(getattr(jx, name))}
 # ImageDataGenerator and its like stand on these pages for Keras' own, too, which have other arguments.
 KNOWN = {name: it for name, it in PUBLIC.items() if "keras" not in it.__module__}
