@@ -27,9 +27,9 @@ class Explanation(NamedTuple):
 
     Attributes:
         params: What was drawn, so that `augment.apply(params, before)` is `after` to the last bits, though not bit for
-            bit: it is another program, and knows less of the params. For a `Chain` a tuple with one entry for each step.
-        matrix: The affine map, 3x3, output to source in (row, col, 1); None where the geometry of a step is not known, a
-            `Map` or a class of your own without `matrix`.
+            bit: it is another program, and knows less of the params. For a `Chain` a tuple with an entry for each step.
+        matrix: The affine map, 3x3, output to source in (row, col, 1); None where the geometry of a step is not known,
+            a `Map` or a class of your own without `matrix`.
         before: The example as it is stored, in the structure of the data.
         after: The example as it comes in a batch.
 
