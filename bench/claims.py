@@ -277,7 +277,7 @@ def cell(library, claim, refusals):
         return "not installed"
     needed = ASKED.get(claim, claim.__name__ if claim.__name__ in vars(library) else "batches")
     not_asked = getattr(library, "not_asked", {})
-    if needed in not_asked or claim.__name__ not in getattr(library, "only", claim.__name__):
+    if {needed, claim.__name__} & {*not_asked} or claim.__name__ not in getattr(library, "only", claim.__name__):
         return "-"
     answers = {}
     for variant, options in getattr(library, "variants", {}).get(claim.__name__, {"": {}}).items():
