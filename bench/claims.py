@@ -1,216 +1,44 @@
-"""Run a few lines against jaxiter and its neighbours for each claim of the README's table, and print the table.
+"""Run a few lines against jaxiter and its neighbours for each claim of docs/comparison.md, and print its table.
 
-A function is a claim. "-": does not apply. Whatever a library refused
-is listed below the table, so that a "no" can be read. Run it with whatever is installed:
+A function is a claim; bench/_claim_*.py say how each library is asked. "-": cannot be asked, and why stands
+below the table. So does whatever a library refused, so that a "no" can be read. Run it with whatever is installed:
 
-    pip install grain augmax keras scipy tensorflow-cpu torch && python bench/claims.py
+    pip install -e '.[peers]' && pip install --no-deps datarax && python bench/claims.py
+
+`--readme` prints the short table, `--only datarax,Grain` some columns.
 """
 
+import argparse
 import io
-import itertools
 import os
-import pickle
 import random
 import sys
 import tempfile
 import threading
 import warnings
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from itertools import islice as take
 from pathlib import Path
-from types import SimpleNamespace as Library
-
-os.environ["JAX_PLATFORMS"] = "cpu"
 
 import numpy as np
-from _peers import augmax, grain, jax, jx, keras, optional, tf, torch
+from _claim_datarax import DATARAX
+from _claim_images import AUGMAX, JAXITER, KERAS
+from _claim_loaders import GRAIN, TF, TORCH
+from _claim_setting import BATCH, EPOCHS, LARGE, MARKED, SIZE, STEPS, tracked, values_of
+from _peers import jax, torch
 from _timing import versions
 from PIL import Image
 
-adapters = optional("keras.src.trainers.data_adapters")
-records, flags = optional("array_record.python.array_record_module"), optional("absl.flags")
-
-# How each library is asked: `batches` yield (values, ids) without end, random augmentation included; the other
-# functions serve one claim each.
-
-SIZE, BATCH, STEPS, EPOCHS = 64, 8, 8, 4
-SEEDS = range(9)
-tracked = []  # (process, thread) of every read that this process sees
-
-
-def who(*_):
-    tracked.append((os.getpid(), threading.get_ident()))
-    return np.float32(os.getpid())
-
-
-def pictures(size):
-    side = 6 if size == SIZE else 1
-    return np.random.default_rng(0).integers(0, 256, (size, side, side, 1), dtype=np.uint8)
-
-
-class Rows:  # an array-like, or a map-style dataset
-    shape, dtype = (SIZE, 2, 2, 1), np.dtype(np.float32)
-
-    def __init__(self, size=SIZE, read=None):
-        self.size, self.read = size, read
-
-    def __len__(self):
-        return self.size
-
-    def __getitem__(self, rows):
-        return (self.read(), rows) if self.read else np.full((len(rows), 2, 2, 1), who())
-
-
-def jax_loader(batch=BATCH, size=SIZE):
-    return jx.Loader((pictures(size), np.arange(size)), batch_size=batch, augment=(jx.Affine(rotation=30), None))
-
-
-def jax_stream(seed, **options):
-    return jx.stream(jax_loader(**options), jax.random.key(seed))
-
-
-def keras_flow(seed, batch=BATCH, size=SIZE, **options):
-    generator = keras.ImageDataGenerator(**options or {"rotation_range": 30 * (size == SIZE)})
-    return generator.flow(pictures(size), np.arange(size), batch_size=batch, seed=seed)
-
-
-def jax_threads():
-    return jx.stream(jx.Loader(Rows(), batch_size=8), jax.random.key(0), num_threads=2)
-
-
-def keras_workers():
-    batches = keras_flow(0, preprocessing_function=lambda image: image * 0 + who())
-    batches.workers, batches.use_multiprocessing = 2, True  # what model.fit reads
-    adapter = adapters.py_dataset_adapter.PyDatasetAdapter(batches)
-    return [np.asarray(x).flat[0] for x, _ in take(adapter.get_numpy_iterator(), 4)]
-
-
-def grain_dataset(seed, batch=BATCH, size=SIZE, direct=False):
-    order = grain.MapDataset.range(size).seed(seed).shuffle(seed=seed if direct else None).repeat()
-    return order.random_map(lambda row, rng: (rng.random(), row)).batch(batch)
-
-
-def jax_files(folder, _):
-    loader = jx.Loader(jx.image_folder(folder, size=4), batch_size=2)
-    return len(loader.batch(jax.random.key(0), 0, 0)) == 2 and "images"
-
-
-def grain_workers():
-    flags.FLAGS.mark_as_parsed()
-    dataset = grain.MapDataset.range(SIZE).map(who).batch(4).to_iter_dataset()
-    return [x[0] for x in dataset.mp_prefetch(grain.multiprocessing.MultiprocessingOptions(num_workers=2))]
-
-
-def grain_files(folder, paths):
-    for writer in (records.ArrayRecordWriter(path, "group_size:1") for path in paths):
-        writer.write(b"picture"), writer.close()
-    return list(grain.sources.ArrayRecordDataSource(paths)) == [b"picture"] * 2 and "records"
-
-
-def tf_order(seed, size=SIZE):
-    return tf.data.Dataset.range(size).shuffle(size, seed=seed).repeat(EPOCHS)
-
-
-def tf_dataset(seed, batch=BATCH, size=SIZE):
-    counted = tf.data.Dataset.zip(tf.data.Dataset.counter(), tf_order(seed, size))
-    return counted.map(lambda n, row: (tf.random.stateless_uniform((), (seed, n)), row)).batch(batch)
-
-
-def tf_resumed(it, after):
-    with tempfile.TemporaryDirectory() as folder:
-        tf.train.Checkpoint(it=after).restore(tf.train.Checkpoint(it=it).save(folder + "/it"))
-        return after
-
-
-def tf_files(folder, paths):
-    images = tf.data.Dataset.list_files(f"{folder}/*/*.png").map(lambda path: tf.io.decode_png(tf.io.read_file(path)))
-    for writer in map(tf.io.TFRecordWriter, paths):
-        writer.write(b"picture"), writer.close()
-    return len(list(images)) == len(list(tf.data.TFRecordDataset(paths))) == 2 and "images, records"
-
-
-def torch_loader(seed, batch=BATCH, size=SIZE, read=lambda: torch.rand(()), default=False, **options):
-    generator = None if default else torch.Generator().manual_seed(seed)
-    return torch.utils.data.DataLoader(Rows(size, read), batch, shuffle=True, generator=generator, **options)
-
-
-def torch_files(folder, _):
-    steps, tools = torch.utils.data.datapipes.iter, torch.utils.data.datapipes.utils.decoder
-    opened = steps.FileOpener(steps.FileLister(str(folder), recursive=True, masks="*.png"), mode="rb")
-    return len(list(steps.RoutedDecoder(opened, tools.imagehandler("torch")))) == 2 and "images (deprecated)"
-
-
-def augmax_batches(seed, batch=BATCH):
-    rotate = augmax and jax.jit(jax.vmap(augmax.Rotate()))
-    keys = (jax.random.split(jax.random.key(n), batch) for n in itertools.count(seed))
-    return ((rotate(key, pictures(batch)), np.arange(batch)) for key in keys)
-
-
-STILL = {"read": lambda: 0.0}  # nothing random but the order
-OR_NOT = {"without workers": {}, "with workers": {"num_workers": 2}}
 LIBRARIES = {
-    "jaxiter": Library(
-        modules={"jaxiter": jx, "jax": jax},
-        batches=jax_stream,
-        at=lambda epoch, step: jax_loader().batch(jax.random.key(0), epoch, step),
-        resumed=lambda it, after: after.set_state(it.get_state()) or after,
-        jit=lambda: jax.jit(jax_loader().to_device().batch)(jax.random.key(0), 3, 1),
-        workers=lambda: [x.item(0) for x in take(jax_threads(), 4)],
-        files=jax_files,
-    ),
-    "Keras": Library(
-        modules={"keras": keras},
-        batches=keras_flow,
-        at=lambda epoch, step: keras_flow(0)[epoch * STEPS + step],
-        resumed=lambda it, after: pickle.loads(pickle.dumps(it)),
-        jit=lambda: jax.jit(keras.ImageDataGenerator(rotation_range=30).random_transform)(np.ones((6, 6, 1))),
-        workers=keras_workers,
-        files=lambda folder, _: len(next(keras.ImageDataGenerator().flow_from_directory(folder))[0]) == 2 and "images",
-    ),
-    "Grain": Library(
-        modules={"grain": grain, "array_record": records},
-        batches=lambda seed, **options: iter(grain_dataset(seed, **options).to_iter_dataset()),
-        at=lambda epoch, step: grain_dataset(0)[epoch * STEPS + step],
-        resumed=lambda it, after: after.set_state(it.get_state()) or after,
-        workers=grain_workers,
-        files=grain_files,
-        variants={"orders": {"with `.seed(s)`": {}, "with `.shuffle(seed=s)`": {"direct": True}}},
-    ),
-    "tf.data": Library(
-        modules={"tensorflow-cpu": tf},
-        batches=lambda seed, **options: iter(tf_dataset(seed, **options)),
-        at=lambda epoch, step: tf.data.experimental.at(tf_order(0).batch(BATCH), epoch * STEPS + step),
-        resumed=tf_resumed,
-        jit=lambda: jax.jit(tf.image.random_flip_left_right)(np.ones((6, 6, 1))),
-        workers=lambda: list(tf.data.Dataset.range(SIZE).map(lambda n: tf.numpy_function(who, [n], tf.float32), 4)),
-        files=tf_files,
-    ),
-    "torch DataLoader": Library(
-        modules={"torch": torch},
-        batches=lambda seed, **options: itertools.chain.from_iterable(itertools.repeat(torch_loader(seed, **options))),
-        at=lambda epoch, step: torch_loader(0)[epoch * STEPS + step],
-        resumed=lambda it, after: pickle.loads(pickle.dumps(iter(torch_loader(0)))),
-        workers=lambda: [x[0] for x, _ in torch_loader(0, read=who, num_workers=2)],
-        files=torch_files,
-        variants={
-            **{
-                "between": OR_NOT,
-                "meanwhile": OR_NOT,
-                "batch_size": OR_NOT,
-                "orders": {"": STILL},
-                "halves": {"": STILL},
-            },
-            "untouched": {"by default": STILL | {"default": True}, "with `generator=`": STILL},
-        },
-    ),
-    "augmax": Library(
-        modules={"augmax": augmax},
-        batches=augmax_batches,
-        jit=lambda: next(augmax_batches(0)),
-        only=("jit", "untouched"),
-    ),
+    "jaxiter": JAXITER,
+    "Keras": KERAS,
+    "Grain": GRAIN,
+    "datarax": DATARAX,
+    "tf.data": TF,
+    "torch DataLoader": TORCH,
+    "augmax": AUGMAX,
 }
-
+SEEDS = range(9)
 
 # The claims
 
@@ -270,7 +98,7 @@ def orders(library, **options):
 def batch_size(library, **options):
     def fates(batch):
         batches = seeded(library, batch=batch, **options)[: SIZE // batch]
-        return {int(row): x.tobytes() for values, rows in batches for x, row in zip(values, rows, strict=True)}
+        return {row: value for made in batches for row, value in values_of(made).items()}
 
     return fates(8) == fates(16)
 
@@ -280,6 +108,12 @@ def halves(library, **options):
     batches = take(library.batches(0, batch=128, size=65536, **options), 512)
     deviation = np.std([(arrays(batch)[1] < 32768).sum() for batch in batches])
     return f"{'yes' if 5 < deviation < 6.3 else 'no'} ({deviation:.1f})"
+
+
+def once(library, **options):
+    """Every epoch shows every example once."""
+    ids = np.concatenate([arrays(batch)[1] for batch in take(library.batches(0, **options), EPOCHS * STEPS)])
+    return all(sorted(epoch) == list(range(SIZE)) for epoch in ids.reshape(EPOCHS, SIZE).tolist())
 
 
 def direct(library):
@@ -294,8 +128,66 @@ def resumes(library):
     return all(map(same, list(take(it, 5)), list(take(after, 5))))
 
 
+def saved(library):
+    size = library.saved()
+    return f"{size:,} bytes" if size < 10_000 else f"{size / 1000:,.0f} kB"
+
+
+def parts(library, **options):
+    """The second step of an epoch, whole and in four parts."""
+    whole, divided = library.parts(1, **options), library.parts(4, **options)
+    return len(whole) == BATCH and whole == divided
+
+
+def program(library):
+    """Two epochs through one compiled function of the epoch are what the batches show."""
+    expected = np.concatenate([arrays(batch)[1] for batch in take(library.batches(0), 2 * STEPS)])
+    return np.array_equal(np.concatenate([np.asarray(ids).ravel() for ids in library.epochs()]), expected)
+
+
+def vmapped(library):
+    """The first batches of four seeds under one `jax.vmap` are those of each."""
+    expected = [np.asarray(library.first(seed)) for seed in range(4)]
+    assert len({ids.tobytes() for ids in expected}) == 4
+    return np.array_equal(jax.jit(jax.vmap(library.first))(jax.numpy.arange(4)), expected)
+
+
 def jit(library):
-    return library.jit() is not None
+    return library.jit()
+
+
+def extent(image):
+    rows, cols = np.nonzero(np.asarray(image)[..., 0] > 0.5)
+    return [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1]
+
+
+def follow(library):
+    """Of pictures that are turned or flipped: whether mask and box lie where the picture's rectangle lies then."""
+    found = []
+    for word, (images, masks, boxes) in library.follow().items():
+        moved = any(extent(image) != extent(before) for image, before in zip(images, MARKED[0], strict=True))
+        fits = np.array_equal(np.asarray(masks) > 0.5, np.asarray(images) > 0.5)
+        if boxes is not None:
+            fits = fits and np.array_equal(boxes, [extent(image) for image in images])
+        found += [word] * (moved and fits)
+    return "; ".join(found) or False
+
+
+def rand_augment(library):
+    return library.rand_augment()
+
+
+def script(library):
+    """A script of Keras, with another import."""
+    generator = library.script()(rotation_range=30, rescale=1 / 255, validation_split=0.25)
+    flow = generator.flow(np.ones((SIZE, 6, 6, 1)), np.arange(SIZE) % 2, batch_size=BATCH, seed=0, subset="training")
+    x, y = next(flow)
+    return len(flow) == 6 and (x.shape, x.dtype, y.shape) == ((BATCH, 6, 6, 1), np.float32, (BATCH,))
+
+
+def python(library):
+    values = np.asarray(library.python(np.ones((BATCH, 2, 2, 1), np.float32)))
+    return len(set(values[:, 0, 0, 0].tolist())) == BATCH
 
 
 def workers(library):
@@ -313,35 +205,84 @@ def files(library):
         return library.files(Path(folder), [f"{folder}/a", f"{folder}/b"])
 
 
+def checksum(data):
+    """CRC-32C, masked as TFRecord has it."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    crc ^= 0xFFFFFFFF
+    return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def tfrecord(library):
+    with tempfile.TemporaryDirectory() as folder:
+        data, length = b"picture", (7).to_bytes(8, "little")
+        (path := Path(folder) / "a.tfrecord").write_bytes(length + checksum(length) + data + checksum(data))
+        return library.tfrecord(path) == [data]
+
+
+def unknown(library):
+    found = library.unknown(lambda: (np.float32(n) for n in range(20)), 5)
+    return np.array_equal(np.concatenate([np.asarray(batch) for batch in found]), np.arange(20))
+
+
+def pads(library):
+    lengths = [3, 5, 2, 4]
+    expected = [[*range(1, length + 1)] + [0] * (5 - length) for length in lengths]
+    return np.array_equal(np.asarray(library.pads([np.arange(1, length + 1) for length in lengths])), expected)
+
+
 CLAIMS = {
+    once: "every epoch shows each example once",
+    orders: "no epoch of one seed is an epoch of another (seeds 0 to 8, epochs 0 to 3, 8 batches an epoch)",
+    halves: "lower half of 65,536 examples spread over batches of 128 as by chance (deviation 5.6)",
     direct: "any batch of any epoch directly, without making those before it",
     between: "same seed, same batches, though other code draws from NumPy's (torch's) global state between two batches",
     meanwhile: "... or does so while a batch is made, as another thread may",
     untouched: "the global random state of Python, NumPy and torch is left untouched",
-    orders: "no epoch of one seed is an epoch of another (seeds 0 to 8, epochs 0 to 3, 8 batches an epoch)",
-    halves: "lower half of 65,536 examples spread over batches of 128 as by chance (deviation 5.6)",
     batch_size: "what an image becomes does not depend on the batch size",
-    jit: "its augmentation runs inside `jax.jit`",
+    parts: "... nor on whether 1 or 4 devices or processes share the batch",
     resumes: "position saved in mid-epoch and resumed exactly",
+    saved: f"size of a saved position in mid-epoch, {LARGE:,} examples shuffled",
+    program: "orders of epochs are made inside one compiled JAX program, so that an epoch of training can be one",
+    vmapped: "orders of several seeds under one `jax.vmap`, for many runs at once",
+    jit: "its own augmentation runs inside `jax.jit`",
+    rand_augment: "its own RandAugment does",
+    follow: "its own augmentation moves masks and boxes with their image",
+    script: "a script for `ImageDataGenerator.flow` runs, but for the import",
     workers: "workers that load: processes or threads",
+    python: "augments by any Python code, such as OpenCV's or albumentations'",
     files: "reads many files as one data set",
+    tfrecord: "reads TFRecord",
+    unknown: "reads streams of unknown length",
+    pads: "pads sequences to the longest of their batch (some by a function that you pass)",
 }
-
-ASKED = {direct: "at", resumes: "resumed", jit: "jit", workers: "workers", files: "files"}
+SHORT = {
+    direct: "any batch of any epoch directly",
+    parts: "same pictures whether 1 or 4 devices share a batch",
+    program: "an epoch with its training as one JAX program",
+    vmapped: "many runs under one `jax.vmap`",
+    rand_augment: "RandAugment inside `jax.jit`",
+    python: "augments by any Python code",
+    unknown: "reads streams of unknown length",
+}
+ASKED = {direct: "at", resumes: "resumed", program: "epochs", vmapped: "first"}
 
 
 def cell(library, claim, refusals):
     """Yes, no, a word, or the variants for which the answer is yes."""
     if None in library.modules.values():
         return "not installed"
-    if not hasattr(library, ASKED.get(claim, "batches")) or claim.__name__ not in getattr(
-        library, "only", claim.__name__
-    ):
+    needed = ASKED.get(claim, claim.__name__ if claim.__name__ in vars(library) else "batches")
+    not_asked = getattr(library, "not_asked", {})
+    if {needed, claim.__name__} & {*not_asked} or claim.__name__ not in getattr(library, "only", claim.__name__):
         return "-"
     answers = {}
     for variant, options in getattr(library, "variants", {}).get(claim.__name__, {"": {}}).items():
         try:
-            with redirect_stdout(io.StringIO()):  # Keras counts its files aloud
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # Keras counts its files aloud
                 answers[variant] = claim(library, **options)
         except Exception as error:
             answers[variant] = False
@@ -352,18 +293,27 @@ def cell(library, claim, refusals):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--readme", action="store_true", help="the short table")
+    parser.add_argument("--only", help="names of columns, with commas")
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    refused = []
-    print("|", *LIBRARIES, sep=" | ", end=" |\n|---" + "|---" * len(LIBRARIES) + "|\n")
-    for claim, wording in CLAIMS.items():
+    refused, not_asked = [], []
+    names = arguments.only.split(",") if arguments.only else list(LIBRARIES)
+    libraries = {name: LIBRARIES[name] for name in names}
+    print("|", *libraries, sep=" | ", end=" |\n|---" + "|---" * len(libraries) + "|\n")
+    for claim, wording in (SHORT if arguments.readme else CLAIMS).items():
         print("|", wording, end="", flush=True)
-        for name, library in LIBRARIES.items():
+        for name, library in libraries.items():
             print(" |", cell(library, claim, refusals := []), end="", flush=True)
             refused += [f"- {name}, {claim.__name__}: {text}" for text in refusals]
         print(" |")
-    packages = sorted({package for library in LIBRARIES.values() for package in library.modules})
+    for name, library in libraries.items():
+        reasons = getattr(library, "not_asked", {})
+        not_asked += [f"- {name}{', ' * bool(asked)}{asked}: {why}" for asked, why in reasons.items()]
+    packages = sorted({package for library in libraries.values() for package in library.modules})
     installed = versions(packages)
-    print("\nRefused:\n", *refused, "\nVersions:", sep="\n")
+    print("\nNot asked:\n", *not_asked, "\nRefused:\n", *refused, "\nVersions:", sep="\n")
     print(*(f"{package} {installed.get(package, 'not installed')}" for package in packages), sep="\n")
 
 
