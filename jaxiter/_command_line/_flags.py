@@ -46,12 +46,12 @@ positive = whole_number(1)
 
 def refused(command: str, error: BaseException) -> int:
     """Says why a command was refused; returns the exit status."""
-    lines = [f"python -m jaxiter {command}: {_in_flags(str(error))}", *getattr(error, "__notes__", [])]
+    lines = [f"python -m jaxiter {command}: {in_flags(str(error))}", *getattr(error, "__notes__", [])]
     print("\n".join(lines), file=sys.stderr)
     return 1
 
 
-def _in_flags(text: str) -> str:
+def in_flags(text: str) -> str:
     """An error in the words of the command line: options of functions as flags."""
     text = text.replace("use image_files(", "pack in Python what is made by jaxiter.image_files(")
     return _OPTION.sub(_as_flag, text)

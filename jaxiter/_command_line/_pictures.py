@@ -46,7 +46,8 @@ def open_pictures(path: str, mode: str, dtype: str) -> Pictures:
         for name, value, usual in (("mode", mode, "RGB"), ("dtype", dtype, "uint8"))
         if value != usual
     )
-    if files := _files_without_classes(path):
+    files = _files_without_classes(path)
+    if files:
         endings = "(" + ", ".join(f'"{suffix}"' for suffix in SUFFIXES) + ")"
         lines = [
             "import os",
@@ -72,7 +73,11 @@ def _packed(path: str) -> Pictures:
 
 
 def _files_without_classes(path: str) -> list[str]:
-    """The pictures directly in a folder that holds no other folder; elsewhere none."""
+    """The pictures directly in a folder that holds no other folder; elsewhere none.
+
+    Raises:
+        ValueError: If there are neither.
+    """
     if not os.path.isdir(path):
         return []
     with os.scandir(path) as found:
@@ -80,4 +85,9 @@ def _files_without_classes(path: str) -> list[str]:
     if any(entry.is_dir() for entry in entries):
         return []
     names = sorted(entry.name for entry in entries if entry.name.lower().endswith(SUFFIXES))
+    if not names:
+        raise ValueError(
+            f"{path!r} holds no pictures; expected files that end in {', '.join(SUFFIXES)}, or a folder of them for "
+            "each class."
+        )
     return [os.path.join(path, name) for name in names]

@@ -12,6 +12,7 @@ from .._progress import Progress
 from .._ragged import MOST_SIDE, Ragged
 from ..host import ImageFiles
 from ..host.internal import ImageFileError, in_threads
+from ._flags import in_flags
 from ._pictures import Pictures
 
 if TYPE_CHECKING:
@@ -78,13 +79,14 @@ def described(pictures: Pictures, found: Survey) -> Iterator[str]:
         else:
             yield f"sizes, height x width: smallest {smallest}, median {median}, largest {largest}"
     if isinstance(pictures.images, ImageFiles):
-        yield f"{len(found.bad):,} files cannot be read:" if found.bad else "every file can be read"
+        count = len(found.bad)
+        yield f"{_files(count)} cannot be read:" if count else "every file can be read"
         for row, error in list(found.bad.items())[:_FILES]:
-            yield f"  row {row}, {error.file!r}: {error.reason}"
-        if len(found.bad) > _FILES:
-            yield f"  and {len(found.bad) - _FILES:,} others; jaxiter.check_files(images) lists all"
+            yield f"  row {row}, {error.file!r}: {in_flags(error.reason)}"
+        if count > _FILES:
+            yield f"  and {count - _FILES:,} others; jaxiter.check_files(images) lists all"
     elif pictures.left_out:
-        yield f"{pictures.left_out:,} files were left out as they could not be read when it was packed"
+        yield f"left out when it was packed, as they could not be read: {_files(pictures.left_out)}"
 
 
 def _classes(pictures: Pictures, found: Survey) -> Iterator[str]:
@@ -108,6 +110,10 @@ def _classes(pictures: Pictures, found: Survey) -> Iterator[str]:
         note = f", {num_bad:,} of which cannot be read" if num_bad else ""
         yield f"  {names[place].ljust(width)}  {counts[place]:{digits},}{note}"
         before = place
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _name(class_names: list[str] | None, number: int) -> str:
