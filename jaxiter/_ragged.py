@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, overload
 
 import jax
 import jax.numpy as jnp
@@ -138,12 +138,17 @@ class Ragged:
         return 4
 
     @property
-    def dtype(self) -> Any:
+    def dtype(self) -> np.dtype:
         return self.pixels.dtype
 
     def __len__(self) -> int:
         return self.places.shape[0]
 
+    # A picture is an array of NumPy or of JAX, as the pixels are, which no type tells.
+    @overload
+    def __getitem__(self, row: int | np.integer) -> Any: ...
+    @overload
+    def __getitem__(self, row: slice | Sequence[int] | np.ndarray | jax.Array) -> list[Any]: ...
     def __getitem__(self, row: Any) -> Any:
         if isinstance(row, slice):
             row = np.arange(len(self))[row]

@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "loader": {"sampler", "augment"},
     "host": {"loader", "sampler", "augment"},
     "keras": {"host", "loader", "sampler", "augment"},
+    "_command_line": {"host", "loader", "sampler", "augment"},
 }
 RUN_TIME_PACKAGES = {"jax", "numpy", "PIL", *sys.stdlib_module_names}
 EXTRAS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, overload
 
 import jax
 import numpy as np
@@ -211,6 +211,12 @@ class Chain(Transform):
             raise ValueError(f"params has {len(params)} entries; expected {len(self.transforms)}, one for each step.")
 
 
+@overload
+def deterministic(transform: TransformLike) -> Transform: ...
+@overload
+def deterministic(transform: None) -> None: ...
+@overload
+def deterministic(transform: Any) -> Any: ...  # a tree of them, in containers that no type follows
 def deterministic(transform: Any) -> Any:
     """The same transform without its random steps, for evaluation.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -83,7 +83,7 @@ class ImageFiles:
         return self._settings.resize
 
     @property
-    def shape(self) -> tuple[Any, ...]:
+    def shape(self) -> tuple[int, Any, Any, int]:  # None for height and width without a size
         return (len(self.files), *(self.size or (None, None)), MODES[self.mode])
 
     @property
@@ -93,6 +93,10 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.files)
 
+    @overload
+    def __getitem__(self, index: int | np.integer) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | np.ndarray) -> Any: ...  # an array; without a size a list
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, (int, np.integer)) and not isinstance(index, bool):
             return self.decode(self._row(int(index)))[0]

@@ -129,6 +129,13 @@ def read_metadata(path: str) -> tuple[int, dict[str, Any]]:
     return len(pictures.shapes), pictures.metadata
 
 
+def packed_metadata(path: str) -> dict[str, Any]:
+    """What either kind of packed file says of itself; errors as for `open_packed`."""
+    with open(path, "rb") as stream:
+        is_sized = stream.read(len(NPY_MAGIC)) == NPY_MAGIC
+    return read_sized(path)[3] if is_sized else read_metadata(path)[1]
+
+
 def write_tables(stream: IO[bytes], channels: int, dtype: np.dtype, pictures: Pictures) -> None:
     """Finishes a file that has its pixels: what follows them, and then the header."""
     num_pixels = int(pictures.shapes.astype(np.int64).prod(axis=1).sum())

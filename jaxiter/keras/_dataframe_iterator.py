@@ -182,7 +182,7 @@ class DataFrameIterator(BatchFromFilesMixin, Iterator):
         print(f"Found {self.samples} {validated} image filenames{belonging}.")
 
     @property
-    def filepaths(self) -> Any:
+    def filepaths(self) -> list[str]:
         return self._filepaths
 
     @property

@@ -148,7 +148,7 @@ class DirectoryIterator(BatchFromFilesMixin, Iterator):
         self._filepaths = [os.path.join(self.directory, name) for name in self.filenames]
 
     @property
-    def filepaths(self) -> Any:
+    def filepaths(self) -> list[str]:
         return self._filepaths
 
     @property

@@ -114,7 +114,7 @@ class BatchFromFilesMixin(ImageBatches):
         self.class_mode, self.dtype, self.output, self.exif = class_mode, dtype, output, bool(exif)
 
     @property
-    def filepaths(self) -> Any:
+    def filepaths(self) -> list[str]:
         """Paths of the files, one for each example."""
         raise NotImplementedError(self._lacks("filepaths", "a list of paths"))
 

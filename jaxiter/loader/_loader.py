@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 import jax
 import numpy as np
@@ -33,6 +33,7 @@ from ._program import rows_at, step_after, step_key
 from ._read import read_batch
 from ._records import with_columns
 from ._repr import loader_repr
+from ._settings import Settings
 from ._sharding import check_sharding, devices_of, following, is_traced, mesh_of, on_mesh
 from ._spec import BatchSpec, make_spec
 from ._upload import uploaded
@@ -41,8 +42,6 @@ from ._visited import VisitedRows, what_is_visited
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Int32
     from PIL import Image
-
-_SETTINGS = ("batch_size", "augment", "shuffle", "remainder", "rows", "weights")
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -371,7 +370,7 @@ class Loader:
         """
         return estimate_memory(spec_of(self, sharding), check_int("prefetch", prefetch))
 
-    def replace(self, **settings: Any) -> Loader:
+    def replace(self, **settings: Unpack[Settings]) -> Loader:
         """The same loader with other settings: batch_size, augment, shuffle, remainder, rows, weights.
 
         They are checked as when a Loader is made; the data are neither read nor checked again.
@@ -385,16 +384,21 @@ class Loader:
             >>> len(Loader(np.arange(12), batch_size=4).replace(batch_size=3, rows=np.arange(6)))
             2
         """
-        unknown = sorted(settings.keys() - set(_SETTINGS))
+        unknown = sorted(settings.keys() - Settings.__annotations__.keys())
         if unknown:
-            raise TypeError(f"replace() got {', '.join(unknown)}; expected some of {', '.join(_SETTINGS)}.")
+            raise TypeError(
+                f"replace() got {', '.join(unknown)}; expected some of {', '.join(Settings.__annotations__)}."
+            )
         children, static = self.tree_flatten()
         loader = self.tree_unflatten(static, children)
         if "augment" in settings:
             chains, form = chains_of(self.data, settings.pop("augment"))
             loader._set(_chains=chains, _form=form)
-        options = {name: settings.get(name, getattr(self, name)) for name in ("batch_size", "shuffle", "remainder")}
-        loader._set_options(**options)
+        loader._set_options(
+            batch_size=settings.get("batch_size", self.batch_size),
+            shuffle=settings.get("shuffle", self.shuffle),
+            remainder=settings.get("remainder", self.remainder),
+        )
         if settings.keys() & {"rows", "weights"}:  # else showings stay, which would be a sort inside a program
             loader._set_visited(settings.get("rows", self.rows), settings.get("weights", self.weights))
         check_epoch_length(loader.size, loader.batch_size, loader.remainder)

@@ -25,8 +25,8 @@ _PARTNERS, _SHARES, _PLACES = (tag(f"mix {name}") for name in ("partners", "shar
 @transfers
 def mixup(
     key: Key,
-    images: Num[Array, "batch ..."],
-    labels: Integer[Array, " batch"] | Real[Array, "batch classes"],
+    images: Num[Array | np.ndarray, "batch ..."],
+    labels: Integer[Array | np.ndarray, " batch"] | Real[Array | np.ndarray, "batch classes"],
     alpha: float = 1.0,
     *,
     num_classes: int | None = None,
@@ -70,8 +70,8 @@ def mixup(
 @transfers
 def cutmix(
     key: Key,
-    images: Num[Array, "batch height width channels"],
-    labels: Integer[Array, " batch"] | Real[Array, "batch classes"],
+    images: Num[Array | np.ndarray, "batch height width channels"],
+    labels: Integer[Array | np.ndarray, " batch"] | Real[Array | np.ndarray, "batch classes"],
     alpha: float = 1.0,
     *,
     num_classes: int | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from operator import ne
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,19 +27,21 @@ from ._spec import BatchSpec
 _MOST_BYTES = 2**26  # beyond it step by step
 _DRAWN_AT_ONCE = 2**16  # examples
 
-StepFn = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
+Carry = TypeVar("Carry")
+Out = TypeVar("Out")  # what comes back has the steps along a leading axis, as in the types of `lax.scan`
+StepFn = Callable[[Carry, PyTree], tuple[Carry, Out]]
 
 
 def scan_epoch(
-    step_fn: StepFn,
-    carry: PyTree,
+    step_fn: StepFn[Carry, Out],
+    carry: Carry,
     loader: Loader,
     key: Key,
     epoch: Counter,
     *,
     with_mask: bool = False,
     with_key: bool = False,
-) -> tuple[PyTree, PyTree]:
+) -> tuple[Carry, Out]:
     """`lax.scan` of `step_fn` over the batches of one epoch; the same as a loop over `loader.batch`.
 
     The program is compiled once for each step_fn, so define it once, outside the loop over epochs. On CPU XLA runs

@@ -26,7 +26,7 @@ _BLOCKS = (4096, 131072)
 
 
 @transfers
-def shuffled(key: Key, epoch: Counter, position: Int[Array, ...], size: int) -> Int[Array, ...]:
+def shuffled(key: Key, epoch: Counter, position: Int[Array | np.ndarray, ...] | int, size: int) -> Int[Array, ...]:
     """Which example is shown at each position of an epoch.
 
     For a fixed key and epoch this is a bijection of `range(size)`, computed only where asked: the cost grows
