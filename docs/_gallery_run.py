@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class Sheet:
 
     @property
     def file(self) -> str:
-        return "".join(letter if letter.isalnum() else "-" for letter in self.title.lower()) + ".webp"
+        return "-".join(re.findall(r"\w+", self.title.lower())) + ".webp"
 
 
 def value_of(source: str, names: Mapping[str, Any]) -> Any:

@@ -198,13 +198,13 @@ VALUES = (
     ),
     Sheet(
         "Whiten",
-        """statistics = jx.fit_statistics(patches, zca=True, epsilon=300)
+        """statistics = jx.fit_statistics(patches, zca=True, epsilon=3000)
 jx.Chain(jx.Normalize(statistics.mean), jx.Whiten(statistics.whitening))""",
         "ZCA of small patches, 16 x 16 pixels: neighbouring pixels no longer say the same, and edges are left. "
-        "Shown from -0.1 to 0.1.",
+        "Shown from -0.6 to 0.6.",
         ("patches",),
         columns=8,
-        range=(-0.1, 0.1),
+        range=(-0.6, 0.6),
     ),
     Sheet("Clip", "jx.Clip(60, 160)", "Numbers cut off at two bounds.", ("astronaut", "cat", "coffee", "flower")),
     Sheet(
