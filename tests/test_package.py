@@ -5,6 +5,8 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,22 @@ def test_importing_starts_no_backend_prints_nothing_and_imports_no_extra():
 def test_all_names_what_is_public_and_the_version_is_that_of_the_project():
     assert jaxiter.__all__ == PUBLIC
     assert jaxiter.__version__ == importlib.metadata.version("jaxiter")
+
+
+def test_the_version_stands_in_one_place_and_the_changelog_begins_with_it():
+    root = Path(__file__).parent.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"] == {"path": "jaxiter/__init__.py"}
+    first = re.search(r"^## (\S+)", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert first[1] == jaxiter.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", jaxiter.__version__)
+    stating = [
+        path.relative_to(root).as_posix()
+        for path in [*root.glob("*.toml"), *root.glob("jaxiter/**/*.py"), *root.glob("docs/*.py")]
+        if re.search(rf"""["']{re.escape(jaxiter.__version__)}["']""", path.read_text())
+    ]
+    assert stating == ["jaxiter/__init__.py"]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
