@@ -5,11 +5,11 @@ from itertools import islice as take
 from types import SimpleNamespace as Library
 
 import numpy as np
-from _claim_setting import BATCH, LARGE, MARKED, SIZE, STEPS, pictures, python_code, values_of, who
+from _claim_setting import BATCH, LARGE, MARKED, SIZE, STEPS, no_such_name, pictures, python_code, values_of, who
 from _peers import jax, optional
 
 datarax, nnx = optional("datarax"), optional("flax.nnx")
-memory, images_of = optional("datarax.sources.memory_source"), optional("datarax.operators.modality.image")
+memory = optional("datarax.sources.memory_source")
 rotation = optional("datarax.operators.modality.image.rotation_operator")
 core, elements = optional("datarax.core.config"), optional("datarax.operators.element_operator")
 batching, array_record = optional("datarax.batching.default_batcher"), optional("datarax.sources.array_record_source")
@@ -160,12 +160,12 @@ DATARAX = Library(
     parts=parts,
     saved=saved,
     follow=follow,
-    rand_augment=lambda: images_of.RandAugmentOperator,
-    script=lambda: datarax.ImageDataGenerator,
+    rand_augment=lambda: no_such_name(datarax, "rand_?augment"),
+    script=lambda: no_such_name(datarax, "ImageDataGenerator"),
     workers=workers,
     python=python,
     files=files,
-    tfrecord=lambda path: list(datarax.sources.TFRecordSource(str(path))),
+    tfrecord=lambda path: no_such_name(datarax, "tf_?record"),
     unknown=streamed,
     pads=pads,
 )

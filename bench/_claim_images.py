@@ -4,14 +4,29 @@
 `parts(n)` is a step of n devices, as {id: value}; `follow()` gives moved images, masks and boxes.
 """
 
+import inspect
 import itertools
 import json
 import pickle
+import re
 from itertools import islice as take
 from types import SimpleNamespace as Library
 
 import numpy as np
-from _claim_setting import BATCH, LARGE, MARKED, SIZE, STEPS, Rows, pictures, python_code, under_jit, values_of, who
+from _claim_setting import (
+    BATCH,
+    LARGE,
+    MARKED,
+    SIZE,
+    STEPS,
+    Rows,
+    no_such_name,
+    pictures,
+    python_code,
+    under_jit,
+    values_of,
+    who,
+)
 from _peers import augmax, jax, jx, keras, optional
 
 adapters, layers = optional("keras.src.trainers.data_adapters"), optional("keras.layers")
@@ -121,6 +136,12 @@ def keras_layer(layer, images):
     return run(state, images).shape == images.shape and "layers"
 
 
+def keras_parts(_):
+    arguments = set(inspect.signature(keras.ImageDataGenerator.flow).parameters)
+    assert not re.search("shard|rank|replica|num_parts|device", " ".join(arguments)), "ask it for a part"
+    raise LookupError(f"flow has no argument for a part of a batch: {sorted(arguments)}")
+
+
 def keras_follow():
     images, masks, boxes = MARKED
 
@@ -145,7 +166,7 @@ KERAS = Library(
     jit=lambda: keras_layer(layers.RandomRotation(0.1), np.ones((BATCH, 6, 6, 3), np.float32)),
     epochs=lambda: under_jit(lambda epoch, step: keras_flow(0)[epoch * STEPS + step]),
     first=lambda seed: keras_flow(seed)[0][1],
-    parts=lambda n: keras.ImageDataGenerator().flow(pictures(SIZE), batch_size=BATCH, seed=0, num_shards=n),
+    parts=keras_parts,
     follow=keras_follow,
     rand_augment=lambda: keras_layer(layers.RandAugment(seed=0), np.ones((BATCH, 6, 6, 3), np.float32)),
     script=lambda: keras.ImageDataGenerator,
@@ -182,8 +203,8 @@ AUGMAX = Library(
     batches=augmax_batches,
     jit=lambda: next(augmax_batches(0)) and "yes",
     follow=augmax_follow,
-    rand_augment=lambda: augmax.RandAugment,
-    script=lambda: augmax.ImageDataGenerator,
+    rand_augment=lambda: no_such_name(augmax, "rand_?augment"),
+    script=lambda: no_such_name(augmax, "ImageDataGenerator"),
     python=None,
     only=("jit", "untouched", "follow", "rand_augment", "script"),
     not_asked={"": "it augments, and loads nothing"},

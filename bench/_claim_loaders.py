@@ -9,7 +9,20 @@ from pathlib import Path
 from types import SimpleNamespace as Library
 
 import numpy as np
-from _claim_setting import BATCH, EPOCHS, LARGE, MARKED, SIZE, STEPS, Rows, python_code, under_jit, values_of, who
+from _claim_setting import (
+    BATCH,
+    EPOCHS,
+    LARGE,
+    MARKED,
+    SIZE,
+    STEPS,
+    Rows,
+    no_such_name,
+    python_code,
+    under_jit,
+    values_of,
+    who,
+)
 from _peers import grain, jax, optional, tf, torch
 
 records, flags = optional("array_record.python.array_record_module"), optional("absl.flags")
@@ -83,7 +96,7 @@ GRAIN = Library(
         for row, value in values_of(grain_dataset(0, BATCH // n, part=slice(part, None, n))[1]).items()
     },
     saved=grain_saved,
-    script=lambda: grain.ImageDataGenerator,
+    script=lambda: no_such_name(grain, "ImageDataGenerator"),
     workers=grain_workers,
     python=lambda images: grain.MapDataset.source(images).map(python_code).batch(BATCH)[0],
     files=grain_files,
@@ -164,8 +177,8 @@ TF = Library(
     },
     saved=tf_saved,
     follow=tf_follow,
-    rand_augment=lambda: tf.image.rand_augment,
-    script=lambda: tf.data.ImageDataGenerator,
+    rand_augment=lambda: no_such_name(tf, "rand_?augment"),
+    script=lambda: no_such_name(tf, "ImageDataGenerator"),
     workers=lambda: list(tf.data.Dataset.range(SIZE).map(lambda n: tf.numpy_function(who, [n], tf.float32), 4)),
     python=lambda images: next(
         iter(
@@ -242,11 +255,11 @@ TORCH = Library(
     epochs=lambda: under_jit(lambda epoch, step: next(itertools.islice(torch_loader(epoch), step, None))),
     first=lambda seed: next(iter(torch_loader(seed)))[1].numpy(),
     parts=torch_parts,
-    script=lambda: torch.utils.data.ImageDataGenerator,
+    script=lambda: no_such_name(torch, "ImageDataGenerator"),
     workers=lambda: [x[0] for x, _ in torch_loader(0, read=who, num_workers=2)],
     python=lambda images: next(iter(torch.utils.data.DataLoader(PythonRows(images), BATCH))),
     files=torch_files,
-    tfrecord=lambda path: list(torch.utils.data.datapipes.iter.TFRecordLoader([str(path)])),
+    tfrecord=lambda path: no_such_name(torch, "tf_?record"),
     unknown=torch_stream,
     pads=torch_pads,
     variants={

@@ -2,7 +2,9 @@
 
 import os
 import random
+import re
 import threading
+from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
@@ -47,6 +49,14 @@ def under_jit(at):
 
     epoch_ids = jax.jit(lambda epoch: jax.numpy.stack([at(epoch, step)[1] for step in range(STEPS)]))
     return [epoch_ids(0), epoch_ids(1)]
+
+
+def no_such_name(package, pattern):
+    """Says that no class or function of the package is named so, by its source; one that is must be asked instead."""
+    for file in Path(package.__file__).parent.rglob("*.py"):
+        found = re.search(rf"^ *(class|def) (\w*({pattern})\w*)", file.read_text(errors="replace"), re.MULTILINE | re.I)
+        assert found is None, f"{file} defines {found and found[2]}: write code that asks it"
+    raise LookupError(f"no class or function of {package.__name__} is named {pattern}")
 
 
 def python_code(image):

@@ -3,7 +3,10 @@
 A function is a claim; bench/_claim_*.py say how each library is asked. "-": cannot be asked, and why stands
 below the table. So does whatever a library refused, so that a "no" can be read. Run it with whatever is installed:
 
-    pip install -e '.[peers]' && pip install --no-deps datarax && python bench/claims.py
+    pip install -e '.[peers]' && pip install flax optax jaxtyping orbax-checkpoint psutil pyyaml tomli-w
+    pip install --no-deps datarax substrax calibrax && python bench/claims.py
+
+datarax 0.1.17 needs Python 3.12, and versions of protobuf and JAX that not all the others bear: hence --no-deps.
 
 `--readme` prints the short table, `--only datarax,Grain` some columns.
 """
@@ -243,7 +246,7 @@ CLAIMS = {
     meanwhile: "... or does so while a batch is made, as another thread may",
     untouched: "the global random state of Python, NumPy and torch is left untouched",
     batch_size: "what an image becomes does not depend on the batch size",
-    parts: "... nor on whether 1 or 4 devices or processes share the batch",
+    parts: "... nor on whether a batch is made whole or in 4 parts (devices, or shards in one process)",
     resumes: "position saved in mid-epoch and resumed exactly",
     saved: f"size of a saved position in mid-epoch, {LARGE:,} examples shuffled",
     program: "orders of epochs are made inside one compiled JAX program, so that an epoch of training can be one",
@@ -261,8 +264,8 @@ CLAIMS = {
 }
 SHORT = {
     direct: "any batch of any epoch directly",
-    parts: "same pictures whether 1 or 4 devices share a batch",
-    program: "an epoch with its training as one JAX program",
+    parts: "same pictures whether a batch is made whole or in 4 parts (devices or shards)",
+    program: "orders of whole epochs made inside one compiled JAX program",
     vmapped: "many runs under one `jax.vmap`",
     rand_augment: "RandAugment inside `jax.jit`",
     python: "augments by any Python code",
