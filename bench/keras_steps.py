@@ -23,7 +23,13 @@ import jaxiter as jx
 from jaxiter.keras import ImageDataGenerator
 
 SEEDS, EPOCHS, BATCH = range(3), 15, 32
-OPTIONS = dict(rotation_range=10, width_shift_range=0.05, height_shift_range=0.05, zoom_range=0.1, fill_mode="constant")
+OPTIONS: dict[str, Any] = {
+    "rotation_range": 10,
+    "width_shift_range": 0.05,
+    "height_shift_range": 0.05,
+    "zoom_range": 0.1,
+    "fill_mode": "constant",
+}
 AUGMENT = jx.Chain(jx.Affine(rotation=10, shift=0.05, zoom=0.1, fill_mode="constant"), jx.Rescale(1 / 16))
 
 
@@ -76,7 +82,7 @@ def run(data: Callable[..., Any], seed: int) -> tuple[float, float]:
 
 def main() -> None:
     forms = {"Keras' own generator": of_keras, "one import line": one_line, "fit over a Loader": of_loader}
-    found = {name: [] for name in forms}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in forms}
     for seed in SEEDS:  # in turns, so that what else runs on the machine falls on all
         for name, data in forms.items():
             found[name].append(run(data, seed))
