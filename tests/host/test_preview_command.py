@@ -118,6 +118,17 @@ def test_a_damaged_jpeg_is_found_though_it_is_decoded_smaller(tmp_path, monkeypa
     assert lines[5].startswith("  row 1, ")
 
 
+def test_a_side_that_no_picture_of_its_own_size_may_have_is_found(tmp_path):
+    write_folder(tmp_path / "photos", [(80, 33_000), (70, 90)], ["a", "a"])  # the first is allowed once it is reduced
+    lines = said_of(tmp_path / "photos")
+    assert lines[1:4] == [
+        "  a  2, 1 of which cannot be read",
+        "sizes, height x width: all 70 x 90",
+        "1 file cannot be read:",
+    ]
+    assert "expected sides of at most 32,767" in lines[4]
+
+
 def test_a_folder_without_classes_is_shown(folder, capsys):
     (folder / "dog" / ".hidden.png").write_text("")
     (folder / "dog" / "notes.txt").write_text("")
@@ -191,13 +202,16 @@ def test_labels_of_masks_are_not_mixed(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("channels", "most"), [(1, 255), (3, 255), (4, 255), (1, 65535)])
-def test_an_augmentation_is_what_its_line_makes(name, channels, most):
+@pytest.mark.parametrize(
+    ("channels", "most", "is_mask"),
+    [(1, 255, False), (3, 255, False), (4, 255, False), (1, 65535, False), (1, 255, True)],
+)
+def test_an_augmentation_is_what_its_line_makes(name, channels, most, is_mask):
     try:
-        found = augmentation(name, (8, 9), channels, most, is_mask=False)
+        found = augmentation(name, (8, 9), channels, most, is_mask=is_mask)
     except ValueError:
         assert name in ("rand", "trivial")
-        assert (channels, most) not in ((1, 255), (3, 255))
+        assert (channels, most, is_mask) not in ((1, 255, False), (3, 255, False))
     else:
         assert repr(eval(found.text, {"jx": jaxiter})) == repr(found.transform)
 
