@@ -28,14 +28,6 @@ PARTS: dict[str, tuple[str, Box]] = {
 }
 NAMES = tuple(PARTS)
 
-CREDITS = """\
-The photographs come with scikit-image and scikit-learn: the astronaut Eileen Collins by NASA and the rocket by
-SpaceX, both in the public domain; the cat Chelsea by Stefan van der Walt and the coffee by Rachel Michetti, both CC0;
-[china](https://www.flickr.com/photos/danielbuechele/6061409035/) by danielbuechele and
-[flower](https://www.flickr.com/photos/vultilion/6056698931/) by vultilion, both
-[CC BY 2.0](https://creativecommons.org/licenses/by/2.0/), cut and made smaller.
-"""
-
 
 class Shapes(NamedTuple):
     """What stands on a photograph, in pixels of one of WIDTH x HEIGHT, set by hand."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import gallery
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +27,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def _write_pages(app: Sphinx) -> None:
     """Writes them into folders that git ignores, and only where they changed: Sphinx reads anew what is newer."""
     folder = Path(app.srcdir)
+    gallery.make(folder / "gallery")
     for name, page in _TEXTS.items():
         _write(folder / "project" / f"{page}.md", _with_links((ROOT / name).read_text(), (ROOT / name).parent, "../"))
     for path in _linked_code(folder):

@@ -21,9 +21,8 @@ from typing import NamedTuple
 import jax
 import PIL
 from _gallery_drawing import sheet_of
-from _gallery_photos import CREDITS
 from _gallery_readme import CAPTION, readme_picture
-from _gallery_run import KEY_SOURCE, Sheet, tiles_of
+from _gallery_run import Sheet, tiles_of
 from _gallery_sheets import SECTIONS, Section
 
 import jaxiter as jx
@@ -31,16 +30,6 @@ import jaxiter as jx
 HERE = Path(__file__).parent
 STAMP = "made.txt"  # of what the folder was made, and the files in it
 QUALITY = 80  # of WebP, and of the README's JPEG
-
-INTRODUCTION = f"""\
-# Gallery
-
-Every transform on photographs of 216 x 162 pixels. The code above a picture is the call that made it, and the
-pictures are made anew when the library changes. The key is `{KEY_SOURCE}` where nothing else is said. Where a
-transform is random the first epochs are shown, as `Loader(images, augment=...)` gives them, and not the best ones.
-Most transforms clip nothing: numbers below 0 are shown as 0, and those above 255 as 255, unless another range is
-named. In the code `jx` is `jaxiter`.
-"""
 
 
 class Drawn(NamedTuple):
@@ -62,7 +51,7 @@ def make(folder: Path, sections: Sequence[Section] = SECTIONS) -> None:
     sheets = [sheet for section in sections for sheet in section.sheets]
     with _quick_compilation(), ThreadPoolExecutor(os.cpu_count()) as pool:
         drawn = dict(zip(sheets, pool.map(lambda sheet: write_sheet(folder, sheet), sheets), strict=True))
-    pages = {f"{section.name}.md": page_of(section, drawn) for section in sections} | {"index.md": index_of(sections)}
+    pages = {f"{section.name}.md": page_of(section, drawn) for section in sections}
     for name, text in pages.items():
         (folder / name).write_text(text)
     stamp.write_text("\n".join([wanted, *pages, *(sheet.file for sheet in sheets)]) + "\n")
@@ -131,17 +120,6 @@ def _weights_of(labels: Sequence[str]) -> str:
 
 def target_of(sheet: Sheet) -> str:
     return f"gallery-{sheet.file.removesuffix('.webp')}"
-
-
-def index_of(sections: Sequence[Section]) -> str:
-    lists = [
-        f"- [{section.title}]({section.name}.md): "
-        + ", ".join(f"[{sheet.title}](#{target_of(sheet)})" for sheet in section.sheets)
-        for section in sections
-    ]
-    names = "\n".join(section.name for section in sections)
-    contents = "\n".join(lists)
-    return f"{INTRODUCTION}\n{contents}\n\n{CREDITS}\n```{{toctree}}\n:hidden:\n\n{names}\n```\n"
 
 
 def main() -> None:
