@@ -24,7 +24,7 @@ ROWS = {
         f'{{"image": jx.Chain({CROP}, jx.Affine(horizontal_flip=True, rotation=15), '
         "jx.ColorJitter(0.3, 0.3, 0.4, 0.1))}"
     ),
-    "RandAugment, three operations": '{"image": jx.RandAugment(num_ops=3, magnitude=15)}',
+    "RandAugment, three operations": '{"image": jx.RandAugment(num_ops=3, magnitude=9)}',
     "Affine, with Mask, Boxes and Points": (
         '{"image": jx.Affine(rotation=25, shift=0.1, zoom=0.2, horizontal_flip=True), '
         '"mask": jx.Mask("image", cval=0), "boxes": jx.Boxes("image"), "points": jx.Points("image")}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from _gallery_colours import COLOUR, VALUES
 from _gallery_photos import NAMES
 from _gallery_run import Sheet
 
@@ -67,7 +68,9 @@ BORDERS = (
     Sheet(
         "Fill modes",
         """{
-    mode: jx.Affine(rotation=(20, 20), shift=((0.1, 0.1), (0.25, 0.25)), zoom=(0.6, 0.6), fill_mode=mode)
+    mode: jx.Affine(
+        rotation=(20, 20), shift=((0.1, 0.1), (0.25, 0.25)), zoom=(0.6, 0.6), fill_mode=mode
+    )
     for mode in ("nearest", "constant", "reflect", "wrap", "mirror", "grid-wrap")
 }""",
         "What is shown where the picture ends. The names are SciPy's; `constant` fills with `cval`. `wrap` lets the "
@@ -81,144 +84,6 @@ BORDERS = (
         "How pixels between pixels are found, in the middle of the flower, nine times enlarged: the nearest one, "
         "linear, and splines of degree 2 to 5.",
         ("flower",),
-    ),
-)
-
-COLOUR = (
-    Sheet(
-        "Brightness",
-        "{factor: jx.Brightness((factor, factor)) for factor in (0.2, 0.4, 0.6, 0.8, 1.25, 1.5, 2.0)}",
-        "The picture times a factor. `jx.Brightness(0.5)` draws one from 0.5 to 1.5.",
-        ("astronaut",),
-    ),
-    Sheet(
-        "Contrast",
-        "{factor: jx.Contrast((factor, factor)) for factor in (0.0, 0.25, 0.5, 0.75, 1.25, 1.5, 2.0)}",
-        "The picture blended with its mean grey.",
-        ("china",),
-    ),
-    Sheet(
-        "Saturation",
-        "{factor: jx.Saturation((factor, factor)) for factor in (0.0, 0.25, 0.5, 0.75, 1.5, 2.0, 3.0)}",
-        "The picture blended with its grey version.",
-        ("coffee",),
-    ),
-    Sheet(
-        "Hue",
-        "{turns: jx.Hue((turns, turns)) for turns in (-0.4, -0.25, -0.1, 0.1, 0.25, 0.4, 0.5)}",
-        "Every colour turned on the circle of colours, by parts of a whole turn.",
-        ("flower",),
-    ),
-    Sheet(
-        "ChannelShift",
-        "{value: jx.ChannelShift((value, value)) for value in (-90, -60, -30, 30, 60, 90, 120)}",
-        "A number added to all pixels and channels.",
-        ("rocket",),
-    ),
-    Sheet(
-        "ColorJitter",
-        "jx.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)",
-        "The four together, in this order.",
-        ("china",),
-    ),
-    Sheet("Grayscale", "jx.Grayscale(0.5)", "Without colour, with a probability.", ("coffee",), draws=3),
-    Sheet(
-        "Gamma",
-        "{gamma: jx.Gamma((gamma, gamma)) for gamma in (0.3, 0.5, 0.7, 0.85, 1.5, 2.0, 3.0)}",
-        "Every byte to a power: black and white stay, and what lies between becomes lighter or darker.",
-        ("rocket",),
-    ),
-    Sheet(
-        "Solarize",
-        "{threshold: jx.Solarize(threshold) for threshold in (0, 50, 100, 150, 200, 230, 256)}",
-        "Bytes at or above a threshold inverted.",
-        ("cat",),
-    ),
-    Sheet(
-        "Posterize",
-        "{bits: jx.Posterize(bits) for bits in (1, 2, 3, 4, 5, 6, 7)}",
-        "So many upper bits of every byte; the others are 0.",
-        ("flower",),
-    ),
-    Sheet("Invert", "jx.Invert()", "255 minus every byte.", ("astronaut", "cat", "coffee", "flower")),
-    Sheet(
-        "AutoContrast",
-        "jx.AutoContrast()",
-        "Each channel stretched to all bytes from 0 to 255. Photographs that reach both ends already hardly change.",
-        ("cat", "rocket", "flower", "china"),
-    ),
-    Sheet(
-        "Equalize",
-        "jx.Equalize()",
-        "Each channel so that all bytes are about as frequent.",
-        ("cat", "rocket", "flower", "china"),
-    ),
-    Sheet(
-        "Sharpness",
-        "{factor: jx.Sharpness((factor, factor)) for factor in (0.0, 0.5, 1.5, 2.0, 4.0, 8.0, 16.0)}",
-        "The picture blended with a smooth one, or pushed away from it.",
-        ("cat",),
-    ),
-    Sheet(
-        "Blur",
-        "{sigma: jx.Blur(sigma) for sigma in (0.5, 1, 1.5, 2, 3, 5, 8)}",
-        "A Gaussian blur, of a sigma in pixels. `jx.Blur((0, 3))` draws sigma for each picture.",
-        ("astronaut",),
-    ),
-    Sheet(
-        "Noise",
-        "{std: jx.Noise(std) for std in (5, 10, 20, 30, 40, 60, 80)}",
-        "A normal number added to every pixel and channel.",
-        ("coffee",),
-    ),
-)
-
-VALUES = (
-    Sheet(
-        "Rescale",
-        "jx.Rescale(1 / 255)",
-        "Times a fixed number. The results lie from 0 to 1 and are shown so, and so they look alike.",
-        ("astronaut", "cat", "coffee", "flower"),
-        range=(0, 1),
-    ),
-    Sheet(
-        "Normalize",
-        "jx.Normalize((123.7, 116.3, 103.5), (58.4, 57.1, 57.4))",
-        "Minus a mean, divided by a deviation, channel by channel; the same numbers for all pictures. "
-        "Shown from -2.5 to 2.5.",
-        ("rocket", "cat", "coffee", "china"),
-        range=(-2.5, 2.5),
-    ),
-    Sheet(
-        "SamplewiseNormalize",
-        "jx.SamplewiseNormalize()",
-        "Each picture by its own mean and deviation: dark and light ones become alike. Shown from -2.5 to 2.5.",
-        ("rocket", "cat", "coffee", "china"),
-        range=(-2.5, 2.5),
-    ),
-    Sheet(
-        "Whiten",
-        """statistics = jx.fit_statistics(patches, zca=True, epsilon=3000)
-jx.Chain(jx.Normalize(statistics.mean), jx.Whiten(statistics.whitening))""",
-        "ZCA of small patches, 16 x 16 pixels: neighbouring pixels no longer say the same, and edges are left. "
-        "Shown from -0.6 to 0.6.",
-        ("patches",),
-        columns=8,
-        range=(-0.6, 0.6),
-    ),
-    Sheet("Clip", "jx.Clip(60, 160)", "Numbers cut off at two bounds.", ("astronaut", "cat", "coffee", "flower")),
-    Sheet(
-        "Cast",
-        'jx.Chain(jx.Rescale(1 / 64), jx.Cast("uint8"))',
-        "To another type: to integers it rounds and clips. Here to the whole numbers 0 to 4, shown from 0 to 4.",
-        ("astronaut", "cat", "coffee", "flower"),
-        range=(0, 4),
-    ),
-    Sheet(
-        "Map",
-        "jx.Map(lambda image: image[..., ::-1])",
-        "A function of yours, here one that turns RGB into BGR.",
-        ("astronaut", "cat", "coffee", "flower"),
     ),
 )
 
@@ -296,8 +161,10 @@ POLICIES = (
     Sheet(
         "Chain",
         """jx.Chain(
-    jx.RandomResizedCrop((162, 216), scale=(0.3, 1.0)), jx.Affine(horizontal_flip=True, rotation=10),
-    jx.ColorJitter(0.3, 0.3, 0.3), jx.Erase(0.5),
+    jx.RandomResizedCrop((162, 216), scale=(0.3, 1.0)),
+    jx.Affine(horizontal_flip=True, rotation=10),
+    jx.ColorJitter(0.3, 0.3, 0.3),
+    jx.Erase(0.5),
 )""",
         "Steps one after the other; geometry that stands together is resampled once.",
         ("astronaut",),
@@ -311,7 +178,9 @@ COMPANIONS = (
         "Masks, boxes and points together",
         f"""{{
     "image": {_MOVED},
-    "mask": jx.Mask("image", cval=0), "boxes": jx.Boxes("image", min_visible=0.3), "points": jx.Points("image"),
+    "mask": jx.Mask("image", cval=0),
+    "boxes": jx.Boxes("image", min_visible=0.3),
+    "points": jx.Points("image"),
 }}""",
         "All leaves of an example follow the map that was drawn for its image. A moved box is the box around the moved "
         "corners.",
@@ -338,7 +207,10 @@ COMPANIONS = (
     Sheet(
         "Points",
         """{
-    "image": jx.Chain(jx.Affine(rotation=30, shear=15, horizontal_flip=True), jx.ColorJitter(0.4, 0.4, 0.4)),
+    "image": jx.Chain(
+        jx.Affine(rotation=30, shear=15, horizontal_flip=True),
+        jx.ColorJitter(0.4, 0.4, 0.4),
+    ),
     "points": jx.Points("image"),
 }""",
         "Eyes and nose stay where they belong; colours move nothing.",
@@ -346,7 +218,13 @@ COMPANIONS = (
     ),
     Sheet(
         "Views",
-        "jx.Views(jx.Chain(jx.RandomResizedCrop((162, 216), scale=(0.2, 0.7)), jx.ColorJitter(0.4, 0.4, 0.4, 0.1)), 2)",
+        """jx.Views(
+    jx.Chain(
+        jx.RandomResizedCrop((162, 216), scale=(0.2, 0.7)),
+        jx.ColorJitter(0.4, 0.4, 0.4, 0.1),
+    ),
+    2,
+)""",
         "Several looks at each example, each with draws of its own, for training that compares them.",
         ("astronaut", "cat", "coffee", "flower"),
         draws=1,
@@ -354,7 +232,10 @@ COMPANIONS = (
     Sheet(
         "Frames",
         """jx.Frames(
-    jx.Chain(jx.Affine(rotation=20, zoom=0.2, horizontal_flip=True), jx.ColorJitter(0.4, 0.4, 0.4, 0.2))
+    jx.Chain(
+        jx.Affine(rotation=20, zoom=0.2, horizontal_flip=True),
+        jx.ColorJitter(0.4, 0.4, 0.4, 0.2),
+    )
 )""",
         "One draw for all frames of a clip, here of a camera that moves to the right.",
         ("clip",),
