@@ -1,8 +1,11 @@
 """Learns features of pictures without labels, from two views of each (SimCLR). Needs jaxiter[examples].
 
 The pictures are pieces of ten photos that come with scikit-image and scikit-learn: of the left and the right third of
-each for training, of the middle one for the test. So no pixel of a test piece was seen in training.
+each for training, of the middle one for the test. So no pixel of a test piece was seen in training. Arguments: how many
+seeds, and "same" for the control, two equal views that are not augmented.
 """
+
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 import jaxiter as jx
 
-NUM_SEEDS, NUM_EPOCHS = 3, 15
+NUM_SEEDS, NUM_EPOCHS = int(sys.argv[1]) if len(sys.argv) > 1 else 3, 15
 NAMES = ["astronaut", "chelsea", "coffee", "hubble_deep_field", "immunohistochemistry", "retina", "rocket"]
 
 
@@ -49,6 +52,8 @@ view = jx.Chain(
     jx.Clip(0, 255),
     jx.Normalize(mean, std),
 )
+if "same" in sys.argv:
+    view = jx.deterministic(view)
 train = jx.Loader(images, batch_size=100, augment=jx.Views(view, 2)).to_device()  # no labels
 
 
