@@ -107,3 +107,12 @@ def test_words_for_borders():
         if mode in words:
             padded = np.pad([1, 2, 3, 4], 3, mode=words[mode]).tolist()
             assert (padded[3 - len(left) : 3], padded[7 : 7 + len(right)]) == (left, right), mode
+
+
+def test_the_table_of_the_readme_is_that_of_the_page():
+    """`bench/claims.py --readme` prints both."""
+    tables = [
+        re.search(r"^\| \| jaxiter .*?\n\n", path.read_text(), re.MULTILINE | re.DOTALL)[0]
+        for path in (ROOT / "README.md", DOCS / "comparison.md")
+    ]
+    assert tables[0] == tables[1]
