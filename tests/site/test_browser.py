@@ -113,10 +113,7 @@ def test_light_and_dark_can_be_chosen(browser, address):
     resize(browser, WIDE)
     browser.get(f"{address}/index.html")
     seen = set()
-    for theme in ("light", "dark"):
-        browser.execute_script("document.body.dataset.theme = arguments[0]", theme)
+    for _ in range(3):  # as the system has it, dark, light
+        browser.execute_script("[...document.querySelectorAll('.theme-toggle')].find(it => it.offsetParent).click()")
         seen.add(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
     assert len(seen) == 2
-    before = browser.execute_script("return document.body.dataset.theme")
-    browser.execute_script("[...document.querySelectorAll('.theme-toggle')].find(it => it.offsetParent).click()")
-    assert browser.execute_script("return document.body.dataset.theme") != before
