@@ -153,6 +153,7 @@ class Iterator(MaybeDataset):
         return self
 
     @has_context
+    # Any: x, (x, y) or (x, y, weights), of NumPy or JAX, by the arguments; a union would be narrowed at each use.
     def __next__(self) -> Any:
         return self.next()
 

@@ -22,7 +22,8 @@ P = ParamSpec("P")
 REMAINDERS = ("drop", "pad", "keep")
 
 
-PyTree = Any  # containers of arrays, nested in any way: the data, a batch, the carry of a scan
+PyTree = Any
+"""Containers of arrays, nested in any way: the data, a batch. Any, as no type follows a structure of the user's."""
 
 
 def takes_data_alone(init: Callable[P, None]) -> Callable[P, None]:
