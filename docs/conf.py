@@ -37,7 +37,7 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 html_title = f"jaxiter {version}"
-html_static_path, html_css_files = ["_static"], ["site.css"]
+html_static_path, html_css_files, html_favicon = ["_static"], ["site.css"], "_static/icon.svg"
 html_copy_source = False
 html_show_sphinx = False
 pygments_style, pygments_dark_style = "friendly", "github-dark"
