@@ -3,10 +3,11 @@
 A function is a claim; bench/_claim_*.py say how each library is asked. "-": cannot be asked, and why stands
 below the table. So does whatever a library refused, so that a "no" can be read. Run it with whatever is installed:
 
-    pip install -e '.[peers]' && pip install flax optax jaxtyping orbax-checkpoint psutil pyyaml tomli-w
-    pip install --no-deps datarax substrax calibrax && python bench/claims.py
+    pip install -e '.[peers]' && python bench/claims.py
 
-datarax 0.1.17 needs Python 3.12, and versions of protobuf and JAX that not all the others bear: hence --no-deps.
+datarax 0.1.17 needs Python 3.12 and a newer JAX than TensorFlow and torch bear, and so an environment of its own:
+
+    pip install -e . datarax && python bench/claims.py --only datarax
 
 `--readme` prints the short table, `--only datarax,Grain` some columns.
 """
