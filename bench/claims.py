@@ -269,6 +269,8 @@ SHORT = {
     program: "orders of whole epochs made inside one compiled JAX program",
     vmapped: "many runs under one `jax.vmap`",
     rand_augment: "RandAugment inside `jax.jit`",
+    follow: "masks and boxes move with their image",
+    script: "a script for `ImageDataGenerator.flow` runs, but for the import",
     python: "augments by any Python code",
     unknown: "reads streams of unknown length",
 }
