@@ -46,3 +46,13 @@ def test_a_user_without_jaxtyping_gets_no_errors(tmp_path):
 
 def test_the_package_says_that_it_is_typed():
     assert (ROOT / "jaxiter" / "py.typed").read_bytes() == b""
+
+
+def test_types_say_what_runs():
+    """mypy's stubtest imports the package and compares names, arguments and defaults with their types."""
+    command = ["mypy.stubtest", "jaxiter", "--concise", "--ignore-missing-stub", "--mypy-config-file", "pyproject.toml"]
+    allowed = ["--allowlist", "tests/typing/stubtest_allowlist.txt"]
+    done = subprocess.run(
+        [sys.executable, "-m", *command, *allowed], capture_output=True, text=True, timeout=280, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout
