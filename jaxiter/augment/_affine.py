@@ -39,7 +39,7 @@ _NUM_SLOTS = 8  # rotation, shift rows, shift cols, shear, zoom rows, zoom cols,
 
 
 class AffineParams(NamedTuple):
-    """The draws of one example. Angles in radians, shift in pixels (rows, cols), zoom as magnification."""
+    """What `Affine` draws for an example: angles in radians, shift in pixels (rows, cols), zoom as magnification."""
 
     rotation: Float[Array, ""]
     shift: Float[Array, 2]

@@ -27,7 +27,7 @@ _BLOCK_BYTES = 2**25
 
 
 class Statistics(NamedTuple):
-    """What `Normalize` and `Whiten` need, all float32."""
+    """What `fit_statistics` returns for `Normalize` and `Whiten`: mean, std and whitening matrix, all float32."""
 
     mean: Float[np.ndarray, " channels"]
     std: Float[np.ndarray, " channels"]

@@ -130,7 +130,7 @@ def _short_digest(numbers: np.ndarray) -> str:
 
 
 class Stream(Iterator[PyTree]):
-    """See `stream`."""
+    """What `stream` returns: an iterator over batches that knows its position and can be resumed."""
 
     def __init__(self, arguments: StreamArguments, start: Position):
         self._arguments, self._spec = arguments, arguments.spec
