@@ -45,7 +45,7 @@ def stream(
     donate: bool = False,
     num_threads: int | None = None,
 ) -> Stream:
-    """Batches one after the other, epoch after epoch, with the next ones under way.
+    """The batches of a loader one after the other, epoch after epoch, with the next ones made ahead.
 
     What it yields is exactly `loader.batch(key, epoch, step)` at each position, so a run resumes from `position`. JAX's
     settings that a `with` block changes hold in its threads too.
