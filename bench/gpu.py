@@ -335,7 +335,7 @@ def beside_cpu(load: Load, images: np.ndarray) -> str:
             orders.append(np.asarray(loader.index(key, 1, 0)))
             batches.append(np.asarray(loader.batch(key, 1, 0)))
     assert np.array_equal(*orders), "the order differs between the devices"
-    difference, allowed = np.abs(batches[0] - batches[1]), max(2e-5, 2.5e-7 * load.side)  # docs/conventions.md
+    difference, allowed = np.abs(batches[0] - batches[1]), max(2e-5, 2.5e-7 * load.side)  # docs/determinism.md
     # Linear interpolation into floats is continuous: no rounding ties excuse a pixel. NaN is beyond.
     assert (difference < allowed).all(), f"largest difference {difference.max():.2g}, allowed are {allowed:g}"
     return f"{load}, beside the CPU: the order is equal, the largest difference {difference.max():.2g} of the range."

@@ -28,7 +28,7 @@ def image_grid(
     scale: int | None = None,
     range: tuple[float, float] | None = None,
 ) -> Image.Image:
-    """One picture of many: a batch, or a list of batches, each a row, for example originals first.
+    """A batch as one picture; of a list of batches each is a row, for example originals first.
 
     Args:
         images: Arrays of shape (n, height, width, channels): grey (1 channel, or no such axis), RGB, or RGBA, which is

@@ -39,7 +39,7 @@ _NUM_SLOTS = 8  # rotation, shift rows, shift cols, shear, zoom rows, zoom cols,
 
 
 class AffineParams(NamedTuple):
-    """The draws of one example. Angles in radians, shift in pixels (rows, cols), zoom as magnification."""
+    """What `Affine` draws for an example: angles in radians, shift in pixels (rows, cols), zoom as magnification."""
 
     rotation: Float[Array, ""]
     shift: Float[Array, 2]
@@ -51,7 +51,7 @@ class AffineParams(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Affine(Geometric):
-    """A random affine change of the picture in one resampling, with different parameters for every image.
+    """Random rotation, shift, shear, zoom and flips, other ones for every image, in one resampling.
 
     The picture is zoomed, sheared and rotated about its centre, then shifted, then flipped. An option that is 0
     or False is off. A range given as an array is a leaf: traced, so that its value may change, be vmapped or

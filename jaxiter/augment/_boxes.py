@@ -58,7 +58,7 @@ class Places(Companion):
 
 @dataclass(frozen=True, eq=False)
 class Boxes(Places):
-    """Boxes that move with an image.
+    """Boxes that move with an image; those of which too little is left become -1.
 
     The corners are moved, and the box of them is taken; it is clipped to the picture, and to what steps before left of
     the picture where they are a resampling of their own. A box of which too little is

@@ -30,7 +30,7 @@ _NUM_SLOTS = 2  # the draw, and a spare
 
 @dataclass(frozen=True, eq=False)
 class Gamma(ByteTable):
-    """255 * (v / 255)**gamma of every byte v: below 1 it lightens, above 1 it darkens; black and white stay.
+    """Every byte v becomes 255 * (v / 255)**gamma: gamma below 1 lightens, above 1 darkens; black and white stay.
 
     Args:
         range: Of gamma: r means [max(0, 1 - r), 1 + r], a pair is taken as it is, an array is traced. At 0 all are
@@ -81,7 +81,7 @@ class Gamma(ByteTable):
 
 @dataclass(frozen=True, eq=False)
 class Solarize(ByteFormula):
-    """255 - v in the place of every byte v at or above a threshold.
+    """Every byte v at or above a threshold becomes 255 - v.
 
     Args:
         threshold: From 0, where all is inverted, to 256, where nothing is: a number is taken as it is, a pair is a
@@ -129,7 +129,7 @@ class Solarize(ByteFormula):
 
 @dataclass(frozen=True, eq=False)
 class Posterize(ByteFormula):
-    """The upper bits of every byte, the others 0.
+    """Every byte keeps its upper bits; the others become 0.
 
     Args:
         bits: How many stay, from 1 to 8: a whole number is taken as it is, of a pair both ends and all between are
@@ -184,7 +184,7 @@ class Posterize(ByteFormula):
 
 @dataclass(frozen=True, eq=False)
 class Invert(ByteFormula):
-    """255 - v of every byte v.
+    """Every byte v becomes 255 - v.
 
     Returns (apply):
         uint8.

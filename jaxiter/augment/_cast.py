@@ -60,7 +60,7 @@ def round_to(dtype: np.dtype, x: Values, xp: ModuleType = jnp) -> Values:
 
 @dataclass(frozen=True, eq=False)
 class Cast(Transform):
-    """The image as `dtype`, at the end of a chain: the only step that rounds or clips.
+    """The image as `dtype`, rounded and clipped where that is an integer; for the end of a chain.
 
     To integers it rounds half away from zero and then clips to the range of `dtype`; integers of another type are
     clipped too and never wrap. Takes leaves of any rank.
@@ -183,7 +183,7 @@ def _whole(value: float, up: bool) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Map(Transform):
-    """`function(image)`, any function of one example that JAX can trace. Takes leaves of any rank.
+    """A step of your own, `function(image)`: any function of one example that JAX can trace. Takes leaves of any rank.
 
     It is static by identity: use a function of a module, not a lambda made anew each time, which would compile
     anew each time. It may not draw random numbers of NumPy or Python, see `Transform`.

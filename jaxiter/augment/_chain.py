@@ -218,7 +218,7 @@ def deterministic(transform: None) -> None: ...
 @overload
 def deterministic(transform: Any) -> Any: ...  # a tree of them, in containers that no type follows
 def deterministic(transform: Any) -> Any:
-    """The same transform without its random steps, for evaluation.
+    """A transform without its random steps, for evaluation.
 
     A range that is a single point is not random and stays: `Affine(zoom=(1.2, 1.2), rotation=10)` still magnifies
     and no longer turns. A range that is an array counts as random, whatever it holds. Where a random step changed the

@@ -79,7 +79,7 @@ class _Choice(Composite):
 
 @dataclass(frozen=True, eq=False)
 class Sometimes(_Choice):
-    """A transform for some of the images; the others stay as they are.
+    """A transform for some of the images, drawn at random; the others stay as they are.
 
     Geometry and colours inside join the steps beside it as they would without it: the map of an image that stays is the
     identity, at orders 2 to 5 to a rounding. Any other step is run for all images, and its result taken for some. What
@@ -154,7 +154,7 @@ class Sometimes(_Choice):
 
 
 class OneOf(_Choice):
-    """One of several transforms for each image, all as likely.
+    """One of several transforms for each image, all equally likely.
 
     Where all keep the shape, geometry and colours inside join the steps beside it: one map and one resampling serve all
     images, whichever of the maps was drawn. Any other step is run for all images, and its result taken for some.

@@ -22,7 +22,7 @@ _NUM_SLOTS = 2  # the draw, and a spare so that the block is one whole pair of t
 
 @dataclass(frozen=True, eq=False)
 class ChannelShift(Transform):
-    """One number added to the whole image, all channels alike; nothing is clipped.
+    """A random number added to the whole image, all channels alike; nothing is clipped.
 
     Args:
         range: In units of the data: r means [-r, r], a pair is taken as it is, an array is traced.
@@ -74,7 +74,7 @@ class ChannelShift(Transform):
 
 @dataclass(frozen=True, eq=False)
 class Brightness(Transform):
-    """The image times a factor; it never clips or quantises, so factor 1 is the identity on any range.
+    """The image times a random factor; it never clips or quantises, so factor 1 is the identity on any range.
 
     Keras' brightness, which works in 8 bits, is in `jaxiter.keras`.
 

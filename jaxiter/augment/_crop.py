@@ -158,7 +158,7 @@ class PaddedCenterCrop(_Central):
 
 @dataclass(frozen=True, eq=False)
 class RandomCrop(_Crop):
-    """A window of the picture, every place of it as likely as any other.
+    """A window of the picture at a random place, pixel for pixel.
 
     Args:
         size: (height, width) of the result, or one number for a square; at most that of the padded picture.

@@ -90,7 +90,9 @@ def _fallen_short() -> tuple[np.ndarray, int]:
 
 @dataclass(frozen=True, eq=False)
 class Equalize(ByteTable):
-    """Each channel by the share of its pixels below a byte, so that all bytes are about equally frequent.
+    """Each channel with its bytes spread so that all are about equally frequent.
+
+    A byte becomes, on the scale of 255, the share of its channel's pixels that lie below it.
 
     Returns (apply):
         uint8. A channel of one value stays, and so does one of fewer than 255 pixels beside those of its highest value.

@@ -32,7 +32,7 @@ _MOST_SIGMA = 32  # beyond, a program of a pixel's neighbours takes seconds to c
 
 @dataclass(frozen=True, eq=False)
 class Sharpness(Transform):
-    """The picture blended with a smooth one, a mean over 3 x 3 pixels in which the middle counts 5 times.
+    """The picture blended by a random factor with a smooth one: means of 3 x 3 pixels, the middle counted 5 times.
 
     Nothing is rounded or clipped. The outermost pixels stay, and so do pictures of fewer than 3 rows or columns.
 

@@ -28,7 +28,7 @@ _NUM_SLOTS = 2  # the draw, and a spare
 
 @dataclass(frozen=True, eq=False)
 class Hue(Transform):
-    """Every colour turned on the circle from red over green and blue to red; lightness and saturation of HSV stay.
+    """Every colour turned by one random angle on the colour circle; value and saturation of HSV stay.
 
     The largest and the smallest of a pixel's channels stay what they are, so nothing is clipped and any range of values
     will do.

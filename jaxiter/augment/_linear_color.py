@@ -165,7 +165,7 @@ class _Blend(LinearColor):
 
 @dataclass(frozen=True, eq=False)
 class Contrast(_Blend):
-    """The picture blended with its mean grey; nothing is clipped.
+    """The picture blended with its mean grey by a random factor; nothing is clipped.
 
     Args:
         range: Factors, 0 is all grey and 1 the picture: r means [max(0, 1 - r), 1 + r], a pair is taken as it is, an
@@ -206,7 +206,7 @@ class Contrast(_Blend):
 
 @dataclass(frozen=True, eq=False)
 class Saturation(_Blend):
-    """The picture blended with its own grey, 0.299 R + 0.587 G + 0.114 B; nothing is clipped.
+    """The picture blended with its own grey, 0.299 R + 0.587 G + 0.114 B, by a random factor; nothing is clipped.
 
     Args:
         range: Factors, 0 is grey and 1 the picture: r means [max(0, 1 - r), 1 + r], a pair is taken as it is, an array
@@ -241,7 +241,7 @@ class Saturation(_Blend):
 
 @dataclass(frozen=True, eq=False)
 class Grayscale(LinearColor):
-    """Grey in all three channels, 0.299 R + 0.587 G + 0.114 B, of some of the images.
+    """Some of the images, drawn at random, made grey: 0.299 R + 0.587 G + 0.114 B in all three channels.
 
     Args:
         p: The probability of it: True is one half, an array is traced.

@@ -56,7 +56,7 @@ def outermost(transform: TransformLike) -> Transform:
 
 @dataclass(frozen=True, eq=False)
 class Views(_Around):
-    """Several looks at each example, each with draws of its own, for training that compares them.
+    """Several augmentations of each example, each with its own draws, for training that compares them.
 
     A leaf of a `Loader` comes out as (batch, n, height, width, channels). View v of an example that is shown for the
     first time in an epoch is what showing v of it would be; view 0 is the picture without `Views`.

@@ -124,7 +124,7 @@ def flip_matrix(horizontal: ArrayLike, vertical: ArrayLike) -> Float[Array, "3 3
 
 @transfers
 def about_centre(matrix: Float[Values, "3 3"], height: int, width: int) -> Float[Array, "3 3"]:
-    """The same map with the image centre in the place of (0, 0).
+    """The map of `matrix`, but about the image centre in place of (0, 0).
 
     Pixel centres sit at integers, so the centre of `height` rows is `(height - 1) / 2`.
 
@@ -139,7 +139,7 @@ def about_centre(matrix: Float[Values, "3 3"], height: int, width: int) -> Float
 
 @transfers
 def compose(*matrices: Float[Values, "3 3"]) -> Float[Array, "3 3"]:
-    """One map for several picture changes, the first named first; none is the identity.
+    """One map for several, the first named done first; of none the identity.
 
     Raises:
         TypeError, ValueError: For what is no array of shape (3, 3).

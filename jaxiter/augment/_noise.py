@@ -24,7 +24,7 @@ _NUM_SLOTS = 4  # the standard deviation, a spare, and two words
 
 
 class NoiseParams(NamedTuple):
-    """What `Noise` draws; its numbers follow from it."""
+    """What `Noise` draws for an example: the deviation, and a key from which the numbers follow."""
 
     std: Float[Array, ""]
     key: UInt32[Array, 2]  # the words of a threefry key
@@ -32,7 +32,7 @@ class NoiseParams(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Noise(Transform):
-    """Normal numbers of mean 0 added, other ones for every pixel and channel; nothing is clipped.
+    """Normal numbers of mean 0 added, one for each pixel and channel; nothing is clipped.
 
     Args:
         std: Their standard deviation, in units of the data: a number is taken as it is, a pair is a range, an array is

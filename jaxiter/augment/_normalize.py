@@ -123,7 +123,7 @@ class Normalize(Transform):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SamplewiseNormalize(Transform):
-    """Each image by its own statistics, over all its pixels and channels.
+    """Each image minus its own mean, over its own deviation, both of all its pixels and channels.
 
     Args:
         center: Subtract the image's mean.

@@ -153,7 +153,7 @@ class RandAugment(_RandomOperations):
 
 @dataclass(frozen=True, eq=False)
 class TrivialAugment(_RandomOperations):
-    """One operation for each image, of a strength that is drawn too, from wide ranges.
+    """One operation for each image, drawn from fourteen, with a strength drawn from wide ranges.
 
     The operations are those of `RandAugment`, each as likely.
 

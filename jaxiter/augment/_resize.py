@@ -88,7 +88,7 @@ class _Resized(Geometric):
 
 @dataclass(frozen=True, eq=False)
 class Resize(_Resized):
-    """The picture at another size.
+    """The picture at another size: stretched, cut or padded to it.
 
     Args:
         size: (height, width) of the result, or one number for a square, unlike torchvision's, where it is the shorter

@@ -27,7 +27,7 @@ _BLOCK_BYTES = 2**25
 
 
 class Statistics(NamedTuple):
-    """What `Normalize` and `Whiten` need, all float32."""
+    """What `fit_statistics` returns for `Normalize` and `Whiten`: mean, std and whitening matrix, all float32."""
 
     mean: Float[np.ndarray, " channels"]
     std: Float[np.ndarray, " channels"]
@@ -43,7 +43,7 @@ def fit_statistics(
     max_bytes: int = 2**30,
     progress: bool = False,
 ) -> Statistics:
-    """Per-channel mean and population standard deviation, and on demand the ZCA whitening matrix.
+    """Mean and population standard deviation of each channel, and on demand the ZCA whitening matrix.
 
     Reads `images` in blocks, twice, in float64, which takes about 100 MB: a memmap larger than memory works. Pictures
     in files, decoded in threads, and those of different sizes are read once, where they are bytes, and summed up in

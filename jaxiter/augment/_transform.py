@@ -24,7 +24,7 @@ PixelMap: TypeAlias = "Callable[[Params, tuple[int, ...]], Float[Array, '3 3'] |
 
 
 class Transform:
-    """One step of what happens to an example: a config that is a pytree.
+    """The base class of all transforms: one step, of which `sample` draws and `apply` does not.
 
     Subclass it as a frozen dataclass and write `apply`, and `sample` if the step is random:
 

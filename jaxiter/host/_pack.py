@@ -34,7 +34,7 @@ _JUDGED = 32
 
 
 class PackReport(NamedTuple):
-    """What `pack` did.
+    """What `pack` returns: the file, how many pictures it holds, and which files were left out.
 
     file: The path of the file.
     num_examples: How many pictures it holds.

@@ -45,7 +45,7 @@ def stream(
     donate: bool = False,
     num_threads: int | None = None,
 ) -> Stream:
-    """Batches one after the other, epoch after epoch, with the next ones under way.
+    """The batches of a loader one after the other, epoch after epoch, with the next ones made ahead.
 
     What it yields is exactly `loader.batch(key, epoch, step)` at each position, so a run resumes from `position`. JAX's
     settings that a `with` block changes hold in its threads too.
@@ -130,7 +130,7 @@ def _short_digest(numbers: np.ndarray) -> str:
 
 
 class Stream(Iterator[PyTree]):
-    """See `stream`."""
+    """What `stream` returns: an iterator over batches that knows its position and can be resumed."""
 
     def __init__(self, arguments: StreamArguments, start: Position):
         self._arguments, self._spec = arguments, arguments.spec

@@ -9,7 +9,7 @@ from ._prefetch import Position
 
 
 class StreamStats(NamedTuple):
-    """What a stream has done since it was made, or since `set_state`.
+    """Batches, images per second and share of waiting of a stream, since it was made or since `set_state`.
 
     Attributes:
         batches: How many it returned.

@@ -23,7 +23,7 @@ def check_data_format(data_format: Any) -> None:
 
 @takes_jax_arrays
 def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None) -> Image.Image:
-    """A Pillow image of an array.
+    """An array as a Pillow image.
 
     Args:
         x: (height, width, channels), or as data_format says; 1, 3 or 4 channels. It is not changed.
@@ -61,7 +61,7 @@ def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dty
 
 @takes_jax_arrays
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> np.ndarray:
-    """An array of rank 3 of a Pillow image, or of an array of rank 2 or 3.
+    """A Pillow image, or an array of rank 2 or 3, as an array of rank 3.
 
     Args:
         img: The picture; an array is (height, width) or (height, width, channels).

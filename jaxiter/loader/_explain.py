@@ -23,7 +23,7 @@ from ._spec import BatchSpec
 
 
 class Explanation(NamedTuple):
-    """One example of one epoch.
+    """What `explain` returns: an example before and after, what was drawn for it, and its map.
 
     Attributes:
         params: What was drawn, so that `augment.apply(params, before)` is `after` to the last bits, though not bit for
@@ -44,7 +44,7 @@ class Explanation(NamedTuple):
 
 
 def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: Counter = 0) -> Explanation:
-    """What becomes of a row of the data in `epoch`, whichever batch it comes in.
+    """What happens to one row of the data in an epoch, whichever batch it comes in: draws, map, before and after.
 
     `Mask`, `Boxes` and `Points` in `augment` move what belongs to an image by themselves.
 

@@ -24,7 +24,9 @@ _LOOKED_AT = 16  # pictures of which sizes are found, where they are read one by
 
 
 class MemoryEstimate(NamedTuple):
-    """Bytes that a loader takes of one device; of pictures in files without a size as 16 of them say.
+    """What `Loader.memory` returns: bytes that a loader takes of one device.
+
+    Pictures in files without a size are estimated from 16 of them.
 
     Attributes:
         upload: All arrays on the host, as `loader.to_device()` puts them on a device.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Split(NamedTuple):
-    """Rows of the data, each half sorted."""
+    """What `train_validation_split` returns: rows for training and rows for validation, each sorted."""
 
     train: Int[np.ndarray, " train"]
     validation: Int[np.ndarray, " validation"]

@@ -1,4 +1,4 @@
-"""The promises of docs/conventions.md, as laws: what may change and leave a batch as it was."""
+"""The promises of docs/determinism.md, as laws: what may change and leave a batch as it was."""
 
 import itertools
 import random
