@@ -266,7 +266,7 @@ CLAIMS = {
 SHORT = {
     direct: "any batch of any epoch directly",
     parts: "same pictures whether a batch is made whole or in 4 parts (devices or shards)",
-    program: "orders of whole epochs made inside one compiled JAX program",
+    program: "a whole epoch, its order included, as one compiled JAX program",
     vmapped: "many runs under one `jax.vmap`",
     rand_augment: "RandAugment inside `jax.jit`",
     follow: "masks and boxes move with their image",

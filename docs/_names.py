@@ -1,9 +1,10 @@
-"""Names in code: public ones lead to the reference, those of other packages stay as they are, the rest is an error."""
+"""Names in code: public ones lead to the reference; of those that say jaxiter, what is not there is an error."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from functools import reduce
 from typing import Any
 
 from docutils import nodes
@@ -36,6 +37,8 @@ _OTHERS = {
     *("Image.Image", "Path", "os.PathLike", "object", "type"),
 }
 _PACKAGES = ("jax.", "jaxlib.", "numpy.", "PIL.", "collections.", "typing.")
+CHANGELOG = "project/changelog"  # names that are gone stand there alone
+_MEMBER = re.compile(r"(?:jx|jaxiter)\.(\w+(?:\.\w+)*)|(loader|[A-Z]\w+)\.(\w+)")
 _CODE = re.compile(r"(?:jx\.|jaxiter\.)?((?:keras\.)?\w+(?:\.\w+)?)(?:\(.*\))?", re.DOTALL)
 
 
@@ -80,6 +83,9 @@ class LinkedNames(SphinxPostTransform):
     def run(self, **kwargs: Any) -> None:
         objects = self.env.domains["py"].objects
         for literal in list(self.document.findall(nodes.literal)):
+            if self.env.docname != CHANGELOG and _is_unknown(literal.astext()):
+                message = "%s: there is no such name in jaxiter"
+                logging.getLogger(__name__).warning(message, literal.astext(), location=literal)
             code = _CODE.fullmatch(literal.astext())
             if code is None or _is_within(literal, (nodes.title, nodes.reference, pending_xref)):
                 continue
@@ -89,6 +95,21 @@ class LinkedNames(SphinxPostTransform):
                 page, anchor = objects[found].docname, objects[found].node_id
                 link = make_refnode(self.app.builder, self.env.docname, page, anchor, literal.deepcopy(), found)
                 literal.replace_self(link)
+
+
+def _is_unknown(code: str) -> bool:
+    """Whether code begins with a name of jaxiter, or a member of a public class, that is not there."""
+    found = _MEMBER.match(code)
+    if found is None:
+        return False
+    if found[1]:
+        *path, last = found[1].split(".")
+        thing = reduce(lambda it, name: getattr(it, name, None), path, jaxiter)
+    else:
+        thing, last = getattr(jaxiter, "Loader" if found[2] == "loader" else found[2], None), found[3]
+        if not inspect.isclass(thing):
+            return False  # of another package
+    return not hasattr(thing, last) and last not in getattr(thing, "__annotations__", {})
 
 
 def _is_within(node: nodes.Node | None, kinds: tuple[type, ...]) -> bool:

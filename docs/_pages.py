@@ -28,25 +28,31 @@ def _write_pages(app: Sphinx) -> None:
     """Writes them into folders that git ignores, and only where they changed: Sphinx reads anew what is newer."""
     folder = Path(app.srcdir)
     gallery.make(folder / "gallery")
-    for name, page in _TEXTS.items():
-        _write(folder / "project" / f"{page}.md", _with_links((ROOT / name).read_text(), (ROOT / name).parent, "../"))
+    pages = {folder / "project" / f"{page}.md": _page(ROOT / name) for name, page in _TEXTS.items()}
     for path in _linked_code(folder):
         name = path.relative_to(ROOT)
-        up = "../" * len(name.parts)
-        text = f"---\norphan: true\n---\n# {name}\n\n```{{literalinclude}} {up}../{name}\n:language: python\n```\n"
-        _write(folder / "code" / name.with_suffix(".md"), text)
+        pages[folder / "code" / name.with_suffix(".md")] = _page_of_code(name)
+    for path, text in pages.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+    for path in {*(folder / "project").rglob("*.md"), *(folder / "code").rglob("*.md")} - pages.keys():
+        path.unlink()  # of a file that is gone, or linked no more
+
+
+def _page(path: Path) -> str:
+    return _with_links(path.read_text(), path.parent, "../")
+
+
+def _page_of_code(name: Path) -> str:
+    up = "../" * (len(name.parts) + 1)
+    return f"---\norphan: true\n---\n# {name}\n\n```{{literalinclude}} {up}{name}\n:language: python\n```\n"
 
 
 def _linked_code(folder: Path) -> set[Path]:
     texts = [*folder.glob("*.md"), *(ROOT / name for name in _TEXTS)]
     linked = ((path.parent / target).resolve() for path in texts for _, target, _ in _LINK.findall(path.read_text()))
     return {path for path in linked if path.suffix == ".py" and path.is_file()}
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
 
 
 def _rewrite_links(app: Sphinx, page: str, source: list[str]) -> None:

@@ -47,5 +47,5 @@ class Public(SphinxDirective):
         if members == ["*"]:
             lines += ["   :members:"]
         elif members:
-            lines += [f"   :members: {', '.join(members)}"]
+            lines += [f"   :members: {', '.join(members)}", "   :undoc-members:"]
         return [*lines, ""]

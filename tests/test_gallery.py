@@ -161,7 +161,7 @@ def test_the_picture_of_the_readme_is_what_the_script_makes():
         kept = np.asarray(picture, np.float32)
     made = np.asarray(readme.readme_picture(), np.float32)
     assert kept.shape == made.shape
-    assert np.abs(kept - made).mean() < 4  # JPEG itself; another draw of one row gives more than 10
+    assert np.abs(kept - made).mean() < 6  # JPEG itself makes 3.3, and one mirrored row 23
 
 
 @pytest.mark.extras

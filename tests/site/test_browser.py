@@ -72,6 +72,17 @@ def names_of_pages():
     return sorted(path.relative_to(docs).with_suffix(".html").as_posix() for path in made)
 
 
+@pytest.mark.parametrize("page", ["index", "recipes", "speed", "gallery/geometry", "reference/batches"])
+def test_a_page_fits_windows_between(browser, address, page):
+    """Where the columns beside it come and go."""
+    browser.get(f"{address}/{page}.html")
+    overflow = {}
+    for width in (820, 900, 1024, 1152, 1199, 1320):
+        resize(browser, (width, 900))
+        overflow[width] = browser.execute_script(OVERFLOW)
+    assert set(overflow.values()) == {0}, overflow
+
+
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_every_page_fits_its_window_and_reports_no_error(browser, address, size):
     resize(browser, size)
