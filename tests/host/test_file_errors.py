@@ -163,7 +163,7 @@ def test_folders_that_are_no_classes(tmp_path):
     with pytest.raises(ValueError, match=r"2 of 3 class folders in .* hold no pictures of their own: 'b', 'c';"):
         image_folder(tmp_path / "holes")
     touch(tmp_path, "loose/a/1.png", "loose/1.png")
-    with pytest.warns(UserWarning, match="1 of the pictures lie directly in .*; left out") as warned:
+    with pytest.warns(UserWarning, match="1 of the pictures lies directly in .*; left out") as warned:
         assert len(image_folder(tmp_path / "loose")) == 1
     assert warned[0].filename == __file__
 

@@ -244,8 +244,8 @@ def test_what_is_refused_is_said_without_a_traceback(folder, capsys, arguments, 
         (["--epochs", "x"], "--epochs: 'x' is no whole number"),
         (["--size", "224x224", "3"], "--size: '224x224' is no whole number"),
         (["--augment", "strong"], "--augment: invalid choice: 'strong'"),
-        (["--picture", "look"], "--picture: 'look' has no ending of a picture"),
-        (["--picture", "look.txt"], "--picture: 'look.txt' has no ending of a picture"),
+        (["--picture", "look"], "--picture: 'look' does not end in .png"),
+        (["--picture", "look.jpg"], "--picture: 'look.jpg' does not end in .png"),
         (["--seed", "-1"], "--seed: '-1' is no whole number"),
     ],
 )
@@ -306,6 +306,6 @@ sys.exit(main(["preview", {str(folder)!r}, *{PLAIN!r}]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0
-    assert f"warning: 1 of the pictures lie directly in {str(folder)!r}" in done.stderr.splitlines()[0]
+    assert f"warning: 1 of the pictures lies directly in {str(folder)!r}" in done.stderr.splitlines()[0]
     assert "reading: 7 of 7 images (100%)" in done.stderr
     assert Path("jaxiter-preview.png").exists()
