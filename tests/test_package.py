@@ -108,6 +108,16 @@ def test_help_shows_what_its_author_meant(name, thing):
         assert list(misprints(doc)) == []
 
 
+@pytest.mark.parametrize("name", [name for name in PUBLIC if inspect.isfunction(getattr(jaxiter, name))])
+def test_help_says_what_stands_in_a_tuple_that_comes_back(name):
+    function = getattr(jaxiter, name)
+    kind = function.__globals__.get(inspect.signature(function).return_annotation)
+    if inspect.isclass(kind) and issubclass(kind, tuple):
+        returns = re.search(r"\nReturns:\n((?: {4}.*\n)+)", inspect.getdoc(function))
+        assert returns, name
+        assert all(field in returns[1] for field in kind._fields)
+
+
 # How many arguments stand before the star in the design; the rest is given by keyword.
 BY_POSITION = {
     "ChannelShift": 1,

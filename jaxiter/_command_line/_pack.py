@@ -8,6 +8,7 @@ import sys
 
 from ..host import image_folder, pack
 from ._flags import DTYPES, MODES, positive, refused
+from ._survey import counted
 
 
 def add_pack(commands: argparse._SubParsersAction) -> None:
@@ -64,7 +65,7 @@ def _pack(options: argparse.Namespace) -> int:
         return 130
     for row, path, left_out in report.left_out:
         print(f"left out: row {row}, {path!r}: {left_out.reason}")
-    print(f"{report.num_examples:,} pictures in {report.file!r}, {os.path.getsize(report.file):,} bytes")
+    print(f"{counted(report.num_examples, 'picture')} in {report.file!r}, {os.path.getsize(report.file):,} bytes")
     return 0
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from pathlib import Path
 
 import jax
 import numpy as np
-from PIL import Image
 
-from ..host.internal import save_whole
 from ..loader import Loader
 from ._flags import DTYPES, MODES, refused, whole_number
 from ._pictures import Pictures, open_pictures
-from ._survey import Survey, classes_of, described, survey
+from ._place import Place
+from ._survey import Survey, classes_of, counted, described, survey
 from ._usual import NAMES, Augmentation, augmentation
 
 _BATCH_SIZE = 32  # of the lines that are printed
@@ -57,9 +56,10 @@ def add_preview(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--picture",
         type=_picture_file,
-        default=Path("jaxiter-preview.png"),
+        default="jaxiter-preview.png",
         metavar="FILE.png",
-        help="where to write it (default: jaxiter-preview.png)",
+        help="where to write it (default: jaxiter-preview.png); a picture of an earlier preview is overwritten, and "
+        "no other file",
     )
     parser.add_argument(
         "--seed", type=whole_number(0, 2**32 - 1), default=0, metavar="N", help="of the augmentation (default: 0)"
@@ -80,8 +80,9 @@ def _preview(options: argparse.Namespace) -> int:
 
 
 def _previewed(options: argparse.Namespace) -> int:
-    _check_place(options.picture, Path(options.folder))
+    place = Place(options.picture)
     pictures = open_pictures(options.folder, options.mode, options.dtype)
+    place.check(options.folder, pictures)
     augment = augmentation(
         options.augment,
         tuple(options.size),
@@ -93,29 +94,23 @@ def _previewed(options: argparse.Namespace) -> int:
     print("\n".join(described(pictures, found)), flush=True)
     good = found.good
     if not len(good):
-        raise ValueError(f"none of the {len(found.sizes):,} files can be read; no picture was written.")
+        size = len(found.sizes)
+        what = "the only file cannot" if size == 1 else f"none of the {counted(size, 'file')} can"
+        raise ValueError(f"{what} be read; no picture was written.")
     rows = good[np.linspace(0, len(good) - 1, min(options.rows, len(good))).round().astype(np.int64)]
     epochs = options.epochs or (1 if options.augment == "none" else 3)
     loader = Loader(pictures.images, batch_size=1, augment=augment.transform)
-    save_whole(loader.preview(jax.random.key(options.seed), rows=rows, epochs=epochs), options.picture)
+    picture = loader.preview(jax.random.key(options.seed), rows=rows, epochs=epochs)
+    place.check(options.folder, pictures)  # again: decoding takes a while
+    place.save(picture)
     if classes := classes_of(pictures, rows):
         print(f"shown, from left to right: {classes}")
-    print(f"originals above what {'an epoch makes' if epochs == 1 else f'{epochs} epochs make'} of them: ", end="")
-    print(options.picture.resolve())
+    originals, them = ("the original", "it") if len(rows) == 1 else ("originals", "them")
+    made = "an epoch makes" if epochs == 1 else f"{epochs} epochs make"
+    print(f"{originals} above what {made} of {them}: {place.path}")
     print("in Python:")
     print("\n".join(f"  {line}" for line in _lines(pictures, found, augment, len(rows), epochs, options.seed)))
     return 0
-
-
-def _check_place(picture: Path, folder: Path) -> None:
-    """Raises where the picture would not be written, or as one of those that are shown."""
-    place = picture.resolve()
-    if not place.parent.is_dir():
-        raise ValueError(f"--picture {picture}: {str(place.parent)!r} is no folder; expected one that is there.")
-    if folder.is_dir() and place.is_relative_to(folder.resolve()):
-        raise ValueError(
-            f"--picture {picture} lies in {str(folder)!r} and would be one of its pictures; expected another place."
-        )
 
 
 def _lines(
@@ -135,9 +130,7 @@ def _lines(
     return lines
 
 
-def _picture_file(text: str) -> Path:
-    path = Path(text)
-    Image.init()
-    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
-        raise argparse.ArgumentTypeError(f"{text!r} has no ending of a picture; expected a name such as preview.png")
-    return path
+def _picture_file(text: str) -> str:
+    if os.path.splitext(text)[1].lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png; expected a name such as preview.png")
+    return text

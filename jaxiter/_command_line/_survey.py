@@ -80,23 +80,23 @@ def described(pictures: Pictures, found: Survey) -> Iterator[str]:
             yield f"sizes, height x width: smallest {smallest}, median {median}, largest {largest}"
     if isinstance(pictures.images, ImageFiles):
         count = len(found.bad)
-        yield f"{_files(count)} cannot be read:" if count else "every file can be read"
+        yield f"{counted(count, 'file')} cannot be read:" if count else "every file can be read"
         for row, error in list(found.bad.items())[:_FILES]:
             yield f"  row {row}, {error.file!r}: {in_flags(error.reason)}"
         if count > _FILES:
-            yield f"  and {count - _FILES:,} others; jaxiter.check_files(images) lists all"
+            yield f"  and {counted(count - _FILES, 'other')}; jaxiter.check_files(images) lists all"
     elif pictures.left_out:
-        yield f"left out when it was packed, as they could not be read: {_files(pictures.left_out)}"
+        yield f"left out when it was packed, as they could not be read: {counted(pictures.left_out, 'file')}"
 
 
 def _classes(pictures: Pictures, found: Survey) -> Iterator[str]:
     size = len(found.sizes)
     if pictures.labels is None:
-        yield f"{size:,} pictures, without classes"
+        yield f"{counted(size, 'picture')}, without classes"
         return
     numbers, counts = np.unique(pictures.labels, return_counts=True)
     of_bad = np.asarray(pictures.labels)[list(found.bad)]
-    yield f"{size:,} pictures in {len(numbers):,} classes:"
+    yield f"{counted(size, 'picture')} in {counted(len(numbers), 'class', 'classes')}:"
     names = [_name(pictures.class_names, int(number)) for number in numbers]
     shown = list(range(len(names)))
     if len(names) > _CLASSES:
@@ -105,15 +105,18 @@ def _classes(pictures: Pictures, found: Survey) -> Iterator[str]:
     before = -1
     for place in shown:
         if place > before + 1:
-            yield f"  and {place - before - 1:,} others of {_range(counts[before + 1 : place])} pictures each"
+            others = counts[before + 1 : place]
+            each = "" if len(others) == 1 else " each"
+            yield f"  and {counted(len(others), 'other')} of {_range(others)}{each}"
         num_bad = int((of_bad == numbers[place]).sum())
         note = f", {num_bad:,} of which cannot be read" if num_bad else ""
         yield f"  {names[place].ljust(width)}  {counts[place]:{digits},}{note}"
         before = place
 
 
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """A number of things in words; of several, by default, with an s."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def _name(class_names: list[str] | None, number: int) -> str:
@@ -123,7 +126,7 @@ def _name(class_names: list[str] | None, number: int) -> str:
 
 def _range(counts: Int[np.ndarray, " classes"]) -> str:
     least, most = int(counts.min()), int(counts.max())
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return counted(least, "picture") if least == most else f"{least:,} to {most:,} pictures"
 
 
 def classes_of(pictures: Pictures, rows: Int[np.ndarray, " shown"]) -> str | None:

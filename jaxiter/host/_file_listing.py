@@ -45,13 +45,15 @@ def list_folder(path: str | bytes | os.PathLike) -> Listing:
     loose = sum(len(parts) == 1 for parts in pictures)
     if not class_names:
         raise ValueError(
-            f"{root!r} has no folders, and {loose} pictures; expected a folder for each class. For pictures without "
-            "classes, or with labels from elsewhere, use image_files(list_of_files, labels=...)."
+            f"{root!r} has no folders, and {loose} {'picture' if loose == 1 else 'pictures'}; expected a folder for "
+            "each class. For pictures without classes, or with labels from elsewhere, use image_files(list_of_files, "
+            "labels=...)."
         )
     inside = sorted(parts for parts in pictures if len(parts) > 1)
     _check_classes(root, class_names, {parts[0] for parts in inside})
     if loose:
-        warn(f"{loose} of the pictures lie directly in {root!r} and in the folder of no class; left out.")
+        lie = "lies" if loose == 1 else "lie"
+        warn(f"{loose} of the pictures {lie} directly in {root!r} and in the folder of no class; left out.")
     _warn_of_deep(os.fsdecode(path), class_names, inside)
     number = {name: place for place, name in enumerate(class_names)}
     return Listing(
@@ -75,9 +77,12 @@ def _warn_of_others(root: str, others: Counter[str]) -> None:
     registered = {ending for ending, kind in Image.registered_extensions().items() if kind not in _NO_PICTURES}
     found = {ending: count for ending, count in sorted(others.items()) if ending in registered | _KNOWN}
     if found:
-        named = ", ".join(f"{count:,} {ending}" for ending, count in found.items())
+        named, total = ", ".join(f"{count:,} {ending}" for ending, count in found.items()), sum(found.values())
+        files, are = (
+            ("file", "is a picture by its ending") if total == 1 else ("files", "are pictures by their endings")
+        )
         warn(
-            f"{sum(found.values()):,} files below {root!r} are pictures by their endings, and left out: {named}. Those "
+            f"{total:,} {files} below {root!r} {are}, and left out: {named}. Those "
             f"that end in {', '.join(SUFFIXES)} count. Rename or convert the others; or give a list of all files to "
             "image_files(files, labels=...), which takes whatever Pillow reads."
         )

@@ -80,6 +80,10 @@ def pack(
             row, path, error in report.left_out], axis=0) keeps other data in step.
         progress: Whether to show how far it is, on stderr.
 
+    Returns:
+        `(file, num_examples, left_out)`: the path, how many pictures it holds, and (row, path, error) of each file that
+        cannot be read and was left out.
+
     Raises:
         TypeError: For another source, with what is done with that instead.
         ValueError: If `file`, or what a call left unfinished, is of other sources or settings; or if another process

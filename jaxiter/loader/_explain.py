@@ -55,6 +55,9 @@ def explain(loader: Loader, key: Key, epoch: Counter, row: Counter, *, showing: 
         showing: Where `rows` or `weights` of the loader show it several times in the epoch, the number of its places
             before the one asked for, in the order without shuffle: 0 is the first, and the only one of most rows.
 
+    Returns:
+        `(params, matrix, before, after)`: what was drawn, the map it makes, and the example as stored and in a batch.
+
     Raises:
         ValueError: If row is no row of the data, or not shown that often. TypeError: If it is traced, as under vmap.
 

@@ -163,9 +163,15 @@ def test_folders_that_are_no_classes(tmp_path):
     with pytest.raises(ValueError, match=r"2 of 3 class folders in .* hold no pictures of their own: 'b', 'c';"):
         image_folder(tmp_path / "holes")
     touch(tmp_path, "loose/a/1.png", "loose/1.png")
-    with pytest.warns(UserWarning, match="1 of the pictures lie directly in .*; left out") as warned:
+    with pytest.warns(UserWarning, match="1 of the pictures lies directly in .*; left out") as warned:
         assert len(image_folder(tmp_path / "loose")) == 1
     assert warned[0].filename == __file__
+    touch(tmp_path, "loose/2.png")
+    with pytest.warns(UserWarning, match="2 of the pictures lie directly in .*; left out"):
+        image_folder(tmp_path / "loose")
+    touch(tmp_path, "single/1.png")
+    with pytest.raises(ValueError, match="single' has no folders, and 1 picture; expected"):
+        image_folder(tmp_path / "single")
 
 
 def test_parts_of_the_data_that_are_taken_for_classes(tmp_path):
@@ -188,8 +194,12 @@ def test_pictures_of_other_endings_are_counted(tmp_path):
         assert len(image_folder(tmp_path)) == 2
     (message,) = (str(warning.message) for warning in warned)
     assert "and left out: 1 .avif, 1 .heic, 2 .jfif, 1 .ppm. Those that end in .jpg, " in message
-    for name in ("a/2.JFIF", "a/3.jfif", "a/deep/4.ppm", "b/2.heic", "3.avif"):
+    assert "are pictures by their endings" in message
+    for name in ("a/2.JFIF", "a/3.jfif", "a/deep/4.ppm", "b/2.heic"):
         os.remove(tmp_path / name)
+    with pytest.warns(UserWarning, match="1 file below .* is a picture by its ending, and left out: 1 .avif"):
+        image_folder(tmp_path)
+    os.remove(tmp_path / "3.avif")
     assert len(image_folder(tmp_path)) == 2  # what is left is no picture, and no warning
 
 

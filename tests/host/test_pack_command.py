@@ -64,6 +64,12 @@ def test_bad_files_are_named_and_left_out_where_asked(folder, tmp_path, capsys):
     np.testing.assert_array_equal(open_packed(command[-1]).images.source_shapes, np.delete(SIZES, 3, axis=0))
 
 
+def test_one_picture_is_said_of_one(tmp_path, capsys):
+    write_folder(tmp_path / "photos", [(4, 5)], ["a"])
+    assert main(["pack", str(tmp_path / "photos"), str(tmp_path / "photos.jx")]) == 0
+    assert capsys.readouterr().out.startswith("1 picture in ")
+
+
 def test_what_is_refused_is_said_without_a_traceback(folder, tmp_path, capsys):
     file, sized = str(tmp_path / "x size=3"), str(tmp_path / "begun")  # a name is no option
     assert main(["pack", str(folder), file, "--shorter-side", "full"]) == 0

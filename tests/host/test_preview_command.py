@@ -108,6 +108,27 @@ def test_a_folder_without_a_good_file_is_no_picture(folder, capsys):
     assert not Path("jaxiter-preview.png").exists()
 
 
+def test_one_of_a_kind_is_said_of_one(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paths = write_folder(tmp_path / "photos", [(4, 5)], ["a"])
+    lines = ran(capsys, "photos", *PLAIN)
+    assert lines[0] == "1 picture in 1 class:"
+    assert lines[5].startswith("the original above what 2 epochs make of it: ")
+    assert ran(capsys, "photos/a", *PLAIN)[0] == "1 picture, without classes"
+    Path(paths[0]).write_text("no picture")
+    assert main(["preview", "photos"]) == 1
+    assert "the only file cannot be read; no picture was written." in capsys.readouterr().err
+
+
+def test_one_other_is_said_of_one(tmp_path):
+    paths = write_folder(tmp_path / "photos", [(4, 5)] * 41, [f"{number:02}" for number in range(41)])
+    for path in paths[:21]:
+        Path(path).write_text("no picture")
+    lines = said_of(tmp_path / "photos")
+    assert lines[21] == "  and 1 other of 1 picture"
+    assert lines[-1] == "  and 1 other; jaxiter.check_files(images) lists all"
+
+
 def test_a_damaged_jpeg_is_found_though_it_is_decoded_smaller(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = write_folder(tmp_path / "photos", [(300, 400)] * 3, ["a", "a", "b"], suffix="jpg")
@@ -244,8 +265,8 @@ def test_what_is_refused_is_said_without_a_traceback(folder, capsys, arguments, 
         (["--epochs", "x"], "--epochs: 'x' is no whole number"),
         (["--size", "224x224", "3"], "--size: '224x224' is no whole number"),
         (["--augment", "strong"], "--augment: invalid choice: 'strong'"),
-        (["--picture", "look"], "--picture: 'look' has no ending of a picture"),
-        (["--picture", "look.txt"], "--picture: 'look.txt' has no ending of a picture"),
+        (["--picture", "look"], "--picture: 'look' does not end in .png"),
+        (["--picture", "look.jpg"], "--picture: 'look.jpg' does not end in .png"),
         (["--seed", "-1"], "--seed: '-1' is no whole number"),
     ],
 )
@@ -306,6 +327,6 @@ sys.exit(main(["preview", {str(folder)!r}, *{PLAIN!r}]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0
-    assert f"warning: 1 of the pictures lie directly in {str(folder)!r}" in done.stderr.splitlines()[0]
+    assert f"warning: 1 of the pictures lies directly in {str(folder)!r}" in done.stderr.splitlines()[0]
     assert "reading: 7 of 7 images (100%)" in done.stderr
     assert Path("jaxiter-preview.png").exists()
