@@ -33,7 +33,7 @@ _OTHERS = {
     ),
     *("Array", "Bool", "Float", "Float64", "Int", "Int32", "Integer", "Num", "Real", "Shaped", "UInt32"),
     *("ArrayLike", "DTypeLike", "np.dtype", "np.integer", "np.ndarray", "jax.Array", "Device", "Sharding"),
-    *("Image.Image", "Path", "os.PathLike", "object", "type"),
+    *("Image.Image", "Path", "pathlib.Path", "io.BytesIO", "os.PathLike", "object", "type"),
 }
 _PACKAGES = ("jax.", "jaxlib.", "numpy.", "PIL.", "collections.", "typing.")
 _CODE = re.compile(r"(?:jx\.|jaxiter\.)?((?:keras\.)?\w+(?:\.\w+)?)(?:\(.*\))?", re.DOTALL)
