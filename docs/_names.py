@@ -34,7 +34,7 @@ _OTHERS = {
     ),
     *("Array", "Bool", "Float", "Float64", "Int", "Int32", "Integer", "Num", "Real", "Shaped", "UInt32"),
     *("ArrayLike", "DTypeLike", "np.dtype", "np.integer", "np.ndarray", "jax.Array", "Device", "Sharding"),
-    *("Image.Image", "Path", "os.PathLike", "object", "type"),
+    *("Image.Image", "Path", "pathlib.Path", "io.BytesIO", "os.PathLike", "object", "type"),
 }
 _PACKAGES = ("jax.", "jaxlib.", "numpy.", "PIL.", "collections.", "typing.")
 CHANGELOG = "project/changelog"  # names that are gone stand there alone

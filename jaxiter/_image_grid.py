@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,18 +11,15 @@ from PIL import Image
 from ._checks import check_int, check_not_masked
 from ._describe import described, shown
 from ._drawing import SIDE, below_each_other, in_colours, in_rgb, is_mask, range_of
-from ._pictures import CHANNELS, is_batch, is_real, pictures_in
+from ._pictures import CHANNELS, Pictures, is_batch, is_real, pictures_in
 from ._ragged import is_ragged
 from ._transfers import on_host
-
-if TYPE_CHECKING:
-    from jaxtyping import Num
 
 _COLUMNS = 8
 
 
 def image_grid(
-    images: Num[np.ndarray, "n height width channels"] | list[Num[np.ndarray, "n height width channels"]] | Any,
+    images: Pictures | Sequence[Pictures],
     *,
     columns: int | None = None,
     scale: int | None = None,
@@ -60,8 +57,11 @@ def image_grid(
             "images are pictures of different sizes; expected pictures of one size. Loader(images, batch_size=1, "
             "augment=Resize(64)).preview(key) shows them."
         )
-    is_list = isinstance(images, list)
-    named = [(f"images[{place}]", row) for place, row in enumerate(images)] if is_list else [("images", images)]
+    named: list[tuple[str, Any]] = (
+        [(f"images[{place}]", row) for place, row in enumerate(images)]
+        if isinstance(images, list)
+        else [("images", images)]
+    )
     named = [pair for name, row in named for pair in (pictures_in(name, row) if is_batch(row) else [(name, row)])]
     rows = [view for views in _views_in(named) for view in views]
     shapes = sorted({row.shape[:3] for row in rows})
@@ -71,7 +71,7 @@ def image_grid(
     count, height, width = shapes[0]
     scale = max(1, round(SIDE / max(height, width))) if scale is None else check_int("scale", scale, 1)
     if columns is None:
-        columns = count if is_list else _COLUMNS
+        columns = count if isinstance(images, list) else _COLUMNS
     columns = min(check_int("columns", columns, 1), count)
     drawn = [
         in_colours(row) if bounds is None and is_mask(row) else in_rgb(row, *(bounds or _range_of(row, rows)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,22 @@ from ._describe import described
 from ._key_checks import named_keys
 
 CHANNELS = (1, 3, 4)
+
+
+class HasArray(Protocol):
+    """An array of NumPy or JAX, or of another library."""
+
+    def __array__(self) -> np.ndarray: ...
+
+
+class HasFields(Protocol):
+    """A dataclass, which may be registered as a pytree."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Pictures: TypeAlias = HasArray | Sequence[HasArray] | tuple[Any, ...] | Mapping[Any, Any] | HasFields
+"""One array, pictures of one shape in a list, or a batch."""
 
 
 def is_batch(value: object) -> bool:

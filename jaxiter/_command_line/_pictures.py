@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .._ragged import Ragged
+from .._words import PictureMode
 from ..host import ImageFiles, image_files, image_folder, open_packed
 from ..host.internal import SUFFIXES, packed_metadata
 
@@ -30,7 +31,7 @@ class Pictures(NamedTuple):
         return np.dtype(self.images.dtype)
 
 
-def open_pictures(path: str, mode: str, dtype: str) -> Pictures:
+def open_pictures(path: str, mode: PictureMode, dtype: str) -> Pictures:
     """The pictures of a folder, or of a packed file.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -89,7 +89,7 @@ class Boxes(Places):
     """
 
     of: str | int
-    format: str = field(default="xyxy", kw_only=True)
+    format: Literal["xyxy", "xywh", "cxcywh"] = field(default="xyxy", kw_only=True)
     clip: bool = field(default=True, kw_only=True)
     min_visible: float = field(default=0.0, kw_only=True)
 
@@ -147,7 +147,7 @@ class Points(Places):
     """
 
     of: str | int
-    format: str = field(default="xy", kw_only=True)
+    format: Literal["xy"] = field(default="xy", kw_only=True)
 
     kind: ClassVar[str] = "Points"
     num_numbers: ClassVar[int] = 2

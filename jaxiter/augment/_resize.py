@@ -13,6 +13,7 @@ import numpy as np
 from .._checks import check_flag
 from .._keys import Key, uniforms
 from .._transfers import transfers
+from .._words import ResizeMode
 from ._crop import Size, central_place, random_place
 from ._geometric import Geometric, Sampling
 from ._rounded import rounded
@@ -120,7 +121,7 @@ class Resize(_Resized):
     """
 
     size: Size
-    mode: str = field(default="squash", kw_only=True)
+    mode: ResizeMode = field(default="squash", kw_only=True)
     antialias: bool = field(default=True, kw_only=True)
     cval: float = field(default=0.0, kw_only=True)
     order: int = field(default=1, kw_only=True)

@@ -11,6 +11,7 @@ from PIL import Image
 from PIL.Image import Transpose
 
 from .._ragged import MOST_SIDE
+from .._words import PictureMode, ResizeMode
 from ._mask_labels import labels_image, scale_of_labels
 
 MODES = {"L": 1, "RGB": 3, "RGBA": 4, "mask": 1}  # channels of each
@@ -27,10 +28,10 @@ Size = tuple[int, int]  # (height, width)
 class DecodeSettings(NamedTuple):
     """How pictures are brought to arrays."""
 
-    mode: str
+    mode: PictureMode
     dtype: np.dtype
     size: Size | None  # None: each keeps its own
-    resize: str
+    resize: ResizeMode
 
     @property
     def is_mask(self) -> bool:

@@ -14,6 +14,7 @@ from .._host_rows import aligned_empty
 from .._progress import Progress
 from .._ragged import Ragged
 from .._ragged_rows import Joining
+from .._words import PictureMode, ResizeMode
 from ._decode import MODES, DecodeSettings, File, Size, decode_file
 from ._file_errors import image_file_error
 from ._in_threads import in_threads
@@ -67,7 +68,7 @@ class ImageFiles:
         self._settings = settings
 
     @property
-    def mode(self) -> str:
+    def mode(self) -> PictureMode:
         return self._settings.mode
 
     @property
@@ -79,7 +80,7 @@ class ImageFiles:
         return self._settings.size
 
     @property
-    def resize(self) -> str:
+    def resize(self) -> ResizeMode:
         return self._settings.resize
 
     @property

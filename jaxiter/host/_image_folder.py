@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .._checks import check_flag, check_int
 from .._describe import described, shown
 from .._progress import Progress
+from .._words import PictureMode, ResizeMode
 from ._decode import MODES, RESIZES, DecodeSettings, Size
 from ._file_errors import ImageFileError
 from ._file_labels import as_files, as_labels, check_same_index
@@ -26,8 +27,8 @@ def image_folder(
     path: Path,
     *,
     size: int | Size | None = None,
-    resize: str = "squash",
-    mode: str = "RGB",
+    resize: ResizeMode = "squash",
+    mode: PictureMode = "RGB",
     dtype: npt.DTypeLike = "uint8",
 ) -> ImageFiles:
     """The pictures of a folder that has a folder for each class, as data for a `Loader`; decoded when they are read.
@@ -82,8 +83,8 @@ def image_files(
     *,
     labels: npt.ArrayLike | None = None,
     size: int | Size | None = None,
-    resize: str = "squash",
-    mode: str = "RGB",
+    resize: ResizeMode = "squash",
+    mode: PictureMode = "RGB",
     dtype: npt.DTypeLike = "uint8",
 ) -> ImageFiles:
     """Pictures in a list of files, or in a column of a table, as data for a `Loader`; decoded when they are read.
@@ -166,7 +167,7 @@ def check_files(
     return [(row, error.file, error) for row, error in enumerate(errors) if error is not None]
 
 
-def _settings(size: object, resize: object, mode: object, dtype: npt.DTypeLike) -> DecodeSettings:
+def _settings(size: object, resize: ResizeMode, mode: PictureMode, dtype: npt.DTypeLike) -> DecodeSettings:
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode is {shown(mode)}; expected one of {', '.join(map(repr, MODES))}.")
     if not isinstance(resize, str) or resize not in RESIZES:

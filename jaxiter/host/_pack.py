@@ -8,7 +8,7 @@ import shutil
 import zlib
 from contextlib import closing
 from functools import partial
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -57,7 +57,7 @@ def pack(
     *,
     shorter_side: int | None = _DEFAULT_SIDE,
     num_threads: int | None = None,
-    on_error: str = "raise",
+    on_error: Literal["raise", "report"] = "raise",
     progress: bool = True,
 ) -> PackReport:
     """Decodes files of pictures once and writes them to one file, which `open_packed` opens.

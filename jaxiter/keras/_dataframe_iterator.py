@@ -186,11 +186,11 @@ class DataFrameIterator(BatchFromFilesMixin, Iterator):
         return self._filepaths
 
     @property
-    def labels(self) -> Any:
+    def labels(self) -> Any:  # numbers, lists of them, an array or a list of arrays, by class_mode
         return self._targets if self.class_mode in ("multi_output", "raw") else self.classes
 
     @property
-    def sample_weight(self) -> Any:
+    def sample_weight(self) -> np.ndarray | None:
         return self._sample_weight
 
 

@@ -152,9 +152,9 @@ class DirectoryIterator(BatchFromFilesMixin, Iterator):
         return self._filepaths
 
     @property
-    def labels(self) -> Any:
+    def labels(self) -> np.ndarray:
         return self.classes
 
     @property
-    def sample_weight(self) -> Any:
+    def sample_weight(self) -> np.ndarray | None:
         return None

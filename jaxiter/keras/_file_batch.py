@@ -119,12 +119,12 @@ class BatchFromFilesMixin(ImageBatches):
         raise NotImplementedError(self._lacks("filepaths", "a list of paths"))
 
     @property
-    def labels(self) -> Any:
+    def labels(self) -> Any:  # whatever a subclass has that its targets are made of
         """What "raw" and "multi_output" return."""
         raise NotImplementedError(self._lacks("labels", "the targets of all examples"))
 
     @property
-    def sample_weight(self) -> Any:
+    def sample_weight(self) -> np.ndarray | None:
         """Weights, one for each example, or None."""
         raise NotImplementedError(self._lacks("sample_weight", "an array of weights, or None"))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._describe import shown
+from .._host_rows import Source
 from .._warn import warn
 from ._draw import RandomTransform, draw
 from ._file_flows import FileFlows
@@ -132,7 +133,7 @@ class ImageDataGenerator(FileFlows):
     @takes_jax_arrays
     def flow(
         self,
-        x: Any,
+        x: ArrayLike | Source | Sequence[ArrayLike | Source],
         y: ArrayLike | None = None,
         batch_size: int = 32,
         shuffle: bool = True,
@@ -203,6 +204,7 @@ class ImageDataGenerator(FileFlows):
         """
         fit(self, x, augment, rounds, seed)
 
+    # Any: x itself where nothing is on, what preprocessing_function returns, else an array; scripts override it.
     @takes_jax_arrays
     def standardize(self, x: Any) -> Any:
         """`x` after preprocessing_function, rescale, and the centring, scaling and whitening that are on.

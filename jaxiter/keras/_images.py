@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from PIL import Image
 
 from .._warn import warn
@@ -22,7 +24,9 @@ def check_data_format(data_format: Any) -> None:
 
 
 @takes_jax_arrays
-def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None) -> Image.Image:
+def array_to_img(
+    x: ArrayLike, data_format: str | None = None, scale: bool = True, dtype: DTypeLike | None = None
+) -> Image.Image:
     """An array as a Pillow image.
 
     Args:
@@ -43,24 +47,26 @@ def array_to_img(x: Any, data_format: str | None = None, scale: bool = True, dty
     """
     data_format = "channels_last" if data_format is None else data_format
     check_data_format(data_format)
-    x = np.asarray(x, dtype=np.float32 if dtype is None else dtype)
-    if x.ndim != 3:
-        raise ValueError(f"x has shape {x.shape}; expected an array of rank 3, one image.")
+    values = np.asarray(x, dtype=np.float32 if dtype is None else dtype)
+    if values.ndim != 3:
+        raise ValueError(f"x has shape {values.shape}; expected an array of rank 3, one image.")
     if data_format == "channels_first":
-        x = x.transpose(1, 2, 0)
-    check_channels(x.shape[2])
+        values = values.transpose(1, 2, 0)
+    check_channels(values.shape[2])
     if scale:
-        x = x - np.min(x)
-        top = np.max(x)
-        x = (x / top if top != 0 else x) * 255
-    if x.shape[2] > 1:
-        return Image.fromarray(x.astype("uint8"))
-    wide = np.max(x) > 255
-    return Image.fromarray(x[:, :, 0].astype("int32" if wide else "uint8"))
+        values = values - np.min(values)
+        top = np.max(values)
+        values = (values / top if top != 0 else values) * 255
+    if values.shape[2] > 1:
+        return Image.fromarray(values.astype("uint8"))
+    wide = np.max(values) > 255
+    return Image.fromarray(values[:, :, 0].astype("int32" if wide else "uint8"))
 
 
 @takes_jax_arrays
-def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> np.ndarray:
+def img_to_array(
+    img: Image.Image | ArrayLike, data_format: str | None = None, dtype: DTypeLike | None = None
+) -> np.ndarray:
     """A Pillow image, or an array of rank 2 or 3, as an array of rank 3.
 
     Args:
@@ -87,7 +93,12 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
 
 @takes_jax_arrays
 def save_img(
-    path: Any, x: Any, data_format: str | None = None, file_format: str | None = None, scale: bool = True, **kwargs: Any
+    path: str | bytes | os.PathLike[str] | IO[bytes],
+    x: ArrayLike,
+    data_format: str | None = None,
+    file_format: str | None = None,
+    scale: bool = True,
+    **kwargs: Any,
 ) -> None:
     """Write an array as a picture file. Returns None.
 

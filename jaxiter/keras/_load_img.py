@@ -15,7 +15,7 @@ from .._warn import warn
 
 
 def load_img(
-    path: Any,
+    path: str | bytes | pathlib.Path | io.BytesIO,
     color_mode: str = "rgb",
     target_size: tuple[int, int] | None = None,
     interpolation: str = "nearest",

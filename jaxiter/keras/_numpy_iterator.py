@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from .._checks import is_forked
-from .._host_rows import read_rows
+from .._host_rows import Source, read_rows
 from ._arrays import as_array, check_images, check_real, images_and_others, labels, short, weights
 from ._converted import ConvertedArray
 from ._forked import numpy_if_forked, takes_jax_arrays
@@ -71,7 +72,7 @@ class NumpyArrayIterator(ImageBatches, Iterator):
     @takes_jax_arrays
     def __init__(
         self,
-        x: Any,
+        x: ArrayLike | Source | Sequence[ArrayLike | Source],
         y: ArrayLike | None,
         image_data_generator: GeneratorLike,
         batch_size: int = 32,
@@ -91,15 +92,15 @@ class NumpyArrayIterator(ImageBatches, Iterator):
     ):
         self.data_format = "channels_last" if data_format is None else data_format
         self.dtype = "float32" if dtype is None else dtype
-        passed, (x, x_misc) = x, images_and_others(x)
-        y, sample_weight = labels(y, passed, x), weights(sample_weight, passed, x)
-        rows = slice(0, x.shape[0])  # a zarr array has no len
+        images, x_misc = images_and_others(x)
+        y, sample_weight = labels(y, x, images), weights(sample_weight, x, images)
+        rows = slice(0, images.shape[0])  # a zarr array has no len
         if subset is not None:
-            rows = subset_rows(subset, image_data_generator, x.shape[0], None if ignore_class_split else y)
+            rows = subset_rows(subset, image_data_generator, images.shape[0], None if ignore_class_split else y)
         dtype_of_batches = np.dtype(self.dtype)  # raises what NumPy says of a name that it does not know
-        shape = (rows.stop - rows.start, *x.shape[1:])[: len(x.shape)]
-        check_images("NumpyArrayIterator", passed, shape, self.data_format, x.dtype)
-        self.x = _in_dtype(x, rows, dtype_of_batches)
+        shape = (rows.stop - rows.start, *images.shape[1:])[: len(images.shape)]
+        check_images("NumpyArrayIterator", x, shape, self.data_format, images.dtype)
+        self.x = _in_dtype(images, rows, dtype_of_batches)
         check_output(output)
         self.x_misc = [other[rows] for other in x_misc]
         self.y = None if y is None else y[rows]

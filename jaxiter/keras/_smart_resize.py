@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,24 @@ from ._images import check_data_format
 _Kernel: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
+@overload
+def smart_resize(
+    x: np.ndarray,
+    size: Sequence[int],
+    interpolation: str = "bilinear",
+    data_format: str = "channels_last",
+    *,
+    backend_module: Any = None,
+) -> np.ndarray: ...
+@overload
+def smart_resize(
+    x: jax.Array | Sequence[Any],
+    size: Sequence[int],
+    interpolation: str = "bilinear",
+    data_format: str = "channels_last",
+    *,
+    backend_module: Any = None,
+) -> jax.Array: ...  # in a forked process NumPy's
 @takes_jax_arrays
 def smart_resize(
     x: Any,
@@ -26,7 +44,7 @@ def smart_resize(
     data_format: str = "channels_last",
     *,
     backend_module: Any = None,
-) -> Any:
+) -> np.ndarray | jax.Array:
     """The largest centred part of the picture that has the proportions of size, resized to it.
 
     Nothing is averaged where a picture shrinks, as in Keras: pixels between those that are read do not count. No size

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from .._checks import check_int, check_not_forked
 from .._keys import Counter, Key, as_key, check_counter, like_given
+from .._words import Remainder
 from ..augment import Transform
 from ._augment_tree import AugmentForm, augment_of, chains_of
 from ._batch import batch_mask, compute_batch
@@ -94,7 +95,7 @@ class Loader:
     data: PyTree
     batch_size: int
     shuffle: bool
-    remainder: str
+    remainder: Remainder
     _chains: tuple[LeafSteps | None, ...]  # one for each leaf of the data
     _form: AugmentForm
     _visited: VisitedRows | None  # None: every row once
@@ -111,7 +112,7 @@ class Loader:
         batch_size: int,
         augment: PyTree = None,
         shuffle: bool = True,
-        remainder: str = "drop",
+        remainder: Remainder = "drop",
         rows: ArrayLike | None = None,
         weights: ArrayLike | None = None,
     ):
@@ -123,7 +124,7 @@ class Loader:
         self._set_visited(rows, weights)
         check_epoch_length(self.size, self.batch_size, self.remainder)
 
-    def _set_options(self, *, batch_size: int, shuffle: bool, remainder: str) -> None:
+    def _set_options(self, *, batch_size: int, shuffle: bool, remainder: Remainder) -> None:
         check_options(batch_size, shuffle, remainder)
         self._set(batch_size=int(batch_size), shuffle=bool(shuffle), remainder=remainder)
 

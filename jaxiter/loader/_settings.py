@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from numpy.typing import ArrayLike
 
+from .._words import Remainder
 from ._data import PyTree
 
 
@@ -15,6 +16,6 @@ class Settings(TypedDict, total=False):
     batch_size: int
     augment: PyTree
     shuffle: bool
-    remainder: str
+    remainder: Remainder
     rows: ArrayLike | None
     weights: ArrayLike | None

@@ -1,5 +1,7 @@
 """What users write, and the types that a checker finds; the same with jaxtyping and without."""
 
+import io
+import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, assert_type
@@ -9,7 +11,16 @@ import numpy as np
 from PIL import Image
 
 import jaxiter as jx
-from jaxiter.keras import ImageDataGenerator, NumpyArrayIterator
+from jaxiter.keras import (
+    DirectoryIterator,
+    ImageDataGenerator,
+    NumpyArrayIterator,
+    array_to_img,
+    img_to_array,
+    load_img,
+    save_img,
+    smart_resize,
+)
 
 Batch = tuple[jax.Array, jax.Array]
 
@@ -25,6 +36,29 @@ class Speckles(jx.Transform):
 
     def apply(self, params: jax.Array, image: jax.Array) -> jax.Array:
         return jax.numpy.where(params < self.rate, 0, image)
+
+
+@dataclass
+class Labelled:
+    """A batch in a container of a user's own."""
+
+    image: jax.Array
+    label: jax.Array
+
+
+class Brighter(ImageDataGenerator):
+    """A subclass with types of its own."""
+
+    def standardize(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return x + 10
+
+
+class Weighted(DirectoryIterator):
+    """An iterator over files with weights."""
+
+    @property
+    def sample_weight(self) -> np.ndarray[Any, Any]:
+        return np.ones(self.samples)
 
 
 def halved(image: jax.Array) -> jax.Array:
@@ -68,6 +102,7 @@ def loaders(images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], key: jax
     assert_type(loader.memory(prefetch=3), jx.MemoryEstimate)
     assert_type(loader.memory().streaming, int)
     assert_type(loader.step_after(640), int)
+    loader.replace(remainder=loader.remainder, shuffle=loader.shuffle)
     assert_type(jx.explain(loader, key, 0, np.int32(3)), jx.Explanation)
     assert_type(loader.replace(batch_size=32, rows=validation_rows, weights=None), jx.Loader)
     batch: Batch = loader.batch(key, 3, step=jax.numpy.uint32(1))
@@ -109,8 +144,22 @@ def files(folder: str) -> None:
     assert_type(names, list[str] | None)
     if isinstance(images, jx.Ragged):
         assert_type(images[:3], list[Any])
-    assert_type(jx.image_grid([np.zeros((2, 8, 8, 3))], columns=2), Image.Image)
+    assert_type(jx.pack(photos, "resized.jx", on_error="report"), jx.PackReport)
+    jx.image_files(["b.png"], resize=photos.resize, mode=photos.mode)
     assert_type(jx.fit_statistics(photos, progress=True), jx.Statistics)
+
+
+def grids(loader: jx.Loader, key: jax.Array, labelled: Labelled, images: np.ndarray[Any, Any]) -> None:
+    assert_type(jx.image_grid([np.zeros((2, 8, 8, 3))], columns=2), Image.Image)
+    batch: Batch = loader.batch(key, 0, 0)
+    jx.image_grid(images)
+    jx.image_grid(batch)
+    jx.image_grid([batch[0], images])
+    jx.image_grid([batch, {"image": images}])
+    jx.image_grid([[images[0], images[1]], [images[2], images[3]]])
+    jx.image_grid({"image": images, "mask": images > 0}, range=(0, 1))
+    jx.image_grid(labelled)
+    jx.image_grid([labelled, labelled])
 
 
 def mixes(key: jax.Array, images: jax.Array, labels: np.ndarray[Any, Any]) -> None:
@@ -129,4 +178,22 @@ def keras(images: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> None:
     iterator = generator.flow(images, labels, batch_size=64, seed=0, subset="training", output="jax")
     assert_type(iterator, NumpyArrayIterator)
     x, y = next(iterator)
-    print(x.shape, y.shape, len(iterator), iterator.get_state()["epoch"])
+    generator.flow((images, [labels, labels]), labels)
+    generator.flow(jax.numpy.asarray(images), labels.tolist())
+    generator.flow([images, images])
+    print(generator.standardize(images[0]).shape)
+    files = generator.flow_from_directory("photos", class_mode="sparse")
+    assert_type(files.sample_weight, np.ndarray | None)
+    print(files.labels.shape, x.shape, y.shape, len(iterator), iterator.get_state()["epoch"])
+
+
+def keras_pictures(file: io.BytesIO, image: np.ndarray[Any, Any], traced: jax.Array) -> jax.Array:
+    for path in ("photo.png", b"photo.png", pathlib.Path("photo.png"), file):
+        assert_type(load_img(path), Image.Image)
+    array = img_to_array(load_img("photo.png"), dtype=np.uint8)
+    save_img(file, array, file_format="png")
+    save_img(pathlib.Path("photo.png"), [[[0.0], [1.0]]])
+    assert_type(array_to_img(traced, dtype="float64"), Image.Image)
+    assert_type(smart_resize(image, (8, 8)), np.ndarray)
+    assert_type(smart_resize([[[0.0], [1.0]]], [8, 8]), jax.Array)
+    return assert_type(smart_resize(traced, (8, 8)), jax.Array)
