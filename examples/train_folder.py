@@ -1,9 +1,14 @@
-"""Trains a small network on a folder of JPEGs of different sizes, decoded once. Needs jaxiter[examples].
+"""Trains a small network on a folder of pictures, decoded once. Needs jaxiter[examples].
 
-The classes are ten photos that come with scikit-image and scikit-learn. The files are pieces of them: of the left and
-the right third for training, of the middle one for the test. So no pixel of a test file was seen in training.
+    python examples/train_folder.py [FOLDER]
+
+FOLDER has `train/` and `test/` below it, and each of them a folder of pictures, of any sizes, for each class.
+
+Without it the classes are ten photos that come with scikit-image and scikit-learn. The files are pieces of them: of the
+left and the right third for training, of the middle one for the test. So no pixel of a test file was seen in training.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -16,6 +21,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import jaxiter as jx
+
+# The data of this example. Who has a folder copies what comes after them.
 
 NAMES = ["astronaut", "chelsea", "coffee", "hubble_deep_field", "immunohistochemistry", "retina", "rocket"]
 
@@ -46,36 +53,58 @@ def write_pieces(folder, photo, thirds, count, random):
         piece.save(folder / f"{number:03}.jpg", quality=90)
 
 
-key = jax.random.key(0)
-with tempfile.TemporaryDirectory() as temporary:
-    folder, random = Path(temporary), np.random.default_rng(0)
+def write_folder(folder):
+    """Writes `train/` and `test/` with a folder for each photo."""
+    random = np.random.default_rng(0)
     for name, photo in photos().items():
         write_pieces(folder / "train" / name, photo, thirds=(0, 2), count=48, random=random)
         write_pieces(folder / "test" / name, photo, thirds=(1,), count=19, random=random)
 
-    for part in ("train", "test"):
-        jx.pack(jx.image_folder(folder / part), folder / f"{part}.jx", shorter_side=96, progress=False)
-    pictures, labels, class_names = jx.open_packed(folder / "train.jx")
-    mean, std, _ = jx.fit_statistics(pictures)
-    augment = jx.Chain(
-        jx.RandomResizedCrop(64, scale=(0.25, 1)),
-        jx.Affine(horizontal_flip=True),
-        jx.ColorJitter(0.2, 0.2, 0.2),
-        jx.Clip(0, 255),
-        jx.Normalize(mean, std),
-    )
-    train = jx.Loader((pictures, labels), batch_size=50, augment=(augment, None)).to_device()
-    pictures, labels, test_names = jx.open_packed(folder / "test.jx")
-    test = jx.Loader(
-        (pictures, labels),
-        batch_size=100,
-        augment=(jx.deterministic(augment), None),
-        shuffle=False,
-        remainder="pad",
-    ).to_device()
-assert class_names == test_names
-print(train.data[0])
 
+# The training: from a folder with `train/` and `test/`.
+
+
+def load(folder):
+    """Loaders of both parts on the device, and the names of the classes."""
+    with tempfile.TemporaryDirectory() as temporary:
+        packed = Path(temporary)  # a place of your own spares the decoding in the next run
+        for part in ("train", "test"):
+            jx.pack(jx.image_folder(folder / part), packed / f"{part}.jx", shorter_side=96, progress=False)
+        pictures, labels, class_names = jx.open_packed(packed / "train.jx")
+        test_pictures, test_labels, test_names = jx.open_packed(packed / "test.jx")
+        if class_names != test_names:
+            raise SystemExit(f"train has the classes {class_names}, test {test_names}")
+        mean, std, _ = jx.fit_statistics(pictures)
+        augment = jx.Chain(
+            jx.RandomResizedCrop(64, scale=(0.25, 1)),
+            jx.Affine(horizontal_flip=True),
+            jx.ColorJitter(0.2, 0.2, 0.2),
+            jx.Clip(0, 255),
+            jx.Normalize(mean, std),
+        )
+        train = jx.Loader((pictures, labels), batch_size=min(50, len(labels)), augment=(augment, None)).to_device()
+        test = jx.Loader(
+            (test_pictures, test_labels),
+            batch_size=100,
+            augment=(jx.deterministic(augment), None),
+            shuffle=False,
+            remainder="pad",
+        ).to_device()
+    return train, test, class_names
+
+
+parser = argparse.ArgumentParser(description="Trains a small network on a folder of pictures.")
+parser.add_argument("folder", nargs="?", type=Path, help="with train/ and test/, and in each a folder for each class")
+folder = parser.parse_args().folder
+if folder is None:
+    with tempfile.TemporaryDirectory() as made:
+        write_folder(Path(made))
+        train, test, class_names = load(Path(made))
+else:
+    train, test, class_names = load(folder)
+print(train.data[0], "of", ", ".join(class_names))
+
+key = jax.random.key(0)
 rngs = nnx.Rngs(0)
 model = nnx.Sequential(
     nnx.Conv(3, 16, (5, 5), strides=2, rngs=rngs),

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
 pytestmark = [pytest.mark.slow, pytest.mark.extras]
@@ -14,9 +16,14 @@ TRAINING = [script for script in EXAMPLES if script.stem.startswith("train_")]
 LEAST = {"train_folder": 70, "train_seeds": 65, "train_views": 64, "train_masks": 90}
 
 
-def run(script, folder):
+def run(script, folder, *arguments):
     done = subprocess.run(
-        [sys.executable, "-W", "error", script], cwd=folder, capture_output=True, text=True, timeout=250, check=False
+        [sys.executable, "-W", "error", script, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -51,6 +58,22 @@ def test_an_example_learns(script, tmp_path):
     said = run(script, tmp_path)
     assert float(re.search(r"test (?:accuracy|IoU) ([\d.]+)%", said)[1]) > LEAST.get(script.stem, 95)
     CHECKS.get(script.stem, str)(said)
+
+
+def test_a_folder_of_your_own_is_what_train_folder_trains_on(tmp_path):
+    """Two colours. Those of `test/` lie in each other's folder: who tests on `train/` is right there."""
+    random = np.random.default_rng(0)
+    red, blue = (200, 60, 60), (60, 60, 200)
+    for part, count, colours in (("train", 12, (red, blue)), ("test", 3, (blue, red))):
+        for name, colour in zip(("red", "blue"), colours, strict=True):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = random.normal(colour, 10, (110 + number, 140 - number, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
+    said = run(EXAMPLES[0].with_name("train_folder.py"), tmp_path, str(tmp_path))
+    assert said.startswith("Ragged(24 pictures ")
+    assert " of blue, red\n" in said
+    assert float(re.search(r"test accuracy ([\d.]+)%", said)[1]) == 0
 
 
 def test_killed_twice_and_resumed_the_losses_are_the_same(tmp_path):
