@@ -6,6 +6,7 @@ These need torch, torchvision and TensorFlow, so the tests cannot run them. Bloc
 a folder of their own.
 """
 
+import importlib
 import os
 import re
 import sys
@@ -28,26 +29,28 @@ def run(page: Path) -> int:
     return len(blocks)
 
 
-def import_torchvision() -> list[object]:
+_held: list[object] = []  # torch forgets a library that nobody holds
+
+
+def import_torchvision() -> None:
     """Beside a torch for CPU, PyPI's torchvision cannot load its operators, and fails as it describes two of them.
 
-    Its transforms need none, so that names suffice. What is returned must be kept.
+    Its transforms need none, so that names suffice.
     """
     try:
         import torch
-        import torchvision  # noqa: F401
+
+        importlib.import_module("torchvision")
     except ImportError:
-        return []
+        return
     except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
+        _held.append(library := torch.library.Library("torchvision", "DEF"))
         for name in ("nms", "qnms"):
             library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        return [library]
-    return []
 
 
 def main() -> None:
-    kept = import_torchvision()  # noqa: F841
+    import_torchvision()
     warnings.simplefilter("ignore")
     for page in [Path(name).absolute() for name in sys.argv[1:]]:
         with tempfile.TemporaryDirectory() as folder:

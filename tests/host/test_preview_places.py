@@ -1,6 +1,8 @@
 """Where `python -m jaxiter preview` writes: what it did not write itself stays as it is, and is refused at once."""
 
 import os
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -172,15 +174,40 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(photos, capsys, monke
     assert words in refusal(capsys, monkeypatch, photos, "--picture", place)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="no permission is kept from root")
+@contextmanager
+def without_rights_of_root():
+    """Nothing is kept from root: as root the block runs as nobody."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder():
+    """A folder that everybody may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("locked", ["folder", "folder/look.png"])
-def test_a_place_without_permission_is_refused_at_once(photos, capsys, monkeypatch, locked):
+def test_a_place_without_permission_is_refused_at_once(open_folder, capsys, monkeypatch, locked):
+    monkeypatch.chdir(open_folder)
+    write_folder(open_folder / "photos")
+    photos = Path("photos")
     os.mkdir("folder")
     draw(photos, "--picture", "folder/look.png")
     capsys.readouterr()
-    os.chmod(locked, 0o500)
+    os.chmod(locked, 0o555)
     place = "folder/new.png" if locked == "folder" else locked
     try:
-        assert "cannot be written (Permission denied)" in refusal(capsys, monkeypatch, photos, "--picture", place)
+        with without_rights_of_root():
+            said = refusal(capsys, monkeypatch, photos, "--picture", place)
     finally:
         os.chmod(locked, 0o700)
+    assert "cannot be written (Permission denied)" in said
