@@ -1,9 +1,9 @@
 """Every test runs on eight virtual devices, with strict dtype promotion and warnings as errors.
 
-Two thirds of the quick suite's time are compilation, so that it compiles fast rather than well: without LLVM's
+Two thirds of the tests' time are compilation, so that they compile fast rather than well: without LLVM's
 optimizations, and with the older of XLA:CPU's two emitters where jaxlib has both (a quarter off, and a third off what
-is left; the passes of XLA before them, fusion among them, are the same). Slow tests, and all of a run with
-COMPILE_FULLY=1 in its environment, are compiled as users compile them; .ci/run has those of the pixels so once more.
+is left; the passes of XLA before them, fusion among them, are the same). With COMPILE_FULLY=1 in the environment all
+is compiled as users compile it; .ci/run has the tests of the pixels so once more.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 def compiles_fully(config):
-    return os.environ.get("COMPILE_FULLY") == "1" or "not slow" not in config.getoption("markexpr")
+    return os.environ.get("COMPILE_FULLY") == "1"
 
 
 def pytest_configure(config):

@@ -107,23 +107,44 @@ def covering(sizes, strength=2):
 
 
 def pairwise(strength=2, **axes):
-    """Arguments for `parametrize`: every pair of values in the quick suite, the other combinations in the slow one."""
+    """Arguments for `parametrize`: every pair of values in the quick suite, every three of them in the slow one.
+
+    The combinations that are left are in the exhaustive suite.
+    """
     values = [list(axis) for axis in axes.values()]
-    quick = set(covering([len(axis) for axis in values], strength))
+    sizes = [len(axis) for axis in values]
+    quick, slow = (set(covering(sizes, min(width, len(sizes)))) for width in (strength, strength + 1))
 
     def param(case):
         chosen = [axis[index] for axis, index in zip(values, case, strict=True)]
         names = [getattr(value, "__name__", str(value)) for value in chosen]
-        return pytest.param(*chosen, id="-".join(names), marks=[] if case in quick else [pytest.mark.slow])
+        mark = pytest.mark.slow if case in slow else pytest.mark.exhaustive
+        return pytest.param(*chosen, id="-".join(names), marks=[] if case in quick else [mark])
 
     return list(axes), [param(case) for case in product(*(range(len(axis)) for axis in values))]
 
 
 def each_once(**axes):
-    """As `pairwise`, but the quick suite has only every value: as many cases as the longest axis has values."""
+    """As `pairwise`, but the quick suite has every value, the slow one every pair.
+
+    The first are as many cases as the longest axis has values.
+    """
     return pairwise(strength=1, **axes)
 
 
-def first(count, values):
-    """For `parametrize`: the first `count` values in the quick suite, the others in the slow one."""
-    return [pytest.param(value, marks=[pytest.mark.slow] if n >= count else []) for n, value in enumerate(values)]
+def first(count, values, slow=None):
+    """For `parametrize`: the first `count` values in the quick suite, the others in the slow one.
+
+    Of more than `slow` others those after it are in the exhaustive suite.
+    """
+    params = [pytest.param(value) for value in values]
+    end = len(params) if slow is None else count + slow
+    later = [pytest.param(*p.values, marks=pytest.mark.slow) for p in params[count:end]]
+    return params[:count] + later + [pytest.param(*p.values, marks=pytest.mark.exhaustive) for p in params[end:]]
+
+
+def one_suite_later(params):
+    """The same cases: those of the quick suite in the slow one, all others in the exhaustive one."""
+    return [
+        pytest.param(*p.values, id=p.id, marks=pytest.mark.exhaustive if p.marks else pytest.mark.slow) for p in params
+    ]

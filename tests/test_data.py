@@ -7,7 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from .data import assert_trees_close, assert_trees_equal, compilations, covering, each_once, pairwise
+from .data import (
+    assert_trees_close,
+    assert_trees_equal,
+    compilations,
+    covering,
+    each_once,
+    first,
+    one_suite_later,
+    pairwise,
+)
 
 
 @pytest.mark.parametrize("sizes", [(2, 2), (1, 5), (4, 4, 6), (6, 4, 2, 2), (2, 3, 6, 2), (7, 6, 2), (5, 3, 4, 2, 2)])
@@ -31,14 +40,32 @@ def test_every_value_occurs_in_as_many_cases_as_the_longest_axis_has():
     assert len(quick) == 3
 
 
-def test_the_slow_suite_has_every_combination_once():
+def suite(param):
+    (name,) = [mark.name for mark in param.marks] or ["quick"]
+    return name
+
+
+def test_each_combination_is_in_one_suite_and_each_suite_reaches_further():
     names, params = pairwise(a="xyz", b=[np.uint8, None], c=range(2))
     assert names == ["a", "b", "c"]
     assert [param.values for param in params] == list(product("xyz", [np.uint8, None], range(2)))
     assert [param.id for param in params][:3] == ["x-uint8-0", "x-uint8-1", "x-None-0"]
-    quick = [param for param in params if not param.marks]
-    assert 6 <= len(quick) < len(params)
-    assert {mark.name for param in params for mark in param.marks} == {"slow"}
+    assert 6 <= [suite(param) for param in params].count("quick") < len(params)
+    assert {suite(param) for param in params} == {"quick", "slow"}
+    axes = {"a": range(4), "b": range(3), "c": range(3)}
+    params = each_once(**axes)[1]
+    assert {suite(param) for param in params} == {"quick", "slow", "exhaustive"}
+    soon = [param.values for param in params if suite(param) != "exhaustive"]
+    assert {case[:2] for case in soon} == set(product(range(4), range(3)))
+    assert {case[1:] for case in soon} == set(product(range(3), range(3)))
+
+
+def test_one_suite_later_and_the_first_of_many_values():
+    params = first(1, "abcdef", slow=2)
+    assert [param.values[0] for param in params] == list("abcdef")
+    assert [suite(param) for param in params] == ["quick", *["slow"] * 2, *["exhaustive"] * 3]
+    assert [suite(param) for param in one_suite_later(params)] == ["slow", *["exhaustive"] * 5]
+    assert [suite(param) for param in first(2, "abc")] == ["quick", "quick", "slow"]
 
 
 def test_what_is_compiled_is_counted_once_and_only_inside():

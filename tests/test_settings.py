@@ -70,7 +70,7 @@ from jaxiter import (
 )
 from jaxiter.keras import ImageDataGenerator, apply_affine_transform
 
-from .data import assert_trees_close, assert_trees_equal, each_once, first, pictures
+from .data import assert_trees_close, assert_trees_equal, each_once, first, one_suite_later, pictures
 
 SHAPE = (4, 5, 3)
 IMAGES, LABELS = pictures(size=8, shape=SHAPE)
@@ -249,10 +249,10 @@ FREE = ("guard",)
 
 
 def each_call(**axes):
-    """Every call under one setting; all combinations, and those without `jit`, only in the slow suite."""
+    """Every call under one setting in the quick suite, every pair in the slow one; there, each once without `jit`."""
     names, params = each_once(setting=[*TO_THE_BIT, "x64"], **axes)
     _, by_hand = each_once(setting=["no jit"], **axes)
-    return names, params + [pytest.param(*p.values, id=p.id, marks=[pytest.mark.slow]) for p in by_hand]
+    return names, params + one_suite_later(by_hand)
 
 
 @pytest.mark.parametrize(*each_call(call=CALLS, where=WHERE))
@@ -262,11 +262,10 @@ def test_a_loader_gives_the_same_under_every_setting(setting, call, where):
 
 
 def functions():
-    """Of the transforms that are explained one by one most are slow: each is a program for each setting."""
-    names, params = each_call(call=FUNCTIONS)
-    is_dear = [any(str(value).startswith("explain ") for value in p.values) for p in params]
-    dear = [p for p, dear in zip(params, is_dear, strict=True) if dear][1:]
-    return names, [pytest.param(*p.values, id=p.id, marks=pytest.mark.slow) if p in dear else p for p in params]
+    """The transforms that are explained one by one, but the first, come later: each is a program for each setting."""
+    dear = [call for call in FUNCTIONS if call.startswith("explain ")][1:]
+    names, params = each_call(call=[call for call in FUNCTIONS if call not in dear])
+    return names, params + one_suite_later(each_once(setting=SETTINGS, call=dear)[1])
 
 
 @pytest.mark.parametrize(*functions())
@@ -275,9 +274,10 @@ def test_a_function_gives_the_same_under_every_setting(setting, call):
         check(name, FUNCTIONS[call])
 
 
-@pytest.mark.slow  # one operation after the other is compiled
-@pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("name", TRANSFORMS)
+BY_ITSELF, CASES = each_once(name=TRANSFORMS, setting=SETTINGS)
+
+
+@pytest.mark.parametrize(BY_ITSELF, one_suite_later(CASES))  # one operation after the other is compiled
 def test_a_transform_by_itself_gives_the_same_under_every_setting(name, setting):
     check(setting, alone, name)
 
@@ -324,8 +324,10 @@ def all_steps():
     return loader_of_all_steps().batch(KEY, 1, 1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("setting", first(1, ["guard", "x64", *TO_THE_BIT[1:], "no jit"]))
+FIRST = ["guard", "x64", "explicit mesh", "leaks", "key reuse", "no jit"]  # each in a way of its own
+
+
+@pytest.mark.parametrize("setting", first(0, [*FIRST, *sorted(SETTINGS.keys() - set(FIRST))], slow=len(FIRST)))
 def test_the_catalogue_gives_the_same_under_every_setting(setting):
     """To 2e-6 of the range, as `Contrast` sums over the picture. Ranks are held by test_every_step.py too."""
     expected = without(all_steps)

@@ -10,6 +10,8 @@ import pytest
 from jaxiter import Affine, Chain, ColorJitter, Loader, Rescale, explain, scan_epoch
 from jaxiter.augment._sums import channel_means, sum_of_all
 
+from ..data import each_once, one_suite_later
+
 OPTIMIZED = True  # bits are compared; see ../conftest.py
 
 FULL = Affine(rotation=40, shift=0.1, shear=(-5, 20), zoom=(0.8, 1.3), horizontal_flip=True, fill_mode="reflect")
@@ -27,9 +29,11 @@ def in_batches(loader, key):
     return leaves if isinstance(leaves, tuple) else (leaves,)
 
 
-@pytest.mark.slow  # many programs; test_laws.py in the loader's folder holds the law closely, this one to the bit
-@pytest.mark.parametrize("order", [1, 3])
-@pytest.mark.parametrize("ranges", ["static", "traced"])
+AXES, CASES = each_once(order=[1, 3], ranges=["static", "traced"])
+
+
+# Many programs; test_laws.py in the loader's folder holds the law closely, this one to the bit.
+@pytest.mark.parametrize(AXES, one_suite_later(CASES))
 def test_pixels_do_not_depend_on_the_batch(key, order, ranges):
     affine = replace(FULL, order=order)
     if ranges == "traced":

@@ -8,6 +8,8 @@ from jaxiter import Affine, Chain, Loader, Map, explain
 
 from ..data import AUGMENT, WEIGHTS, loader, pictures
 
+OPTIMIZED = True  # bits are compared; see ../conftest.py
+
 
 def test_explain_shows_what_the_batch_holds(key):
     data = loader(shuffle=False)
