@@ -1,5 +1,6 @@
 """The examples run as they stand, each in a process of its own, and reach what they are for."""
 
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,7 @@ def run(script, folder, *arguments):
     done = subprocess.run(
         [sys.executable, "-W", "error", script, *arguments],
         cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},  # as users have it
         capture_output=True,
         text=True,
         timeout=250,
