@@ -3,7 +3,7 @@
 Two thirds of the tests' time are compilation, so that they compile fast rather than well: without LLVM's
 optimizations, and with the older of XLA:CPU's two emitters where jaxlib has both (a quarter off, and a third off what
 is left; the passes of XLA before them, fusion among them, are the same). With COMPILE_FULLY=1 in the environment all
-is compiled as users compile it; .ci/run has the tests of the pixels so once more.
+is compiled as users compile it; .ci/run has the slow tests of bits so, and the quick ones of the pixels once more.
 """
 
 import ctypes
@@ -26,13 +26,12 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-def compiles_fully(config):
-    return os.environ.get("COMPILE_FULLY") == "1"
+COMPILES_FULLY = os.environ.get("COMPILE_FULLY") == "1"
 
 
 def pytest_configure(config):
     has_older_emitter = tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11)  # later ones know no such flag
-    if has_older_emitter and not compiles_fully(config):  # read when the first device is asked for
+    if has_older_emitter and not COMPILES_FULLY:  # read when the first device is asked for
         os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 
@@ -53,7 +52,7 @@ def programs_of_one_test_file(request):
 
     A file of tests whose outcome LLVM's optimizations could change says `OPTIMIZED = True`.
     """
-    is_optimized = compiles_fully(request.config) or getattr(request.node.obj, "OPTIMIZED", False)
+    is_optimized = COMPILES_FULLY or getattr(request.node.obj, "OPTIMIZED", False)
     jax.config.update("jax_disable_most_optimizations", not is_optimized)
     yield
     jax.clear_caches()

@@ -324,10 +324,8 @@ def all_steps():
     return loader_of_all_steps().batch(KEY, 1, 1)
 
 
-FIRST = ["guard", "x64", "explicit mesh", "leaks", "key reuse", "no jit"]  # each in a way of its own
-
-
-@pytest.mark.parametrize("setting", first(0, [*FIRST, *sorted(SETTINGS.keys() - set(FIRST))], slow=len(FIRST)))
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", SETTINGS)
 def test_the_catalogue_gives_the_same_under_every_setting(setting):
     """To 2e-6 of the range, as `Contrast` sums over the picture. Ranks are held by test_every_step.py too."""
     expected = without(all_steps)
